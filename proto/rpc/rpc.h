@@ -1,0 +1,199 @@
+/* proto/rpc/rpc.h: gRPC for the rest of the house: one loop, servers, channels, streams.
+ *
+ * This room is the only one that includes <grpc/...>. One thread runs a loop and hears all
+ * its events. Functions marked (any thread) may be called from anywhere; all others on
+ * the loop's thread. No event is called under a lock or from inside a function that the
+ * hearer calls, except where said.
+ *
+ * Streams batch naturally: what is appended between two writes goes out as one message,
+ * which is right because concatenated protobuf messages merge. So all messages that are
+ * sent through rmd_stream_begin/end must be of that form: repeated fields, and singular
+ * fields of which the last one wins. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/base/buf.h"
+
+struct rmd_wire_writer;
+
+/* RPC status codes, the numbers of gRPC. */
+enum rmd_rpc_status {
+	RMD_RPC_OK = 0,
+	RMD_RPC_CANCELLED = 1,
+	RMD_RPC_UNKNOWN = 2,
+	RMD_RPC_INVALID_ARGUMENT = 3,
+	RMD_RPC_DEADLINE_EXCEEDED = 4,
+	RMD_RPC_NOT_FOUND = 5,
+	RMD_RPC_ALREADY_EXISTS = 6,
+	RMD_RPC_PERMISSION_DENIED = 7,
+	RMD_RPC_RESOURCE_EXHAUSTED = 8,
+	RMD_RPC_FAILED_PRECONDITION = 9,
+	RMD_RPC_ABORTED = 10,
+	RMD_RPC_OUT_OF_RANGE = 11,
+	RMD_RPC_UNIMPLEMENTED = 12,
+	RMD_RPC_INTERNAL = 13,
+	RMD_RPC_UNAVAILABLE = 14,
+	RMD_RPC_DATA_LOSS = 15,
+	RMD_RPC_UNAUTHENTICATED = 16,
+};
+
+/* The status's name ("UNAVAILABLE"), borrowed for ever. */
+const char *rmd_rpc_status_name(enum rmd_rpc_status status);
+
+/* ---- loop ---- */
+
+struct rmd_loop;
+
+/* Gives a loop with gRPC initialised, or NULL (out of memory). No fork after this. */
+struct rmd_loop *rmd_loop_create(void);
+/* Handles events until rmd_loop_stop. */
+void rmd_loop_run(struct rmd_loop *loop);
+/* (any thread, not a signal handler) Makes rmd_loop_run return after the present event. */
+void rmd_loop_stop(struct rmd_loop *loop);
+/* Frees the loop, once all its servers, channels and streams are gone; shuts gRPC down. */
+void rmd_loop_destroy(struct rmd_loop *loop);
+
+/* A job for the loop's thread, embedded by its owner; runs once per post. */
+struct rmd_post {
+	void (*run)(struct rmd_post *post);
+	struct rmd_post *next;       /* the loop's own */
+};
+/* (any thread) Runs `post` on the loop's thread soon; in order of posting; one wake for as
+ * many as gather. `post` must not be posted again before it runs. */
+void rmd_loop_post(struct rmd_loop *loop, struct rmd_post *post);
+
+/* A job for the end of the present round of events, embedded by its owner. */
+struct rmd_deferred {
+	void (*run)(struct rmd_deferred *deferred);
+	struct rmd_deferred *next;   /* the loop's own */
+	bool queued;                 /* the loop's own */
+};
+/* Runs `deferred` once before the loop sleeps again; asking twice is asking once. */
+void rmd_loop_defer(struct rmd_loop *loop, struct rmd_deferred *deferred);
+
+/* A timer, embedded by its owner; zeroed before the first start. */
+struct rmd_timer {
+	void (*fire)(struct rmd_timer *timer);
+	uint64_t at_ms;              /* the loop's own */
+	size_t place;                /* the loop's own; 0: not started */
+};
+/* Fires once at `at_ms` (rmd_clock_mono_ms) or soon after; starting again moves it. 0 or RMD_ENOMEM. */
+int rmd_timer_start(struct rmd_loop *loop, struct rmd_timer *timer, uint64_t at_ms);
+/* Stops it; one that is not started is allowed. */
+void rmd_timer_stop(struct rmd_loop *loop, struct rmd_timer *timer);
+
+/* ---- streams: both sides of one call ---- */
+
+struct rmd_stream;
+
+/* What the owner of a stream hears; `ctx` is what it set. Unset ones are not called. */
+struct rmd_stream_events {
+	/* A message; borrowed for the call (ref it to keep slices of it). The next one is read
+	 * after this returns, unless reading is paused. */
+	void (*message)(struct rmd_stream *stream, void *ctx, struct rmd_piece message);
+	/* The peer sends no more messages. */
+	void (*half_closed)(struct rmd_stream *stream, void *ctx);
+	/* All that was sent has gone to the transport; more may be appended. */
+	void (*drained)(struct rmd_stream *stream, void *ctx);
+	/* The call has ended. Last event; `stream` is freed after it returns. On the client:
+	 * the peer's status; on the server: RMD_RPC_OK if its own status was delivered, else CANCELLED.
+	 * `text` is borrowed for the call. */
+	void (*closed)(struct rmd_stream *stream, void *ctx, enum rmd_rpc_status status,
+		       const char *text);
+};
+
+/* Sets whom the events go to. A server handler does this in its `open`. */
+void rmd_stream_listen(struct rmd_stream *stream, const struct rmd_stream_events *events, void *ctx);
+void *rmd_stream_ctx(const struct rmd_stream *stream);
+/* (any thread; locks the stream until end) Gives the writer to append one item to. The item
+ * is one or several whole top-level fields. Never NULL: where memory has run out, the
+ * writer says so by its sticky failure, and the stream ends with RESOURCE_EXHAUSTED. */
+struct rmd_wire_writer *rmd_stream_begin(struct rmd_stream *stream);
+/* (any thread) Ends the item. If no write is in flight: on the loop's thread it goes out at the end of the
+ * present round, on another thread at once, from that thread. Otherwise when the write
+ * in flight is done, with all that gathered, in messages of at most 256 KiB + one item. */
+void rmd_stream_end(struct rmd_stream *stream);
+/* (any thread) Bytes appended and not yet given to the transport. */
+size_t rmd_stream_pending_bytes(const struct rmd_stream *stream);
+/* Stops (true) or resumes reading messages: back-pressure on the peer. */
+void rmd_stream_pause(struct rmd_stream *stream, bool paused);
+/* Server: sends what is pending, then the status, which ends the call. Client: half-closes after what is
+ * pending (status and text are ignored). Once; later sends are dropped. */
+void rmd_stream_finish(struct rmd_stream *stream, enum rmd_rpc_status status, const char *text);
+/* (any thread while the stream lives) Ends the call now; `closed` follows. */
+void rmd_stream_cancel(struct rmd_stream *stream);
+
+/* Server only: who calls. Method ("/remuda.v1.Executor/Run"), peer string, and for unix
+ * sockets its credentials (uid -1: not known). Borrowed while the stream lives. */
+const char *rmd_stream_method(const struct rmd_stream *stream);
+const char *rmd_stream_peer(const struct rmd_stream *stream);
+int64_t rmd_stream_peer_uid(const struct rmd_stream *stream);
+int64_t rmd_stream_peer_pid(const struct rmd_stream *stream);
+/* Server only: the value of request metadata `key`, or NULL; borrowed while the stream lives. */
+const char *rmd_stream_metadata(const struct rmd_stream *stream, const char *key);
+/* Server only: milliseconds (rmd_clock_mono_ms) of the call's deadline; 0: none. */
+uint64_t rmd_stream_deadline_ms(const struct rmd_stream *stream);
+/* Server only: a google.rpc.Status detail that goes with the status of finish: an ErrorInfo with this
+ * reason ("UNKNOWN_FUNCTION") and domain "remuda". Before finish. Copied. */
+void rmd_stream_set_reason(struct rmd_stream *stream, const char *reason);
+
+/* ---- server ---- */
+
+struct rmd_server;
+
+/* One method: who opens its calls. */
+struct rmd_method {
+	const char *path;            /* "/remuda.v1.Executor/Run"; must outlive the server */
+	/* A call has come: listen to the stream here. A unary call is a stream that gets one
+	 * message and then `half_closed`. `service` is the ctx of rmd_server_add_methods. */
+	void (*open)(struct rmd_stream *stream, void *service);
+	uint32_t message_max_bytes;  /* larger messages end the call; 0: 4 MiB + 64 KiB */
+	bool rare;                   /* long-lived and idle (Watch, health): polled apart */
+};
+
+struct rmd_server_options {
+	bool reflection_and_health;  /* serve grpc.health.v1, reflection v1 and v1alpha */
+};
+
+/* Gives a server that listens nowhere yet, or NULL. */
+struct rmd_server *rmd_server_create(struct rmd_loop *loop, const struct rmd_server_options *options);
+/* Adds methods (borrowed until destroy), before start. 0 or RMD_ENOMEM. */
+int rmd_server_add_methods(struct rmd_server *server, const struct rmd_method *methods, size_t count,
+			   void *service);
+/* How a listener is secured. */
+enum rmd_listen_security { RMD_LISTEN_INSECURE };
+/* Listens, before start. "unix:PATH": our own listener: takes PATH.lock (RMD_EEXIST: another
+ * process serves there), removes a stale socket, accepts itself, knows its peers. "tcp:HOST:PORT": gRPC's; port 0: a
+ * free one. On success *ret_address (free with rmd_free) is where clients go, in the same
+ * form. On failure *ret_why (free with rmd_free) names the address and the reason. */
+int rmd_server_listen(struct rmd_server *server, const char *address,
+		      enum rmd_listen_security security, char **ret_address, char **ret_why);
+/* Serves one connected stream socket, after start; takes `fd`. RMD_EINVAL. */
+int rmd_server_add_fd(struct rmd_server *server, int fd);
+int rmd_server_start(struct rmd_server *server);
+/* What health says; before start: NOT_SERVING. (true: SERVING.) */
+void rmd_server_set_healthy(struct rmd_server *server, bool healthy);
+/* Accepts nothing new, lets calls end, cancels them after `grace_ms`, then calls `done`
+ * once; the server may be destroyed from there on. */
+void rmd_server_shutdown(struct rmd_server *server, uint64_t grace_ms,
+			 void (*done)(void *ctx), void *ctx);
+void rmd_server_destroy(struct rmd_server *server);
+
+/* ---- client ---- */
+
+struct rmd_channel;
+
+/* Gives a channel to "unix:PATH", "tcp:HOST:PORT" or "dns:///HOST:PORT"; connects when first used.
+ * NULL: the address is not of these forms or memory is out; *ret_why (free with rmd_free) says. */
+struct rmd_channel *rmd_channel_open(struct rmd_loop *loop, const char *address, char **ret_why);
+/* The same over a connected socket; takes `fd`. */
+struct rmd_channel *rmd_channel_open_fd(struct rmd_loop *loop, int fd, char **ret_why);
+/* Closes; streams on it must have ended. NULL is allowed. */
+void rmd_channel_close(struct rmd_channel *channel);
+/* Starts a call; deadline in rmd_clock_mono_ms, 0: none; `wait_for_ready`: keep trying to connect until the
+ * deadline instead of failing with UNAVAILABLE. `path` must live as long as the stream. NULL: out of memory. */
+struct rmd_stream *rmd_channel_call(struct rmd_channel *channel, const char *path,
+				    uint64_t deadline_ms, bool wait_for_ready,
+				    const struct rmd_stream_events *events, void *ctx);
