@@ -1,4 +1,4 @@
-/* worker/channel/channel.h: the worker protocol: one worker and its agent, on one host.
+/* worker/protocol/protocol.h: the worker protocol: one worker and its agent, on one host.
  *
  * Three things join them: a SEQPACKET socketpair (packets of at most 128 KiB; several tasks
  * in one), a control page of shared memory (a word per task in the worker's hands, a cancel
@@ -17,13 +17,13 @@
 #include "proto/base/buf.h"
 
 /* Most tasks in a worker's hands at a time (running + prefetched). */
-#define RMD_CHANNEL_TASKS_MAX 256u
-#define RMD_CHANNEL_PACKET_MAX (128u * 1024u)
+#define RMD_WP_TASKS_MAX 256u
+#define RMD_WP_PACKET_MAX (128u * 1024u)
 
-struct rmd_channel_end;              /* the agent's end */
+struct rmd_wp;              /* the agent's end */
 
 /* A task for a worker. All borrowed for the call. */
-struct rmd_channel_task {
+struct rmd_wp_task {
 	uint64_t lease;
 	struct rmd_slice function;   /* "demo.square": without the runtime */
 	struct rmd_piece arguments;  /* remuda.v1.Arguments */
@@ -32,69 +32,69 @@ struct rmd_channel_task {
 	uint32_t depth;
 };
 
-enum rmd_channel_outcome_kind { RMD_CHANNEL_VALUE, RMD_CHANNEL_ERROR };
+enum rmd_wp_outcome_kind { RMD_WP_VALUE, RMD_WP_ERROR };
 
 /* How a task ended; the payload is checked for size, not for content. */
-struct rmd_channel_outcome {
+struct rmd_wp_outcome {
 	uint64_t lease;
-	enum rmd_channel_outcome_kind kind;
+	enum rmd_wp_outcome_kind kind;
 	struct rmd_piece payload;    /* remuda.v1.Value or ErrorChain; ref it to keep it */
 	uint64_t run_ns;
 };
 
-enum rmd_channel_log { RMD_CHANNEL_STDOUT, RMD_CHANNEL_STDERR, RMD_CHANNEL_LOG };
+enum rmd_wp_log { RMD_WP_STDOUT, RMD_WP_STDERR, RMD_WP_LOG };
 
-/* What the agent hears from rmd_channel_end_read. `ctx` as given. */
-struct rmd_channel_events {
+/* What the agent hears from rmd_wp_read. `ctx` as given. */
+struct rmd_wp_events {
 	/* The worker is ready for tasks (its modules are loaded). */
 	void (*ready)(void *ctx);
 	/* The worker could not get ready: an ErrorChain, borrowed. It will exit. */
 	void (*start_failed)(void *ctx, struct rmd_slice error_chain);
 	/* Output of the task `lease` (0: between tasks), borrowed; always before its outcome. */
-	void (*log)(void *ctx, uint64_t lease, enum rmd_channel_log stream, struct rmd_slice bytes,
+	void (*log)(void *ctx, uint64_t lease, enum rmd_wp_log stream, struct rmd_slice bytes,
 		    uint64_t dropped_bytes);
-	void (*outcome)(void *ctx, const struct rmd_channel_outcome *outcome);
+	void (*outcome)(void *ctx, const struct rmd_wp_outcome *outcome);
 };
 
 /* What a worker process is given: descriptors that it must inherit under the numbers that
- * rmd_channel_child_fds names; the agent closes its copies with rmd_channel_release_child. */
-#define RMD_CHANNEL_CHILD_FDS 6u     /* socket, control page, input, output, stdout, stderr */
+ * rmd_wp_child_fds names; the agent closes its copies with rmd_wp_release_child. */
+#define RMD_WP_CHILD_FDS 6u     /* socket, control page, input, output, stdout, stderr */
 /* The descriptor that the worker protocol starts from, as the worker sees it. */
-#define RMD_CHANNEL_WORKER_FD 3
+#define RMD_WP_WORKER_FD 3
 
 /* Gives an end with all its descriptors made, or NULL (errno says why). `tasks_max` up to
- * RMD_CHANNEL_TASKS_MAX. */
-struct rmd_channel_end *rmd_channel_end_open(uint32_t tasks_max,
-					     const struct rmd_channel_events *events, void *ctx);
+ * RMD_WP_TASKS_MAX. */
+struct rmd_wp *rmd_wp_open(uint32_t tasks_max,
+					     const struct rmd_wp_events *events, void *ctx);
 /* Closes and frees; NULL is allowed. */
-void rmd_channel_end_close(struct rmd_channel_end *end);
+void rmd_wp_close(struct rmd_wp *end);
 /* Descriptors for the child: ret_fds[i] becomes child descriptor ret_numbers[i] (stdout and stderr: 1, 2;
- * the others from RMD_CHANNEL_WORKER_FD on). Borrowed. */
-void rmd_channel_child_fds(const struct rmd_channel_end *end, int ret_fds[RMD_CHANNEL_CHILD_FDS],
-			   int ret_numbers[RMD_CHANNEL_CHILD_FDS]);
-void rmd_channel_release_child(struct rmd_channel_end *end);
+ * the others from RMD_WP_WORKER_FD on). Borrowed. */
+void rmd_wp_child_fds(const struct rmd_wp *end, int ret_fds[RMD_WP_CHILD_FDS],
+			   int ret_numbers[RMD_WP_CHILD_FDS]);
+void rmd_wp_release_child(struct rmd_wp *end);
 /* Descriptors to poll for input (socket, stdout pipe, stderr pipe). Borrowed. */
-void rmd_channel_poll_fds(const struct rmd_channel_end *end, int ret_fds[3]);
+void rmd_wp_poll_fds(const struct rmd_wp *end, int ret_fds[3]);
 /* Tells the worker how to get ready, first of all: runtime modules to load (paths or /dev/fd/N). 0, RMD_EAGAIN, RMD_ECLOSED. */
-int rmd_channel_send_setup(struct rmd_channel_end *end, const char *const *modules, size_t count);
+int rmd_wp_send_setup(struct rmd_wp *end, const char *const *modules, size_t count);
 /* Hands over one task: it lies in the worker's hands until its outcome, or until taken back.
- * Packets gather until rmd_channel_flush. RMD_EAGAIN: no room now (tasks_max, segment full).
+ * Packets gather until rmd_wp_flush. RMD_EAGAIN: no room now (tasks_max, segment full).
  * RMD_ETOOBIG: never fits. RMD_ECLOSED: the worker is gone. */
-int rmd_channel_give(struct rmd_channel_end *end, const struct rmd_channel_task *task);
+int rmd_wp_give(struct rmd_wp *end, const struct rmd_wp_task *task);
 /* Sends what has gathered. RMD_EAGAIN: the rest goes at a later flush. */
-int rmd_channel_flush(struct rmd_channel_end *end);
+int rmd_wp_flush(struct rmd_wp *end);
 /* Takes a task back if its user code has not begun: true: it never will. */
-bool rmd_channel_take_back(struct rmd_channel_end *end, uint64_t lease);
+bool rmd_wp_take_back(struct rmd_wp *end, uint64_t lease);
 /* True if the worker has claimed `lease` (user code may have begun) and it has no outcome yet. */
-bool rmd_channel_begun(const struct rmd_channel_end *end, uint64_t lease);
+bool rmd_wp_begun(const struct rmd_wp *end, uint64_t lease);
 /* The lease that the worker runs now, 0: none. */
-uint64_t rmd_channel_running(const struct rmd_channel_end *end);
+uint64_t rmd_wp_running(const struct rmd_wp *end);
 /* Sets the cancel word for a running task: its context says "cancelled". */
-void rmd_channel_cancel(struct rmd_channel_end *end, uint64_t lease);
+void rmd_wp_cancel(struct rmd_wp *end, uint64_t lease);
 /* Asks the worker to exit when it has no task left. */
-void rmd_channel_send_stop(struct rmd_channel_end *end);
+void rmd_wp_send_stop(struct rmd_wp *end);
 /* Handles all input that is there: events are called from here. 0; RMD_ECLOSED: the worker has closed
  * its end (all it left has been delivered); RMD_EPROTO: it broke the protocol: kill it. */
-int rmd_channel_end_read(struct rmd_channel_end *end);
+int rmd_wp_read(struct rmd_wp *end);
 /* The last bytes (up to 4 KiB) that the worker wrote to stderr. Borrowed until the next read. */
-struct rmd_slice rmd_channel_stderr_tail(const struct rmd_channel_end *end);
+struct rmd_slice rmd_wp_stderr_tail(const struct rmd_wp *end);
