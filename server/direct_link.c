@@ -1,0 +1,285 @@
+#include "server/direct_link.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "proto/base/alloc.h"
+#include "proto/base/check.h"
+#include "proto/base/errcode.h"
+#include "proto/codec/wire.h"
+#include "proto/rpc/rpc.h"
+#include "worker/agent/agent.h"
+
+#define PAIR_MAGIC 0xd14ec701u
+
+enum side { CORE, AGENT };
+
+struct transfer {
+	uint64_t number;
+	struct rmd_piece payload;
+	struct transfer *next;
+};
+
+/* What one end of the pair has to hear. Everything is under the pair's lock. */
+struct inbox {
+	struct rmd_wire_writer items;
+	struct transfer *first, **last;
+	bool woken;                  /* its owner has been told to look */
+	bool closed;                 /* the other side has closed */
+	bool lost_told;              /* owner's thread only */
+};
+
+struct end {
+	struct rmd_link link;
+	struct rmd_direct_link *pair;
+	enum side side;
+	bool destroyed;
+};
+
+struct rmd_direct_link {
+	uint32_t magic;
+	pthread_mutex_t lock;
+	int refs;                    /* ends that live, and wakes under way */
+	struct rmd_loop *loop;
+	struct rmd_agent *agent;     /* NULL: not attached (yet, or any more) */
+	struct inbox inbox[2];       /* by the side that reads it */
+	struct end end[2];
+	struct rmd_post post;        /* wakes the core's side */
+};
+
+static void pair_unref_locked(struct rmd_direct_link *pair)
+{
+	bool last = --pair->refs == 0;
+	pthread_mutex_unlock(&pair->lock);
+	if (!last)
+		return;
+	for (int side = CORE; side <= AGENT; side++) {
+		struct inbox *inbox = &pair->inbox[side];
+		rmd_wire_writer_fini(&inbox->items);
+		while (inbox->first != NULL) {
+			struct transfer *transfer = inbox->first;
+			inbox->first = transfer->next;
+			rmd_piece_unref(transfer->payload);
+			rmd_free(transfer);
+		}
+	}
+	pthread_mutex_destroy(&pair->lock);
+	pair->magic = 0;
+	rmd_free(pair);
+}
+
+/* Takes the gathered items as one buf that frees the writer's own block: no copy unless
+ * something was spliced in. */
+static struct rmd_buf *items_take(struct rmd_wire_writer *items)
+{
+	if (items->splice_count != 0 || items->failed)
+		return rmd_wire_writer_take(items);
+	struct rmd_buf *buf =
+		rmd_buf_wrap(rmd_slice_of(items->data, items->len), rmd_free, items->data);
+	if (buf == NULL)
+		return NULL;
+	items->data = NULL;
+	rmd_wire_writer_fini(items);
+	return buf;
+}
+
+/* Delivers all that has come to `side`: on the thread of that side. */
+static void deliver(struct rmd_direct_link *pair, enum side side)
+{
+	RMD_CHECK_OBJ(pair, PAIR_MAGIC);
+	struct inbox *inbox = &pair->inbox[side];
+	struct end *end = &pair->end[side];
+	pthread_mutex_lock(&pair->lock);
+	inbox->woken = false;
+	struct transfer *transfers = inbox->first;
+	inbox->first = NULL;
+	inbox->last = &inbox->first;
+	bool failed = inbox->items.failed;
+	struct rmd_buf *frame = NULL;
+	if (!failed && rmd_wire_writer_len(&inbox->items) != 0) {
+		frame = items_take(&inbox->items);
+		failed = frame == NULL;
+	}
+	bool lost = inbox->closed || failed;
+	bool deaf = end->destroyed || end->link.events == NULL || inbox->lost_told;
+	pthread_mutex_unlock(&pair->lock);
+
+	while (transfers != NULL) {
+		struct transfer *transfer = transfers;
+		transfers = transfer->next;
+		if (deaf)
+			rmd_piece_unref(transfer->payload);
+		else
+			end->link.events->transfer(end->link.ctx, transfer->number,
+						   transfer->payload);
+		rmd_free(transfer);
+	}
+	if (frame != NULL && !deaf)
+		end->link.events->frame(end->link.ctx,
+					(struct rmd_piece){rmd_buf_slice(frame), frame});
+	rmd_buf_unref(frame);
+	if (lost && !deaf) {
+		inbox->lost_told = true;
+		end->link.events->lost(end->link.ctx,
+				       failed ? "out of memory" : "the other side closed");
+	}
+	pthread_mutex_lock(&pair->lock);
+	pair_unref_locked(pair);
+}
+
+static void run_on_loop(struct rmd_post *post)
+{
+	struct rmd_direct_link *pair =
+		(struct rmd_direct_link *)((char *)post - offsetof(struct rmd_direct_link, post));
+	deliver(pair, CORE);
+}
+
+static void run_on_agent(void *arg)
+{
+	deliver(arg, AGENT);
+}
+
+/* Makes the owner of `side` look at its inbox soon. */
+static void wake_locked(struct rmd_direct_link *pair, enum side side)
+{
+	struct inbox *inbox = &pair->inbox[side];
+	if (inbox->woken || (side == AGENT && pair->agent == NULL))
+		return;
+	inbox->woken = true;
+	pair->refs++;
+	if (side == CORE)
+		rmd_loop_post(pair->loop, &pair->post);
+	else if (rmd_agent_post(pair->agent, run_on_agent, pair) < 0) {
+		inbox->woken = false;        /* no memory: the next item tries again */
+		pair->refs--;
+	}
+}
+
+static struct end *end_of(struct rmd_link *link)
+{
+	struct end *end = (struct end *)link;
+	RMD_CHECK_OBJ(end->pair, PAIR_MAGIC);
+	return end;
+}
+
+static struct inbox *other_inbox(const struct end *end)
+{
+	return &end->pair->inbox[end->side == CORE ? AGENT : CORE];
+}
+
+static struct rmd_wire_writer *direct_begin(struct rmd_link *link)
+{
+	struct end *end = end_of(link);
+	pthread_mutex_lock(&end->pair->lock);
+	return &other_inbox(end)->items;
+}
+
+static void direct_end(struct rmd_link *link)
+{
+	struct end *end = end_of(link);
+	wake_locked(end->pair, end->side == CORE ? AGENT : CORE);
+	pthread_mutex_unlock(&end->pair->lock);
+}
+
+static int direct_send_transfer(struct rmd_link *link, uint64_t number, struct rmd_piece payload)
+{
+	struct end *end = end_of(link);
+	struct transfer *transfer = rmd_malloc(sizeof *transfer);
+	if (transfer == NULL) {
+		rmd_piece_unref(payload);
+		return RMD_ENOMEM;
+	}
+	*transfer = (struct transfer){number, payload, NULL};
+	pthread_mutex_lock(&end->pair->lock);
+	struct inbox *inbox = other_inbox(end);
+	*inbox->last = transfer;
+	inbox->last = &transfer->next;
+	wake_locked(end->pair, end->side == CORE ? AGENT : CORE);
+	pthread_mutex_unlock(&end->pair->lock);
+	return 0;
+}
+
+static size_t direct_pending_bytes(const struct rmd_link *link)
+{
+	const struct end *end = (const struct end *)link;
+	pthread_mutex_lock(&end->pair->lock);
+	size_t pending = rmd_wire_writer_len(&other_inbox(end)->items);
+	pthread_mutex_unlock(&end->pair->lock);
+	return pending;
+}
+
+static void direct_close(struct rmd_link *link)
+{
+	struct end *end = end_of(link);
+	pthread_mutex_lock(&end->pair->lock);
+	other_inbox(end)->closed = true;
+	end->pair->inbox[end->side].closed = true;
+	wake_locked(end->pair, CORE);
+	wake_locked(end->pair, AGENT);
+	pthread_mutex_unlock(&end->pair->lock);
+}
+
+static void direct_destroy(struct rmd_link *link)
+{
+	struct end *end = end_of(link);
+	struct rmd_direct_link *pair = end->pair;
+	pthread_mutex_lock(&pair->lock);
+	RMD_CHECK(!end->destroyed);
+	end->destroyed = true;
+	struct inbox *inbox = other_inbox(end);
+	if (!inbox->closed) {
+		inbox->closed = true;
+		wake_locked(pair, end->side == CORE ? AGENT : CORE);
+	}
+	pair_unref_locked(pair);
+}
+
+static const struct rmd_link_ops direct_ops = {
+	.begin = direct_begin,
+	.end = direct_end,
+	.send_transfer = direct_send_transfer,
+	.pending_bytes = direct_pending_bytes,
+	.close = direct_close,
+	.destroy = direct_destroy,
+};
+
+int rmd_direct_link_create(struct rmd_loop *loop, struct rmd_link **ret_core,
+			   struct rmd_link **ret_agent)
+{
+	struct rmd_direct_link *pair = rmd_calloc(1, sizeof *pair);
+	if (pair == NULL)
+		return RMD_ENOMEM;
+	pair->magic = PAIR_MAGIC;
+	pair->refs = 2;
+	pair->loop = loop;
+	pair->post.run = run_on_loop;
+	pthread_mutex_init(&pair->lock, NULL);
+	for (int side = CORE; side <= AGENT; side++) {
+		pair->inbox[side].last = &pair->inbox[side].first;
+		pair->end[side] = (struct end){.link.ops = &direct_ops,
+					       .pair = pair,
+					       .side = (enum side)side};
+	}
+	*ret_core = &pair->end[CORE].link;
+	*ret_agent = &pair->end[AGENT].link;
+	return 0;
+}
+
+void rmd_direct_link_attach_agent(struct rmd_link *core_end, struct rmd_agent *agent)
+{
+	struct rmd_direct_link *pair = end_of(core_end)->pair;
+	pthread_mutex_lock(&pair->lock);
+	pair->agent = agent;
+	struct inbox *inbox = &pair->inbox[AGENT];
+	if (rmd_wire_writer_len(&inbox->items) != 0 || inbox->first != NULL || inbox->closed)
+		wake_locked(pair, AGENT);
+	pthread_mutex_unlock(&pair->lock);
+}
+
+void rmd_direct_link_detach_agent(struct rmd_link *core_end)
+{
+	struct rmd_direct_link *pair = end_of(core_end)->pair;
+	pthread_mutex_lock(&pair->lock);
+	pair->agent = NULL;
+	pthread_mutex_unlock(&pair->lock);
+}
