@@ -40,7 +40,9 @@ struct rmd_wire_field {
 
 static inline struct rmd_wire_reader rmd_wire_reader_of(struct rmd_slice bytes)
 {
-	return (struct rmd_wire_reader){bytes.data, bytes.data + bytes.len};
+	/* Nothing is added to a NULL pointer. */
+	return (struct rmd_wire_reader){bytes.data,
+					bytes.len == 0 ? bytes.data : bytes.data + bytes.len};
 }
 
 /* Reads the next field: 1, or 0 at the end of the input; RMD_ETRUNC: it is cut short;
