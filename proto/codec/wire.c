@@ -101,6 +101,14 @@ int rmd_wire_next(struct rmd_wire_reader *reader, struct rmd_wire_field *ret_fie
 	return 1;
 }
 
+int rmd_wire_next_varint(struct rmd_wire_reader *reader, uint64_t *ret_value)
+{
+	if (reader->at == reader->end)
+		return 0;
+	int rc = read_varint(&reader->at, reader->end, ret_value);
+	return rc < 0 ? rc : 1;
+}
+
 /* Length of the multi-byte sequence that begins at `p`, or 0 where it is not valid: the
  * table of well-formed sequences in The Unicode Standard, section 3.9. */
 static size_t utf8_sequence(const uint8_t *p, size_t left)
@@ -237,12 +245,6 @@ uint8_t *rmd_wire_reserve(struct rmd_wire_writer *writer, size_t len)
 	return at;
 }
 
-static size_t varint_size(uint64_t value)
-{
-	unsigned bits = 64u - (unsigned)__builtin_clzll(value | 1);
-	return (bits + 6) / 7;
-}
-
 static uint8_t *store_varint(uint8_t *at, uint64_t value)
 {
 	while (value >= 0x80) {
@@ -262,7 +264,7 @@ static uint64_t tag_of(uint32_t number, enum rmd_wire_type type)
 void rmd_wire_put_varint(struct rmd_wire_writer *writer, uint32_t number, uint64_t value)
 {
 	uint64_t tag = tag_of(number, RMD_WIRE_VARINT);
-	uint8_t *at = rmd_wire_reserve(writer, varint_size(tag) + varint_size(value));
+	uint8_t *at = rmd_wire_reserve(writer, rmd_wire_varint_size(tag) + rmd_wire_varint_size(value));
 	if (at != NULL)
 		store_varint(store_varint(at, tag), value);
 }
@@ -275,7 +277,7 @@ void rmd_wire_put_sint(struct rmd_wire_writer *writer, uint32_t number, int64_t 
 void rmd_wire_put_fixed64(struct rmd_wire_writer *writer, uint32_t number, uint64_t bits)
 {
 	uint64_t tag = tag_of(number, RMD_WIRE_I64);
-	uint8_t *at = rmd_wire_reserve(writer, varint_size(tag) + 8);
+	uint8_t *at = rmd_wire_reserve(writer, rmd_wire_varint_size(tag) + 8);
 	if (at == NULL)
 		return;
 	at = store_varint(at, tag);
@@ -299,10 +301,17 @@ void rmd_wire_put_raw(struct rmd_wire_writer *writer, struct rmd_slice bytes)
 		memcpy(at, bytes.data, bytes.len);
 }
 
+void rmd_wire_put_raw_varint(struct rmd_wire_writer *writer, uint64_t value)
+{
+	uint8_t *at = rmd_wire_reserve(writer, rmd_wire_varint_size(value));
+	if (at != NULL)
+		store_varint(at, value);
+}
+
 void rmd_wire_put_len_header(struct rmd_wire_writer *writer, uint32_t number, size_t len)
 {
 	uint64_t tag = tag_of(number, RMD_WIRE_LEN);
-	uint8_t *at = rmd_wire_reserve(writer, varint_size(tag) + varint_size(len));
+	uint8_t *at = rmd_wire_reserve(writer, rmd_wire_varint_size(tag) + rmd_wire_varint_size(len));
 	if (at != NULL)
 		store_varint(store_varint(at, tag), len);
 }
@@ -348,7 +357,7 @@ void rmd_wire_put_piece(struct rmd_wire_writer *writer, uint32_t number, struct 
 struct rmd_wire_nest rmd_wire_open(struct rmd_wire_writer *writer, uint32_t number)
 {
 	uint64_t tag = tag_of(number, RMD_WIRE_LEN);
-	uint8_t *at = rmd_wire_reserve(writer, varint_size(tag) + 1);
+	uint8_t *at = rmd_wire_reserve(writer, rmd_wire_varint_size(tag) + 1);
 	if (at == NULL)
 		return (struct rmd_wire_nest){0};
 	*store_varint(at, tag) = 0;
@@ -366,7 +375,7 @@ void rmd_wire_close(struct rmd_wire_writer *writer, struct rmd_wire_nest nest)
 	size_t content_at = nest.length_at + 1;
 	size_t in_block = writer->len - content_at;
 	uint64_t len = in_block + (writer->splice_bytes - nest.splice_bytes);
-	size_t shift = varint_size(len) - 1;
+	size_t shift = rmd_wire_varint_size(len) - 1;
 	if (shift != 0) {
 		if (rmd_wire_reserve(writer, shift) == NULL)
 			return;

@@ -49,6 +49,9 @@ static inline struct rmd_wire_reader rmd_wire_reader_of(struct rmd_slice bytes)
  * RMD_EPROTO: a bad tag, a varint over 10 bytes, a group. */
 int rmd_wire_next(struct rmd_wire_reader *reader, struct rmd_wire_field *ret_field);
 
+/* Reads a bare varint, as in a packed field; gives as rmd_wire_next. */
+int rmd_wire_next_varint(struct rmd_wire_reader *reader, uint64_t *ret_value);
+
 /* Zigzag (sint32, sint64). */
 static inline int64_t rmd_wire_unzigzag(uint64_t n)
 {
@@ -105,6 +108,13 @@ static inline size_t rmd_wire_writer_len(const struct rmd_wire_writer *writer)
 /* Gives the message as one buf (copies), or NULL (failed, or out of memory); the writer is emptied. */
 struct rmd_buf *rmd_wire_writer_take(struct rmd_wire_writer *writer);
 
+/* Bytes that `value` takes as a varint: 1 to 10. */
+static inline size_t rmd_wire_varint_size(uint64_t value)
+{
+	unsigned bits = 64u - (unsigned)__builtin_clzll(value | 1);
+	return (bits + 6) / 7;
+}
+
 /* Each appends one field; numbers from 1. */
 void rmd_wire_put_varint(struct rmd_wire_writer *writer, uint32_t number, uint64_t value);
 void rmd_wire_put_sint(struct rmd_wire_writer *writer, uint32_t number, int64_t value);
@@ -126,6 +136,8 @@ static inline void rmd_wire_put_bytes_nz(struct rmd_wire_writer *writer, uint32_
 }
 /* Appends bytes that are already wire format. */
 void rmd_wire_put_raw(struct rmd_wire_writer *writer, struct rmd_slice bytes);
+/* Appends a bare varint, as in a packed field. */
+void rmd_wire_put_raw_varint(struct rmd_wire_writer *writer, uint64_t value);
 /* Only the tag and length of a LEN field whose `len` bytes the caller appends itself
  * (put_raw, or directly with rmd_wire_reserve). */
 void rmd_wire_put_len_header(struct rmd_wire_writer *writer, uint32_t number, size_t len);

@@ -20,13 +20,20 @@ extern "C" {
 #define REMUDA_VALUE_DEPTH_MAX 30
 /* Most dimensions of an array. */
 #define REMUDA_ARRAY_RANK_MAX 32
+/* Longest u.bytes of a REMUDA_BIGINT, in bytes. */
+#define REMUDA_BIGINT_MAX 65536
+/* Longest names, in bytes: u.string of a REMUDA_FUNCTION, u.named.name, u.opaque.codec. */
+#define REMUDA_FUNCTION_NAME_MAX 512
+#define REMUDA_NAMED_NAME_MAX 256
+#define REMUDA_OPAQUE_CODEC_MAX 64
 
 enum remuda_kind {
 	REMUDA_NULL = 0,
 	REMUDA_BOOLEAN,
 	REMUDA_INT64,
 	REMUDA_UINT64,               /* 2^63 and above; smaller ones are REMUDA_INT64 */
-	REMUDA_BIGINT,               /* u.bytes: two's complement, little-endian, shortest form */
+	REMUDA_BIGINT,               /* u.bytes: two's complement, little-endian, shortest form;
+				      * what fits in one of the two above travels as that */
 	REMUDA_FLOAT64,
 	REMUDA_COMPLEX,
 	REMUDA_STRING,               /* u.string: UTF-8, and a NUL behind it */
@@ -36,8 +43,8 @@ enum remuda_kind {
 	REMUDA_MAP,                  /* u.map */
 	REMUDA_SET,                  /* u.list */
 	REMUDA_ARRAY,                /* u.array */
-	REMUDA_TIMESTAMP,            /* u.time since 1970 UTC */
-	REMUDA_DURATION,             /* u.time */
+	REMUDA_TIMESTAMP,            /* u.time since 1970 UTC, years 1 to 9999; nanos from 0 on */
+	REMUDA_DURATION,             /* u.time, at most 315,576,000,000 s; both of one sign */
 	REMUDA_FUNCTION,             /* u.string: "RUNTIME:NAME" */
 	REMUDA_BLOB,                 /* u.blob */
 	REMUDA_ANY,                  /* u.any: a protobuf message */
@@ -166,6 +173,43 @@ static inline const char *remuda_kind_name(enum remuda_kind kind)
 		"function", "blob", "any", "named", "opaque", "ints", "doubles",
 	};
 	return (unsigned)kind < sizeof names / sizeof *names ? names[(unsigned)kind] : "?";
+}
+
+/* True for what can be walked with the two below: list, tuple, set, ints, doubles. A list
+ * that travelled may arrive packed (ints, doubles): these hide which one it is. */
+static inline bool remuda_value_listlike(const struct remuda_value *value)
+{
+	return value->kind == REMUDA_LIST || value->kind == REMUDA_TUPLE ||
+	       value->kind == REMUDA_SET || value->kind == REMUDA_INTS ||
+	       value->kind == REMUDA_DOUBLES;
+}
+
+/* Items of a listlike value; 0 for any other. */
+static inline size_t remuda_value_list_len(const struct remuda_value *value)
+{
+	if (value->kind == REMUDA_INTS)
+		return value->u.ints.len;
+	if (value->kind == REMUDA_DOUBLES)
+		return value->u.doubles.len;
+	return remuda_value_listlike(value) ? value->u.list.len : 0;
+}
+
+/* Item `index`, below remuda_value_list_len; borrows what the list borrows. */
+static inline struct remuda_value remuda_value_list_item(const struct remuda_value *value,
+							 size_t index)
+{
+	struct remuda_value item;
+	if (value->kind == REMUDA_INTS) {
+		item.kind = REMUDA_INT64;
+		item.u.int64 = value->u.ints.data[index];
+		return item;
+	}
+	if (value->kind == REMUDA_DOUBLES) {
+		item.kind = REMUDA_FLOAT64;
+		item.u.float64 = value->u.doubles.data[index];
+		return item;
+	}
+	return value->u.list.items[index];
 }
 
 #ifdef __cplusplus
