@@ -7,8 +7,9 @@
  * worker's memory before it claims the next task; the socket is only the doorbell.
  * What a worker writes is copied, then checked, then used.
  *
- * This header is the agent's end. The worker's end is worker/native/... . The agent's end
- * belongs to the agent's thread; it never blocks. */
+ * This header is the agent's end; worker_end.h is the worker's. The agent's end belongs to the
+ * agent's thread (but for the payloads that it hands out: their references may be dropped by any
+ * thread, also after rmd_wp_close); it never blocks. */
 #pragma once
 
 #include <stdbool.h>
@@ -73,9 +74,14 @@ void rmd_wp_close(struct rmd_wp *end);
 void rmd_wp_child_fds(const struct rmd_wp *end, int ret_fds[RMD_WP_CHILD_FDS],
 			   int ret_numbers[RMD_WP_CHILD_FDS]);
 void rmd_wp_release_child(struct rmd_wp *end);
-/* Descriptors to poll for input (socket, stdout pipe, stderr pipe). Borrowed. */
+/* Descriptors to poll for input (socket, stdout pipe, stderr pipe). Borrowed. Poll them
+ * level-triggered: one read does not always take all there is. */
 void rmd_wp_poll_fds(const struct rmd_wp *end, int ret_fds[3]);
-/* Tells the worker how to get ready, first of all: runtime modules to load (paths or /dev/fd/N). 0, RMD_EAGAIN, RMD_ECLOSED. */
+/* What the worker puts into its errors: its host (at most 256 bytes; NULL: the worker asks the system)
+ * and its number. To be called before rmd_wp_send_setup, which sends them. */
+void rmd_wp_set_names(struct rmd_wp *end, const char *host, uint64_t worker);
+/* Tells the worker how to get ready, first of all: runtime modules to load (paths or /dev/fd/N;
+ * at most 64 of 1,023 bytes each, else RMD_EINVAL). 0, RMD_EAGAIN, RMD_ECLOSED. */
 int rmd_wp_send_setup(struct rmd_wp *end, const char *const *modules, size_t count);
 /* Hands over one task: it lies in the worker's hands until its outcome, or until taken back.
  * Packets gather until rmd_wp_flush. RMD_EAGAIN: no room now (tasks_max, segment full).
@@ -93,8 +99,14 @@ uint64_t rmd_wp_running(const struct rmd_wp *end);
 void rmd_wp_cancel(struct rmd_wp *end, uint64_t lease);
 /* Asks the worker to exit when it has no task left. */
 void rmd_wp_send_stop(struct rmd_wp *end);
-/* Handles all input that is there: events are called from here. 0; RMD_ECLOSED: the worker has closed
+/* Handles all input that is there: events are called from here (they must not close the end).
+ * 0; 1: the worker is so busy that more is there already: call again when others have had their turn, poll may not tell; RMD_ECLOSED: the worker has closed
  * its end (all it left has been delivered); RMD_EPROTO: it broke the protocol: kill it. */
 int rmd_wp_read(struct rmd_wp *end);
 /* The last bytes (up to 4 KiB) that the worker wrote to stderr. Borrowed until the next read. */
 struct rmd_slice rmd_wp_stderr_tail(const struct rmd_wp *end);
+/* How far the task says it is (remuda_progress): true, and its numbers; false: it has not said. */
+bool rmd_wp_progress(const struct rmd_wp *end, uint64_t lease, uint64_t *ret_done, uint64_t *ret_total);
+/* Gives memory of the input segment back to the system, if it holds no arguments. To be called when the worker has
+ * had nothing to do for a second or so; cheap when there is nothing to give back. */
+void rmd_wp_trim(struct rmd_wp *end);
