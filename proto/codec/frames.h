@@ -43,6 +43,7 @@
 #define RMD_CHUNK_MAX_BYTES (1u << 20)
 #define RMD_TRANSFER_MAX_BYTES (UINT64_C(1) << 30)
 #define RMD_LOG_MAX_BYTES 65536u
+#define RMD_VERSION_MAX_BYTES 256u  /* a program's version, for people */
 #define RMD_PROTOCOL_VERSION 1u
 
 /* ---- reading ---- */

@@ -9,8 +9,10 @@
 #define RMD_AGENT_NAME_MAX_BYTES 256u
 #define RMD_AGENT_RUNTIMES_MAX 16u
 #define RMD_AGENT_LABELS_MAX 64u
+#define RMD_AGENT_WORKERS_MAX 100000u /* in one AgentPool */
 #define RMD_RUNTIME_MAX_BYTES 64u
 #define RMD_MODULE_NAME_MAX_BYTES 256u
+#define RMD_LEASE_ARGUMENTS_MAX_BYTES (4u << 20) /* those of a Run may be larger than a TaskSpec's */
 
 /* ---- agent to coordinator ---- */
 
@@ -25,7 +27,7 @@ struct rmd_agent_hello {
 	struct rmd_slice raw;        /* the raw AgentHello: runtimes and labels are walked in it */
 };
 
-/* Walks the runtimes: *cursor starts zeroed ({0}); false at the end. */
+/* Walks the runtimes: *cursor starts at 0; false at the end. */
 bool rmd_agent_hello_next_runtime(const struct rmd_agent_hello *hello, size_t *cursor,
 				  struct rmd_slice *ret_runtime);
 /* Walks the labels. */

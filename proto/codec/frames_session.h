@@ -6,6 +6,7 @@
 #include "proto/codec/frames.h"
 
 #define RMD_CLIENT_NAME_MAX_BYTES 256u
+#define RMD_POOL_ERROR_MAX_BYTES 4096u
 
 struct rmd_session_hello {
 	uint8_t session[RMD_SESSION_BYTES];
