@@ -158,6 +158,15 @@ static void put_integer(struct rmd_wire_writer *writer, const struct remuda_valu
 	}
 }
 
+/* A double, left out where all its bits are zero (-0.0 has one that is not). */
+static void put_part(struct rmd_wire_writer *writer, uint32_t number, double part)
+{
+	uint64_t bits;
+	memcpy(&bits, &part, sizeof bits);
+	if (bits != 0)
+		rmd_wire_put_fixed64(writer, number, bits);
+}
+
 /* Kinds whose message has a handful of plain fields and no nested value. */
 static void put_record(struct rmd_wire_writer *writer, uint32_t number,
 		       const struct remuda_value *value)
@@ -165,8 +174,8 @@ static void put_record(struct rmd_wire_writer *writer, uint32_t number,
 	struct rmd_wire_nest nest = rmd_wire_open(writer, number);
 	switch (value->kind) {
 	case REMUDA_COMPLEX:
-		rmd_wire_put_double(writer, 1, value->u.complex.real);
-		rmd_wire_put_double(writer, 2, value->u.complex.imaginary);
+		put_part(writer, 1, value->u.complex.real);
+		put_part(writer, 2, value->u.complex.imaginary);
 		break;
 	case REMUDA_TIMESTAMP:
 	case REMUDA_DURATION:
