@@ -1,6 +1,6 @@
 /* proto/codec/frames_wire.h: what the readers and writers of frames*.c are made of.
  *
- * Only for frames*.c. Readers: each takes one field that rmd_wire_next gave, checks it and
+ * Only for frames*.c and proto/error. Readers: each takes one field that rmd_wire_next gave, checks it and
  * stores it; on failure it names the field. Writers: sizes are summed first, then everything
  * goes into one reserved block, with the payload last, so that it may be spliced. All field
  * numbers of these messages are at most 15: a tag is one byte. */

@@ -4,13 +4,13 @@
  * use it. One thread at a time. Setters copy what they are given; where memory runs out they
  * leave that detail out, so that an error is always there to be reported. Bytes that are not
  * UTF-8 are replaced by U+FFFD. The message should not repeat signal, exit code, worker or
- * host: printing adds them. */
+ * host: printing adds them (signal and exit code at the end of the message's first line). */
 #pragma once
 
 #include <stdarg.h>
 
 #include "proto/base/buf.h"
-#include "proto/error/include/remuda/error.h"
+#include "remuda/error.h"
 
 struct rmd_wire_writer;
 

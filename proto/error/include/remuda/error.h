@@ -18,8 +18,10 @@ extern "C" {
 
 #if defined(__GNUC__)
 #define REMUDA_ERROR_FORMAT(at, args) __attribute__((format(printf, at, args)))
+#define REMUDA_ERROR_API __attribute__((visibility("default")))
 #else
 #define REMUDA_ERROR_FORMAT(at, args)
+#define REMUDA_ERROR_API
 #endif
 
 /* Most errors in one chain; of a longer one some in the middle are left out. */
@@ -55,64 +57,67 @@ struct remuda_frame {
 /* ---- making ---- */
 
 /* Gives an error of type `type` ("ParseError"). Never NULL: where memory has run out, the
- * one error "OutOfMemory", on which everything here is allowed and setters do nothing. */
-struct remuda_error *remuda_error_create(const char *type, const char *format, ...)
+ * one error "OutOfMemory", on which everything here is allowed and setters do nothing.
+ * Bytes that are not UTF-8 are replaced. */
+REMUDA_ERROR_API struct remuda_error *remuda_error_create(const char *type, const char *format, ...)
 	REMUDA_ERROR_FORMAT(2, 3);
-/* The same with a cause, which it takes; NULL: none. */
-struct remuda_error *remuda_error_wrap(struct remuda_error *cause, const char *type,
+/* The same with a cause, which it takes; NULL: none. Where memory has run out: the cause alone. */
+REMUDA_ERROR_API struct remuda_error *remuda_error_wrap(struct remuda_error *cause, const char *type,
 				       const char *format, ...) REMUDA_ERROR_FORMAT(3, 4);
-/* Sets what directly caused `err`; takes `cause`; frees the one before. NULL: none. */
-void remuda_error_set_cause(struct remuda_error *err, struct remuda_error *cause);
-/* Sets what was being handled when `err` was raised; takes `context`; frees the one before. */
-void remuda_error_set_context(struct remuda_error *err, struct remuda_error *context);
+/* Sets what directly caused `err` (the outermost error of its chain); takes `cause`, also the
+ * outermost of its own; frees the one before. NULL: none. */
+REMUDA_ERROR_API void remuda_error_set_cause(struct remuda_error *err, struct remuda_error *cause);
+/* Sets what was being handled when `err` was raised; takes `context`; frees the one
+ * before. As remuda_error_set_cause. */
+REMUDA_ERROR_API void remuda_error_set_context(struct remuda_error *err, struct remuda_error *context);
 /* Frees the whole chain; NULL is allowed. Not for what a getter gave. */
-void remuda_error_free(struct remuda_error *err);
+REMUDA_ERROR_API void remuda_error_free(struct remuda_error *err);
 
 /* ---- looking ---- */
 
 /* Its type, never NULL. */
-const char *remuda_error_type(const struct remuda_error *err);
+REMUDA_ERROR_API const char *remuda_error_type(const struct remuda_error *err);
 /* What went wrong, never NULL. */
-const char *remuda_error_message(const struct remuda_error *err);
+REMUDA_ERROR_API const char *remuda_error_message(const struct remuda_error *err);
 /* What directly caused it; NULL: none. */
-const struct remuda_error *remuda_error_cause(const struct remuda_error *err);
+REMUDA_ERROR_API const struct remuda_error *remuda_error_cause(const struct remuda_error *err);
 /* What was being handled when it was raised; NULL: none. */
-const struct remuda_error *remuda_error_context(const struct remuda_error *err);
+REMUDA_ERROR_API const struct remuda_error *remuda_error_context(const struct remuda_error *err);
 /* The innermost error: the cause (or, where there is none, the context) to its end. */
-const struct remuda_error *remuda_error_root(const struct remuda_error *err);
+REMUDA_ERROR_API const struct remuda_error *remuda_error_root(const struct remuda_error *err);
 /* The stage that failed. */
-enum remuda_origin remuda_error_origin(const struct remuda_error *err);
+REMUDA_ERROR_API enum remuda_origin remuda_error_origin(const struct remuda_error *err);
 /* Where it happened: frames, outermost call first. */
-size_t remuda_error_frame_count(const struct remuda_error *err);
+REMUDA_ERROR_API size_t remuda_error_frame_count(const struct remuda_error *err);
 /* Frame `index`; at or beyond the count: all empty. */
-struct remuda_frame remuda_error_frame(const struct remuda_error *err, size_t index);
+REMUDA_ERROR_API struct remuda_frame remuda_error_frame(const struct remuda_error *err, size_t index);
 /* Host on which it happened, "" where that is not known or is this one. */
-const char *remuda_error_host(const struct remuda_error *err);
+REMUDA_ERROR_API const char *remuda_error_host(const struct remuda_error *err);
 /* Worker number on that host; 0: none. */
-uint64_t remuda_error_worker(const struct remuda_error *err);
+REMUDA_ERROR_API uint64_t remuda_error_worker(const struct remuda_error *err);
 /* Attempt of the task, from 1; 0: none. */
-uint32_t remuda_error_attempt(const struct remuda_error *err);
+REMUDA_ERROR_API uint32_t remuda_error_attempt(const struct remuda_error *err);
 /* True: a worker was lost because it exited, with remuda_error_exit_code. */
-bool remuda_error_exited(const struct remuda_error *err);
-int remuda_error_exit_code(const struct remuda_error *err);
+REMUDA_ERROR_API bool remuda_error_exited(const struct remuda_error *err);
+REMUDA_ERROR_API int remuda_error_exit_code(const struct remuda_error *err);
 /* Signal that ended a lost worker; 0: none. */
-int remuda_error_signal(const struct remuda_error *err);
+REMUDA_ERROR_API int remuda_error_signal(const struct remuda_error *err);
 /* The runtime's own form of the error, e.g. a pickle; NULL and *ret_len 0: none. */
-const void *remuda_error_runtime_payload(const struct remuda_error *err, size_t *ret_len);
+REMUDA_ERROR_API const void *remuda_error_runtime_payload(const struct remuda_error *err, size_t *ret_len);
 /* Codec of that, "" where there is none. */
-const char *remuda_error_runtime_codec(const struct remuda_error *err);
+REMUDA_ERROR_API const char *remuda_error_runtime_codec(const struct remuda_error *err);
 
 /* ---- printing ---- */
 
-/* Prints the whole chain, root cause first, ending with a newline. Control characters in
- * a peer's text are shown as \xNN. */
-void remuda_error_print(const struct remuda_error *err, FILE *stream);
+/* Prints the whole chain, root cause first, ending with a newline. Of an error with cause and
+ * context only the cause is shown. Control characters are shown as \xNN. */
+REMUDA_ERROR_API void remuda_error_print(const struct remuda_error *err, FILE *stream);
 /* The same as a string; give it to free(). NULL: out of memory. */
-char *remuda_error_string(const struct remuda_error *err);
+REMUDA_ERROR_API char *remuda_error_string(const struct remuda_error *err);
 /* "Type: message", of `err` alone, on one line; give it to free(). NULL: out of memory. */
-char *remuda_error_line(const struct remuda_error *err);
+REMUDA_ERROR_API char *remuda_error_line(const struct remuda_error *err);
 /* The chain as JSON, in protobuf's mapping of remuda.v1.ErrorChain; give it to free(). NULL: out of memory. */
-char *remuda_error_json(const struct remuda_error *err);
+REMUDA_ERROR_API char *remuda_error_json(const struct remuda_error *err);
 
 #ifdef __cplusplus
 }
