@@ -81,7 +81,7 @@ void rmd_wp_poll_fds(const struct rmd_wp *end, int ret_fds[3]);
  * and its number. To be called before rmd_wp_send_setup, which sends them. */
 void rmd_wp_set_names(struct rmd_wp *end, const char *host, uint64_t worker);
 /* Tells the worker how to get ready, first of all: runtime modules to load (paths or /dev/fd/N;
- * at most 64 of 1,023 bytes each, else RMD_EINVAL). 0, RMD_EAGAIN, RMD_ECLOSED. */
+ * at most 64 of 895 bytes each, else RMD_EINVAL). 0, RMD_EAGAIN, RMD_ECLOSED. */
 int rmd_wp_send_setup(struct rmd_wp *end, const char *const *modules, size_t count);
 /* Hands over one task: it lies in the worker's hands until its outcome, or until taken back.
  * Packets gather until rmd_wp_flush. RMD_EAGAIN: no room now (tasks_max, segment full).
