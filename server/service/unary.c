@@ -129,6 +129,12 @@ struct rmd_arena *rmd_unary_arena(struct rmd_unary *call)
 	return &call->arena;
 }
 
+ProtobufCAllocator *rmd_unary_allocator(struct rmd_unary *call)
+{
+	RMD_CHECK_OBJ(call, UNARY_MAGIC);
+	return &call->allocator;
+}
+
 struct rmd_stream *rmd_unary_stream(struct rmd_unary *call)
 {
 	RMD_CHECK_OBJ(call, UNARY_MAGIC);
@@ -160,7 +166,7 @@ void rmd_unary_reply(struct rmd_unary *call, const ProtobufCMessage *response)
 		uint8_t *at = rmd_wire_reserve(writer, size);
 		if (at != NULL)
 			protobuf_c_message_pack(response, at);
-		rmd_stream_end(call->stream);
+		rmd_stream_end_message(call->stream);
 		rmd_stream_finish(call->stream, RMD_RPC_OK, "");
 	}
 	answered(call);

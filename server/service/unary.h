@@ -33,6 +33,9 @@ int rmd_unary_service_add(struct rmd_server *server, struct rmd_unary_service *s
 
 /* The call's arena: for the response's parts; until the answer is given. */
 struct rmd_arena *rmd_unary_arena(struct rmd_unary *call);
+/* protobuf-c's view of that arena, for unpacking into it. */
+ProtobufCAllocator *rmd_unary_allocator(struct rmd_unary *call);
+/* NULL: the caller is gone. */
 struct rmd_stream *rmd_unary_stream(struct rmd_unary *call);
 /* A NUL-terminated copy in the call's arena; "" where memory has run out: never NULL. */
 char *rmd_unary_text(struct rmd_unary *call, struct rmd_slice text);

@@ -1,0 +1,41 @@
+/* server/options.h: what remudad's command line says. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define RMD_LISTENERS_MAX 16u
+#define RMD_MODULES_MAX   64u
+
+/* Exit codes of remudad. */
+enum rmd_exit {
+	RMD_EXIT_OK = 0,
+	RMD_EXIT_USAGE = 2,          /* the command line is wrong */
+	RMD_EXIT_LISTEN = 3,         /* an address cannot be listened on */
+	RMD_EXIT_SYSTEM = 4,         /* memory, descriptors or processes are missing */
+};
+
+/* All strings are borrowed from argv. */
+struct rmd_server_config {
+	const char *listen[RMD_LISTENERS_MAX];
+	size_t listen_count;
+	const char *modules[RMD_MODULES_MAX];
+	size_t module_count;
+	bool insecure;
+	bool agent;                  /* the built-in agent is wanted */
+	uint32_t local_workers;      /* its most workers; 0: one a cpu */
+	bool private_mode;           /* started by a client library, for that client alone */
+	int client_fd;               /* connected to the client; -1: none */
+	int client_pidfd;            /* ends with the client; -1: none */
+	int ready_fd;                /* told "ready ADDRESS...\n" and closed; -1: none */
+	const char *worker_path;     /* NULL: beside our own program */
+	uint64_t grace_ms;           /* how long SIGTERM lets tasks run */
+	uint64_t payload_budget_bytes;
+	uint64_t blob_budget_bytes;
+};
+
+/* Reads the command line. 0: go on; else exit with *ret_exit: help and version were printed to
+ * stdout, mistakes to stderr. */
+int rmd_options_parse(int argc, char **argv, struct rmd_server_config *ret_config,
+		      enum rmd_exit *ret_exit);

@@ -1,0 +1,78 @@
+/* server/service/executor.h: one call a task: Run, Submit, Await, Cancel, Map.
+ *
+ * Their tasks belong to one core client of the coordinator's own, whose session id it made. A ticket
+ * stands for each task: who waits for it, and how long its outcome is kept. Loop's thread.
+ * executor.c has the tickets, Run and Submit; await.c Await and Cancel; map.c Map. */
+#pragma once
+
+#include "proto/codec/frames_unary.h"
+#include "proto/codec/wire.h"
+#include "server/service/coordinator.h"
+
+/* A result beyond this does not fit the message that foreign clients accept by default. */
+#define RMD_UNARY_VALUE_MAX_BYTES ((4u << 20) - (64u << 10))
+/* How long the outcome of Submit, or of a Run with a request_id, is kept. */
+#define RMD_UNARY_RETENTION_MS (UINT64_C(10) * 60 * 1000)
+#define RMD_UNARY_RETAINED_MAX 100000u
+
+struct rmd_ticket;
+
+/* Somebody waits for a ticket; embedded in the call that waits. */
+struct rmd_waiter {
+	/* The task has ended. In the port: no core event. The waiter is on no list any more. */
+	void (*ended)(struct rmd_waiter *waiter, struct rmd_ticket *ticket,
+		      const struct rmd_outcome *outcome, struct rmd_buf *buf);
+	struct rmd_ticket *ticket;   /* NULL: waits for none */
+	LIST_ENTRY(rmd_waiter) link;
+};
+
+struct rmd_ticket {
+	struct rmd_core_task *task;
+	uint64_t number;
+	bool retained;               /* its outcome is kept when it ends */
+	char *request_id;            /* NULL: none */
+	uint64_t request_key;
+	uint64_t expires_ms;         /* once it has ended */
+	struct rmd_wire_writer logs; /* RunResponse.logs, the newest */
+	LIST_HEAD(, rmd_waiter) waiters;
+	TAILQ_ENTRY(rmd_ticket) link; /* in executor->ended, while kept */
+};
+
+struct rmd_executor {
+	struct rmd_submitter submitter; /* first */
+	struct rmd_coordinator *coordinator;
+	struct rmd_core_client *client;
+	uint8_t id[RMD_SESSION_BYTES];
+	uint64_t last_number;
+	TAILQ_HEAD(, rmd_ticket) ended; /* oldest first */
+	uint32_t ended_count;
+	struct rmd_map requests;     /* hash of a request_id -> ticket */
+	struct rmd_timer timer;      /* retention */
+};
+
+/* Submits a task. 0 and *ret_ticket (which goes when its task does), or a code with *ret_error,
+ * an ErrorChain, perhaps NULL. */
+int rmd_ticket_submit(struct rmd_executor *executor, struct rmd_slice function,
+		      struct rmd_slice pool, const struct rmd_task_options *options,
+		      struct rmd_buf *arguments, bool retained, struct rmd_ticket **ret_ticket,
+		      struct rmd_buf **ret_error);
+void rmd_ticket_wait(struct rmd_ticket *ticket, struct rmd_waiter *waiter);
+/* One that waits for none is allowed. */
+void rmd_waiter_leave(struct rmd_waiter *waiter);
+/* Forgets the kept outcome of a ticket whose task has ended; frees the ticket. Not in the port. */
+void rmd_ticket_forget(struct rmd_executor *executor, struct rmd_ticket *ticket);
+/* The ticket of a task of the executor's. */
+struct rmd_ticket *rmd_ticket_of(const struct rmd_core_task *task);
+/* The id of the executor's task `number`. */
+struct rmd_task_id rmd_executor_task_id(const struct rmd_executor *executor, uint64_t number);
+/* `outcome`, or where it is too large for one message an error that says so; *ret_buf is then a
+ * buf to be dropped, else NULL. */
+struct rmd_outcome rmd_outcome_fit(const struct rmd_outcome *outcome, struct rmd_buf **ret_buf);
+
+/* The methods. */
+void rmd_await_open(struct rmd_stream *stream, void *executor);
+void rmd_cancel_open(struct rmd_stream *stream, void *executor);
+void rmd_map_open(struct rmd_stream *stream, void *executor);
+
+/* Ends a call because its request is bad. */
+void rmd_call_bad_request(struct rmd_stream *stream, int rc, const char *field);
