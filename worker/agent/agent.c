@@ -1,0 +1,372 @@
+/* The agent's life: start, the loop of its thread, drain, stop. */
+#include "worker/agent/state.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "proto/base/alloc.h"
+#include "proto/base/check.h"
+#include "proto/base/clock.h"
+#include "proto/base/errcode.h"
+#include "proto/base/log.h"
+
+#define EVENTS_MAX 64
+#define TIMERS_OWN 5                 /* the agent's own timers, always reserved */
+
+#define OWNER(timer, field)                                                                        \
+	((struct rmd_agent *)((char *)(timer)-offsetof(struct rmd_agent, field)))
+
+/* ---- mail ---- */
+
+int rmd_agent_post(struct rmd_agent *agent, void (*run)(void *arg), void *arg)
+{
+	struct rmd_amail *mail = rmd_malloc(sizeof *mail);
+	if (mail == NULL)
+		return RMD_ENOMEM;
+	*mail = (struct rmd_amail){run, arg, NULL};
+	pthread_mutex_lock(&agent->mail_lock);
+	*agent->mail_last = mail;
+	agent->mail_last = &mail->next;
+	bool wake = !agent->woken;
+	agent->woken = true;
+	pthread_mutex_unlock(&agent->mail_lock);
+	if (wake) {
+		uint64_t one = 1;
+		(void)!write(agent->wake_fd, &one, sizeof one);
+	}
+	return 0;
+}
+
+static void run_mail(struct rmd_agent *agent)
+{
+	pthread_mutex_lock(&agent->mail_lock);
+	struct rmd_amail *mail = agent->mail;
+	agent->mail = NULL;
+	agent->mail_last = &agent->mail;
+	agent->woken = false;
+	pthread_mutex_unlock(&agent->mail_lock);
+	while (mail != NULL) {
+		struct rmd_amail *next = mail->next;
+		mail->run(mail->arg);
+		rmd_free(mail);
+		mail = next;
+	}
+}
+
+/* ---- timers ---- */
+
+static void on_check(struct rmd_atimer *timer)
+{
+	struct rmd_agent *agent = OWNER(timer, check);
+	struct rmd_apool *pool;
+	bool again = false;
+	LIST_FOREACH(pool, &agent->pool_list, link)
+		again = rmd_aworker_check_all(pool) || again;
+	if (again)
+		rmd_atimer_start(&agent->timers, timer, agent->now_ms + RMD_AGENT_LONG_MS);
+}
+
+static void on_trim(struct rmd_atimer *timer)
+{
+	struct rmd_agent *agent = OWNER(timer, trim);
+	struct rmd_apool *pool;
+	bool again = false;
+	LIST_FOREACH(pool, &agent->pool_list, link)
+		again = rmd_aworker_trim_all(pool) || again;
+	if (again)
+		rmd_atimer_start(&agent->timers, timer, agent->now_ms + RMD_AGENT_TRIM_MS);
+}
+
+static void on_report(struct rmd_atimer *timer)
+{
+	struct rmd_agent *agent = OWNER(timer, report);
+	struct rmd_apool *pool;
+	LIST_FOREACH(pool, &agent->pool_list, link)
+		if (pool->idle_changed)
+			rmd_apool_dirty(pool);
+}
+
+static void on_orphan(struct rmd_atimer *timer)
+{
+	rmd_apool_kill_all(OWNER(timer, orphan));
+}
+
+static void on_respawn(struct rmd_atimer *timer)
+{
+	rmd_agent_respawn(OWNER(timer, respawn));
+}
+
+void rmd_agent_arm_check(struct rmd_agent *agent)
+{
+	if (agent->check.place == 0)
+		rmd_atimer_start(&agent->timers, &agent->check, agent->now_ms + RMD_AGENT_LONG_MS);
+	if (agent->trim.place == 0)
+		rmd_atimer_start(&agent->timers, &agent->trim, agent->now_ms + RMD_AGENT_TRIM_MS);
+}
+
+/* ---- drain and end ---- */
+
+void rmd_agent_begin_draining(struct rmd_agent *agent)
+{
+	struct rmd_apool *pool;
+	if (agent->draining)
+		return;
+	agent->draining = true;
+	rmd_agent_say_draining(agent);
+	LIST_FOREACH(pool, &agent->pool_list, link) {
+		struct rmd_aworker *worker;
+		TAILQ_FOREACH(worker, &pool->workers, all)
+			(void)rmd_apool_take_back(worker, UINT32_MAX);
+		rmd_apool_dirty(pool);
+		rmd_apool_unbalance(pool);
+	}
+}
+
+static void on_drain(void *arg)
+{
+	rmd_agent_begin_draining(arg);
+}
+
+void rmd_agent_drain(struct rmd_agent *agent)
+{
+	RMD_CHECK_OBJ(agent, RMD_AGENT_MAGIC);
+	while (rmd_agent_post(agent, on_drain, agent) < 0)
+		usleep(10000); /* no memory for a few bytes: somebody will free some */
+}
+
+/* Nothing more to wait for? */
+static void consider_leaving(struct rmd_agent *agent)
+{
+	if (agent->draining && !agent->link_lost && !agent->leaving && agent->leases.count == 0) {
+		agent->leaving = true;
+		rmd_link_close(agent->link);
+	}
+	if (!agent->link_lost || agent->worker_count > 0 || atomic_load(&agent->finished))
+		return;
+	atomic_store(&agent->finished, true);
+	if (agent->on_finished != NULL)
+		agent->on_finished(agent->on_finished_ctx);
+}
+
+/* ---- the loop ---- */
+
+static void handle_event(struct rmd_agent *agent, uint64_t what)
+{
+	if (what == RMD_AGENT_WAKE) {
+		uint64_t unused;
+		(void)!read(agent->wake_fd, &unused, sizeof unused);
+		run_mail(agent);
+	} else if (what == RMD_AGENT_SPAWNER) {
+		if (agent->spawner_fd >= 0)
+			rmd_agent_spawner_readable(agent);
+	} else {
+		/* By number: it may have gone in this very round. */
+		struct rmd_aworker *worker = rmd_map_get(&agent->workers, what);
+		if (worker != NULL)
+			rmd_aworker_readable(worker);
+	}
+}
+
+static void read_hot(struct rmd_agent *agent)
+{
+	SLIST_HEAD(, rmd_aworker) now;
+	struct rmd_aworker *worker;
+	now.slh_first = agent->hot.slh_first;
+	SLIST_INIT(&agent->hot);
+	while ((worker = SLIST_FIRST(&now)) != NULL) { /* reading frees no worker */
+		SLIST_REMOVE_HEAD(&now, hot_link);
+		worker->hot = false;
+		rmd_aworker_readable(worker);
+	}
+}
+
+static void end_round(struct rmd_agent *agent)
+{
+	rmd_apool_balance_all(agent);
+	rmd_aworker_flush_all(agent);
+	rmd_apool_report_all(agent);
+	rmd_agent_say_numbers(agent);
+	consider_leaving(agent);
+}
+
+static void loop(struct rmd_agent *agent)
+{
+	struct epoll_event events[EVENTS_MAX];
+	while (!agent->stopping) {
+		bool more = !SLIST_EMPTY(&agent->hot) || !SLIST_EMPTY(&agent->unbalanced);
+		int wait = more ? 0 : rmd_atimers_wait_ms(&agent->timers, rmd_clock_mono_ms());
+		int n = epoll_wait(agent->epoll_fd, events, EVENTS_MAX, wait);
+		agent->now_ms = rmd_clock_mono_ms();
+		RMD_CHECK(n >= 0 || errno == EINTR);
+		read_hot(agent);
+		for (int i = 0; i < n; i++)
+			handle_event(agent, events[i].data.u64);
+		rmd_atimers_run(&agent->timers, agent->now_ms);
+		end_round(agent);
+	}
+}
+
+/* Kills everything and waits until it is gone; then forgets it. */
+static void tear_down(struct rmd_agent *agent)
+{
+	struct rmd_apool *pool;
+	bool lost = agent->link_lost;
+	agent->link_lost = true; /* nothing more is said */
+	if (agent->spawner_fd >= 0)
+		rmd_agent_spawner_end(agent);
+	while ((pool = LIST_FIRST(&agent->pool_list)) != NULL) {
+		struct rmd_aworker *worker;
+		struct rmd_alease *lease;
+		while ((worker = TAILQ_FIRST(&pool->workers)) != NULL) {
+			while ((lease = TAILQ_FIRST(&worker->hands)) != NULL) {
+				rmd_aworker_let_go(worker, lease);
+				rmd_alease_destroy(lease);
+			}
+			rmd_aworker_destroy(worker);
+		}
+		while ((lease = TAILQ_FIRST(&pool->queue)) != NULL) {
+			rmd_apool_dequeue(pool, lease);
+			rmd_alease_destroy(lease);
+		}
+		rmd_apool_destroy(pool);
+	}
+	rmd_agent_drop_transfers(agent);
+	if (!lost)
+		rmd_link_close(agent->link);
+	rmd_amodule_join_all(agent);
+	run_mail(agent);
+	rmd_link_destroy(agent->link);
+	agent->link = NULL;
+	run_mail(agent);
+	rmd_amodule_free_all(agent);
+}
+
+static void *thread_main(void *arg)
+{
+	struct rmd_agent *agent = arg;
+	(void)pthread_setname_np(pthread_self(), "remuda-agent");
+	agent->now_ms = rmd_clock_mono_ms();
+	rmd_agent_say_hello(agent);
+	loop(agent);
+	tear_down(agent);
+	return NULL;
+}
+
+/* ---- start and stop ---- */
+
+static void destroy(struct rmd_agent *agent)
+{
+	rmd_alease_free_spares(agent);
+	rmd_free(agent->returned.items);
+	rmd_free(agent->began.items);
+	rmd_map_fini(&agent->pools);
+	rmd_map_fini(&agent->workers);
+	rmd_map_fini(&agent->leases);
+	rmd_map_fini(&agent->transfers);
+	rmd_atimers_fini(&agent->timers);
+	rmd_agent_free_options(agent);
+	if (agent->epoll_fd >= 0)
+		close(agent->epoll_fd);
+	if (agent->wake_fd >= 0)
+		close(agent->wake_fd);
+	pthread_mutex_destroy(&agent->mail_lock);
+	agent->magic = 0;
+	rmd_free(agent);
+}
+
+static void init(struct rmd_agent *agent)
+{
+	uint64_t seed;
+	rmd_random_bytes(&seed, sizeof seed);
+	agent->magic = RMD_AGENT_MAGIC;
+	agent->epoll_fd = agent->wake_fd = -1;
+	agent->next_worker = agent->next_transfer = 1;
+	agent->check.fire = on_check;
+	agent->trim.fire = on_trim;
+	agent->report.fire = on_report;
+	agent->orphan.fire = on_orphan;
+	agent->respawn.fire = on_respawn;
+	agent->mail_last = &agent->mail;
+	atomic_init(&agent->finished, false);
+	pthread_mutex_init(&agent->mail_lock, NULL);
+	rmd_map_init(&agent->pools, seed);
+	rmd_map_init(&agent->workers, seed);
+	rmd_map_init(&agent->leases, seed);
+	rmd_map_init(&agent->transfers, seed);
+	LIST_INIT(&agent->pool_list);
+	LIST_INIT(&agent->module_list);
+	SLIST_INIT(&agent->unflushed);
+	SLIST_INIT(&agent->hot);
+	SLIST_INIT(&agent->unbalanced);
+}
+
+static int open_loop(struct rmd_agent *agent)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.u64 = RMD_AGENT_WAKE};
+	agent->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	agent->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (agent->epoll_fd < 0 || agent->wake_fd < 0 ||
+	    epoll_ctl(agent->epoll_fd, EPOLL_CTL_ADD, agent->wake_fd, &event) < 0)
+		return RMD_ESYS;
+	for (int i = 0; i < TIMERS_OWN; i++)
+		if (rmd_atimers_reserve(&agent->timers) < 0)
+			return RMD_ENOMEM;
+	return rmd_agent_spawner_listen(agent);
+}
+
+struct rmd_agent *rmd_agent_start(const struct rmd_agent_options *options, struct rmd_link *link)
+{
+	sigset_t all, before;
+	struct rmd_agent *agent = rmd_calloc(1, sizeof *agent);
+	if (agent == NULL) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	init(agent);
+	agent->spawner_fd = options->spawner_fd;
+	agent->spawner_pid = options->spawner_pid;
+	agent->link = link;
+	int rc = rmd_agent_copy_options(agent, options);
+	if (rc == 0)
+		rc = open_loop(agent);
+	int error = rc == RMD_ENOMEM ? ENOMEM : rc == RMD_EINVAL ? EINVAL : errno;
+	if (rc == 0) {
+		rmd_link_listen(link, &rmd_agent_link_events, agent);
+		/* Signals are for other threads of the process. */
+		sigfillset(&all);
+		pthread_sigmask(SIG_SETMASK, &all, &before);
+		error = pthread_create(&agent->thread, NULL, thread_main, agent);
+		pthread_sigmask(SIG_SETMASK, &before, NULL);
+		if (error == 0)
+			return agent;
+	}
+	destroy(agent);
+	errno = error;
+	return NULL;
+}
+
+static void on_stop(void *arg)
+{
+	struct rmd_agent *agent = arg;
+	agent->stopping = true;
+}
+
+void rmd_agent_stop(struct rmd_agent *agent)
+{
+	if (agent == NULL)
+		return;
+	RMD_CHECK_OBJ(agent, RMD_AGENT_MAGIC);
+	while (rmd_agent_post(agent, on_stop, agent) < 0)
+		usleep(10000); /* no memory for a few bytes: somebody will free some */
+	pthread_join(agent->thread, NULL);
+	destroy(agent);
+}
+
+bool rmd_agent_finished(const struct rmd_agent *agent)
+{
+	return atomic_load(&agent->finished);
+}
