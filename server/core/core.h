@@ -233,6 +233,9 @@ const char *rmd_core_client_identity(const struct rmd_core_client *client);
 uint64_t rmd_core_client_accepted(const struct rmd_core_client *client);
 /* The highest number that it may submit now; never falls while numbers rise by one. */
 uint64_t rmd_core_client_window(const struct rmd_core_client *client);
+/* Much of the bytes that may be held is taken: stop reading from it while this is true. The
+ * window counts tasks, not bytes. */
+bool rmd_core_client_full(const struct rmd_core_client *client);
 /* Tasks that have not ended; tasks held (with ended ones); bytes of outcomes held. */
 uint64_t rmd_core_client_open_tasks(const struct rmd_core_client *client);
 uint64_t rmd_core_client_tasks(const struct rmd_core_client *client);
@@ -262,7 +265,8 @@ struct rmd_core_pool_spec {
 	size_t label_count;
 	struct rmd_slice identity;   /* digest of the fields that only workers see (environment,
 				      * modules): pools of equal specs have equal ones */
-	struct rmd_piece spec;       /* the PoolSpec for agents, unread */
+	struct rmd_piece spec;       /* the PoolSpec for agents, unread; referenced, so with its
+				      * buf: better one of its own than a large frame's */
 };
 
 /* Opens, gets or resizes a pool:
@@ -371,7 +375,9 @@ int rmd_core_ack(struct rmd_core *core, uint64_t now_ms, struct rmd_core_client 
 void rmd_core_task_keep_outcome(struct rmd_core_task *task, struct rmd_piece outcome);
 
 uint64_t rmd_core_task_number(const struct rmd_core_task *task);
-struct rmd_core_client *rmd_core_task_client(const struct rmd_core_task *task); /* NULL: closed */
+/* NULL: the client was closed. */
+struct rmd_core_client *rmd_core_task_client(const struct rmd_core_task *task);
+/* NULL after port->ended: the pool may be gone. */
 struct rmd_core_pool *rmd_core_task_pool(const struct rmd_core_task *task);
 void *rmd_core_task_user(const struct rmd_core_task *task);
 enum rmd_core_task_state rmd_core_task_state(const struct rmd_core_task *task);
@@ -386,7 +392,7 @@ enum rmd_core_end rmd_core_task_end(const struct rmd_core_task *task);
 /* The lease's number and its agent; 0 and NULL: it has none. */
 uint64_t rmd_core_task_lease(const struct rmd_core_task *task);
 struct rmd_core_agent *rmd_core_task_agent(const struct rmd_core_task *task);
-/* The present or last attempt, from 1; 0: it was never leased. */
+/* The present attempt, from 1; of a task without a lease: how many may have begun. */
 uint32_t rmd_core_task_attempt(const struct rmd_core_task *task);
 uint32_t rmd_core_task_depth(const struct rmd_core_task *task);
 bool rmd_core_task_stream_logs(const struct rmd_core_task *task);
@@ -430,7 +436,7 @@ struct rmd_core_agent_pool {
 	uint32_t starting;           /* of them: not ready yet */
 	uint32_t idle;               /* of them: nothing to do */
 	bool start_failed;           /* a worker could not be started since the last report */
-	struct rmd_piece start_error; /* then: why, an ErrorChain, unread; referenced */
+	struct rmd_piece start_error; /* then: why, an ErrorChain, unread; referenced, as above */
 };
 /* The agent says how a pool stands. RMD_ENOTFOUND: it has no such pool any more (ignore);
  * RMD_EPROTO: it never had. */
@@ -445,7 +451,7 @@ int rmd_core_agent_began(struct rmd_core *core, uint64_t now_ms, struct rmd_core
 struct rmd_core_agent_outcome {
 	uint64_t lease;
 	enum rmd_core_end end;       /* END_VALUE, END_ERROR or END_CANCELLED */
-	struct rmd_piece outcome;    /* the Outcome, unread; referenced */
+	struct rmd_piece outcome;    /* the Outcome, unread; referenced, so with its buf */
 	bool began;                  /* user code may have begun */
 	uint64_t worker;
 	uint64_t run_ns;

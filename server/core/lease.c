@@ -1,0 +1,164 @@
+#include "server/core/lease.h"
+
+#include "server/core/agent.h"
+#include "server/core/client.h"
+#include "server/core/share.h"
+#include "server/core/state.h"
+#include "server/core/task.h"
+
+int rmd_core_lease_grant(struct rmd_core_ledger *ledger, struct rmd_core_task *task)
+{
+	struct rmd_core_share *share = task->share;
+	struct rmd_core *core = share->pool->core;
+	RMD_CHECK(task->state == RMD_CORE_TASK_QUEUED && ledger->held < ledger->slots);
+	if (rmd_map_put(&core->leases, core->next_lease, task) < 0)
+		return RMD_ENOMEM;
+	task->lease = core->next_lease++;
+	task->ledger = ledger;
+	share->held++;
+	share->turn_taken = ++share->pool->turn;
+	rmd_core_task_move(task, RMD_CORE_TASK_LEASED);
+	ledger->held++;
+	ledger->agent->held++;
+	core->granted++;
+	rmd_core_ledger_sort(ledger);
+	RMD_CORE_SAY(core, grant, ledger->agent, task);
+	return 0;
+}
+
+void rmd_core_lease_close(struct rmd_core_task *task)
+{
+	struct rmd_core_ledger *ledger = task->ledger;
+	if (ledger == NULL)
+		return;
+	rmd_map_take(&task->client->core->leases, task->lease);
+	task->lease = 0;
+	task->ledger = NULL;
+	ledger->held--;
+	ledger->agent->held--;
+	task->share->held--;
+	rmd_core_share_turn(task->share);
+	rmd_core_ledger_sort(ledger);
+}
+
+/* Finds the task of a lease that `agent` speaks of. A lease that is over is no fault of its:
+ * the words crossed. */
+static int find(struct rmd_core *core, const struct rmd_core_agent *agent, uint64_t lease,
+		struct rmd_core_task **ret_task)
+{
+	RMD_CHECK_OBJ(agent, RMD_CORE_AGENT_MAGIC);
+	if (lease == 0 || lease >= core->next_lease)
+		return RMD_EPROTO;
+	struct rmd_core_task *task = rmd_map_get(&core->leases, lease);
+	if (task == NULL) {
+		core->stale_events++;
+		return RMD_ENOTFOUND;
+	}
+	if (task->ledger->agent != agent)
+		return RMD_EPROTO;
+	*ret_task = task;
+	return 0;
+}
+
+/* The task goes back to its queue, without its lease. */
+static void requeue(struct rmd_core_task *task)
+{
+	rmd_core_task_move(task, RMD_CORE_TASK_QUEUED);
+	rmd_core_lease_close(task);
+}
+
+/* A lease has ended and user code may have begun, or never did: tries again, or ends as
+ * `ending` says. A doomed task ends as its doom says. */
+static void settle(struct rmd_core_task *task, struct rmd_core_ending *ending, bool may_retry)
+{
+	ending->agent = task->ledger->agent;
+	if (ending->began)
+		task->begun++;
+	if (task->doom != RMD_CORE_END_NONE) {
+		ending->end = task->doom;
+		ending->outcome = (struct rmd_piece){{NULL, 0}, NULL};
+		if (task->doom == RMD_CORE_END_START_FAILED)
+			ending->start_error = task->share->pool->start_error;
+	} else if (may_retry) {
+		requeue(task);
+		return;
+	}
+	rmd_core_task_finish(task, ending);
+}
+
+int rmd_core_agent_began(struct rmd_core *core, uint64_t now_ms, struct rmd_core_agent *agent,
+			 uint64_t lease)
+{
+	struct rmd_core_task *task;
+	rmd_core_enter(core, now_ms);
+	int rc = find(core, agent, lease, &task);
+	if (rc < 0)
+		return rc;
+	if (task->state != RMD_CORE_TASK_LEASED)
+		return RMD_EPROTO;
+	rmd_core_task_move(task, RMD_CORE_TASK_RUNNING);
+	return 0;
+}
+
+int rmd_core_agent_outcome(struct rmd_core *core, uint64_t now_ms, struct rmd_core_agent *agent,
+			   const struct rmd_core_agent_outcome *outcome)
+{
+	struct rmd_core_task *task;
+	rmd_core_enter(core, now_ms);
+	int rc = find(core, agent, outcome->lease, &task);
+	if (rc < 0)
+		return rc;
+	if (outcome->end != RMD_CORE_END_VALUE && outcome->end != RMD_CORE_END_ERROR &&
+	    outcome->end != RMD_CORE_END_CANCELLED)
+		return RMD_EPROTO;
+	struct rmd_core_ending ending = {
+		.end = outcome->end,
+		.outcome = outcome->outcome,
+		.worker = outcome->worker,
+		.run_ns = outcome->run_ns,
+		.began = outcome->began || outcome->end == RMD_CORE_END_VALUE ||
+			 task->state == RMD_CORE_TASK_RUNNING,
+	};
+	bool may_retry = outcome->end == RMD_CORE_END_ERROR && ending.began &&
+			 task->begun + 1u < task->max_attempts;
+	settle(task, &ending, may_retry);
+	return 0;
+}
+
+int rmd_core_agent_returned(struct rmd_core *core, uint64_t now_ms,
+			    struct rmd_core_agent *agent, uint64_t lease)
+{
+	struct rmd_core_task *task;
+	rmd_core_enter(core, now_ms);
+	int rc = find(core, agent, lease, &task);
+	if (rc < 0)
+		return rc;
+	if (task->state == RMD_CORE_TASK_RUNNING)
+		return RMD_EPROTO;
+	struct rmd_core_ledger *ledger = task->ledger;
+	if (ledger->recalling > 0) {
+		ledger->recalling--;
+		ledger->pool->recalling--;
+	} else if (task->doom == RMD_CORE_END_NONE) {
+		rmd_core_ledger_rest(ledger);
+	}
+	struct rmd_core_ending ending = {.began = false};
+	settle(task, &ending, true);
+	return 0;
+}
+
+static void take_back(struct rmd_core_task *task, bool began)
+{
+	struct rmd_core_ending ending = {.end = RMD_CORE_END_AGENT_LOST, .began = began};
+	settle(task, &ending, !began || task->begun + 1u < task->max_attempts);
+}
+
+void rmd_core_lease_take_back(struct rmd_core_ledger *ledger, bool lost)
+{
+	struct rmd_core_task *task;
+	/* The youngest first: each goes to the front of its queue. */
+	while ((task = TAILQ_LAST(&ledger->leased, rmd_core_task_list)) != NULL)
+		take_back(task, lost);
+	while ((task = TAILQ_LAST(&ledger->running, rmd_core_task_list)) != NULL)
+		take_back(task, true);
+}
