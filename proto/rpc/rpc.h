@@ -151,14 +151,14 @@ const char *rmd_stream_peer(const struct rmd_stream *stream);
 int64_t rmd_stream_peer_uid(const struct rmd_stream *stream);
 int64_t rmd_stream_peer_pid(const struct rmd_stream *stream);
 /* Server only: the value of request metadata `key`, or NULL; borrowed while the stream lives. */
-const char *rmd_stream_metadata(const struct rmd_stream *stream, const char *key);
+const char *rmd_stream_metadata(struct rmd_stream *stream, const char *key);
 /* Server only: milliseconds (rmd_clock_mono_ms) of the call's deadline; 0: none. */
 uint64_t rmd_stream_deadline_ms(const struct rmd_stream *stream);
 /* Client only, from `closed`: the reason of the ErrorInfo that the server sent along with its status,
  * or NULL. Borrowed while the stream lives. */
 const char *rmd_stream_reason(const struct rmd_stream *stream);
 /* Server only: a google.rpc.Status detail that goes with the status of finish: an ErrorInfo with this
- * reason ("UNKNOWN_FUNCTION") and domain "remuda". Before finish. Copied. */
+ * reason ("UNKNOWN_FUNCTION"; upper case, at most 63 bytes) and domain "remuda". Before finish. Copied. */
 void rmd_stream_set_reason(struct rmd_stream *stream, const char *reason);
 
 /* ---- server ---- */
