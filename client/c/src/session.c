@@ -1,0 +1,534 @@
+/* The client's thread: one call of Executor.Session, and what to do when it ends.
+ *
+ * welcome, same epoch      -> what was not accepted is sent again; the session goes on
+ * welcome, another epoch   -> open tasks end as CoordinatorLost; the session starts anew
+ * the connection is lost   -> private: LOST. unix socket: open tasks end, then as remote.
+ *                             remote: RESUMING until the patience of open_timeout_ms ends
+ * All here runs on the client's thread, except where client.h says otherwise. */
+#include "client/c/src/client.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "proto/base/alloc.h"
+#include "proto/base/check.h"
+#include "proto/base/clock.h"
+#include "proto/base/errcode.h"
+#include "proto/error/chain.h"
+
+#define SESSION_PATH  "/remuda.v1.Executor/Session"
+#define RETRY_MS      100u
+/* Outcomes that are taken out of the table under one lock. */
+#define OUTCOME_BATCH 64u
+
+#define CLIENT_OF(ptr, member) ((struct remuda *)(void *)((char *)(ptr) - offsetof(struct remuda, member)))
+
+static void call_start(struct remuda *client);
+
+/* ---- ending tasks ---- */
+
+void rmd_session_fail_all(struct remuda *client, int code, struct remuda_error *err)
+{
+	struct rmd_buf *buf = rmd_error_encode_buf(err);
+	remuda_error_free(err);
+	uint64_t number = 0;
+	for (;;) {
+		pthread_mutex_lock(&client->table_lock);
+		struct remuda_future *future = rmd_table_next(&client->table, &number);
+		if (future != NULL)
+			rmd_table_take(&client->table, number);
+		pthread_mutex_unlock(&client->table_lock);
+		if (future == NULL)
+			break;
+		struct rmd_piece piece = {0};
+		if (buf != NULL)
+			piece = (struct rmd_piece){rmd_buf_slice(buf), buf};
+		rmd_future_complete(future, RMD_OUTCOME_ERROR, code, piece);
+		rmd_future_unref(future);
+	}
+	rmd_buf_unref(buf);
+}
+
+static struct remuda_error *lost_error(const struct remuda *client, const char *text)
+{
+	struct remuda_error *err = remuda_error_create(
+		"CoordinatorLost", "the coordinator at %s was lost before this task's outcome came: it may have run%s%s",
+		client->address, text[0] != '\0' ? ": " : "", text);
+	rmd_error_set_origin(err, REMUDA_ORIGIN_SERVICE);
+	return err;
+}
+
+/* LOST for good: takes `err`, which is what each later submit says. */
+static void lose(struct remuda *client, int code, struct remuda_error *err)
+{
+	pthread_mutex_lock(&client->lock);
+	client->stream = NULL;
+	client->why_code = code;
+	client->why = rmd_error_encode_buf(err);
+	rmd_unaccepted_drop(client, UINT64_MAX);
+	rmd_client_move(client, RMD_CLIENT_LOST);
+	pthread_mutex_unlock(&client->lock);
+	remuda_error_free(err);
+	rmd_timer_stop(client->loop, &client->patience);
+	rmd_timer_stop(client->loop, &client->retry);
+}
+
+/* ---- acknowledging ---- */
+
+static void send_acks(struct remuda *client)
+{
+	if (client->ack_count != 0 && client->call != NULL && client->welcomed) {
+		rmd_session_request_put_acks(rmd_stream_begin(client->call), client->acks,
+					     client->ack_count);
+		rmd_stream_end(client->call);
+	}
+	client->ack_count = 0;
+}
+
+static void ack_timer_fired(struct rmd_timer *timer)
+{
+	send_acks(CLIENT_OF(timer, ack_timer));
+}
+
+static void acknowledge(struct remuda *client, uint64_t number)
+{
+	if (client->ack_count == 0 &&
+	    rmd_timer_start(client->loop, &client->ack_timer,
+			    rmd_clock_mono_ms() + RMD_CLIENT_ACK_DELAY_MS) < 0) {
+		client->acks[client->ack_count++] = number;
+		send_acks(client);
+		return;
+	}
+	client->acks[client->ack_count++] = number;
+	if (client->ack_count == RMD_CLIENT_ACKS_MAX) {
+		rmd_timer_stop(client->loop, &client->ack_timer);
+		send_acks(client);
+	}
+}
+
+/* ---- hearing ---- */
+
+/* What is read from one message, to be done in few steps. */
+struct reading {
+	struct remuda *client;
+	struct rmd_piece message;
+	struct rmd_session_outcome outcomes[OUTCOME_BATCH];
+	size_t outcome_count;
+	uint64_t accepted, window;
+};
+
+/* A whole result that came in pieces. */
+static void complete_transferred(struct remuda *client, struct remuda_future *future,
+				 uint64_t transfer)
+{
+	struct rmd_buf *buf;
+	int rc = rmd_transfers_take(&client->transfers, transfer, &buf);
+	if (rc < 0) {
+		rmd_future_fail(future, REMUDA_EPROTO,
+				remuda_error_create("ProtocolError", "the result came in pieces that do not fit: %s",
+						    rmd_errcode_text(rc)));
+		return;
+	}
+	rmd_future_complete(future, RMD_OUTCOME_VALUE, 0, (struct rmd_piece){rmd_buf_slice(buf), buf});
+	rmd_buf_unref(buf);
+}
+
+static void flush_outcomes(struct reading *reading)
+{
+	struct remuda *client = reading->client;
+	struct remuda_future *futures[OUTCOME_BATCH];
+	pthread_mutex_lock(&client->table_lock);
+	for (size_t i = 0; i < reading->outcome_count; i++)
+		futures[i] = rmd_table_take(&client->table, reading->outcomes[i].number);
+	pthread_mutex_unlock(&client->table_lock);
+	for (size_t i = 0; i < reading->outcome_count; i++) {
+		const struct rmd_outcome *outcome = &reading->outcomes[i].outcome;
+		acknowledge(client, reading->outcomes[i].number);
+		if (futures[i] == NULL) {    /* heard before, or of a task that was given up */
+			rmd_transfers_drop(&client->transfers, outcome->transfer);
+			continue;
+		}
+		if (outcome->kind == RMD_OUTCOME_VALUE_TRANSFER)
+			complete_transferred(client, futures[i], outcome->transfer);
+		else
+			rmd_future_complete(futures[i], outcome->kind, 0,
+					    (struct rmd_piece){outcome->bytes, reading->message.buf});
+		rmd_future_unref(futures[i]);
+	}
+	reading->outcome_count = 0;
+}
+
+static void hear_log(struct remuda *client, const struct rmd_session_log *log)
+{
+	pthread_mutex_lock(&client->table_lock);
+	struct remuda_future *future = rmd_table_get(&client->table, log->number);
+	if (future != NULL)
+		rmd_future_ref(future);
+	pthread_mutex_unlock(&client->table_lock);
+	if (future == NULL)
+		return;
+	if (future->on_log != NULL)
+		future->on_log(future->log_ctx, (enum remuda_stream)log->log.stream, log->log.data.data,
+			       log->log.data.len, log->log.dropped_bytes);
+	rmd_future_unref(future);
+}
+
+/* Cancels that were asked for while there was no stream. `lock` is held. */
+static void send_cancels_again(struct remuda *client)
+{
+	uint64_t number = 0;
+	pthread_mutex_lock(&client->table_lock);
+	for (struct remuda_future *future; (future = rmd_table_next(&client->table, &number)) != NULL;
+	     number++) {
+		if (!atomic_load(&future->cancelled))
+			continue;
+		rmd_session_request_put_cancels(rmd_stream_begin(client->call), &number, 1);
+		rmd_stream_end(client->call);
+	}
+	pthread_mutex_unlock(&client->table_lock);
+}
+
+/* The coordinator is another than before: nothing that was open can be known any more. */
+static void start_anew(struct remuda *client)
+{
+	rmd_session_fail_all(client, REMUDA_EUNREACHABLE,
+			     lost_error(client, "another coordinator answers there now"));
+	pthread_mutex_lock(&client->lock);
+	rmd_unaccepted_drop(client, UINT64_MAX);
+	client->window = 0;
+	pthread_mutex_unlock(&client->lock);
+}
+
+static int hear_welcome(struct remuda *client, const struct rmd_session_welcome *welcome)
+{
+	if (client->welcomed || welcome->epoch == 0 || welcome->protocol != RMD_PROTOCOL_VERSION)
+		return RMD_EPROTO;
+	bool anew = client->epoch != welcome->epoch;
+	if (anew && client->epoch != 0)
+		start_anew(client);
+	rmd_timer_stop(client->loop, &client->patience);
+	client->welcomed = true;
+	client->epoch = welcome->epoch;
+	pthread_mutex_lock(&client->lock);
+	client->payload_max_bytes = welcome->payload_max_bytes;
+	client->stream = client->call;
+	if (anew) {
+		client->next = welcome->accepted + 1;
+		pthread_mutex_lock(&client->table_lock);
+		rmd_table_fini(&client->table);
+		rmd_table_init(&client->table, client->next);
+		pthread_mutex_unlock(&client->table_lock);
+		rmd_pools_send_again(client);
+	} else {
+		rmd_unaccepted_drop(client, welcome->accepted);
+		rmd_pools_send_again(client);
+		rmd_unaccepted_send_again(client);
+		send_cancels_again(client);
+	}
+	if (client->state != RMD_CLIENT_CLOSING)
+		rmd_client_move(client, RMD_CLIENT_OPEN);
+	pthread_mutex_unlock(&client->lock);
+	return 0;
+}
+
+static int hear_item(struct reading *reading, const struct rmd_session_response_item *item)
+{
+	struct remuda *client = reading->client;
+	if (!client->welcomed && item->kind != RMD_SESSION_RESPONSE_WELCOME)
+		return RMD_EPROTO;
+	switch (item->kind) {
+	case RMD_SESSION_RESPONSE_WELCOME:
+		return hear_welcome(client, &item->welcome);
+	case RMD_SESSION_RESPONSE_CHUNK: {
+		int rc = rmd_transfers_add(&client->transfers, &item->chunk);
+		return rc < 0 ? rc : 0;
+	}
+	case RMD_SESSION_RESPONSE_LOG:
+		hear_log(client, &item->log);
+		return 0;
+	case RMD_SESSION_RESPONSE_OUTCOME:
+		reading->outcomes[reading->outcome_count++] = item->outcome;
+		if (reading->outcome_count == OUTCOME_BATCH)
+			flush_outcomes(reading);
+		return 0;
+	case RMD_SESSION_RESPONSE_ACCEPTED:
+		reading->accepted = item->number;
+		return 0;
+	case RMD_SESSION_RESPONSE_WINDOW:
+		reading->window = item->number;
+		return 0;
+	case RMD_SESSION_RESPONSE_POOL:
+		rmd_client_pool_answered(client, item->pool.pool, item->pool.error);
+		return 0;
+	}
+	return 0;
+}
+
+static void hear_marks(struct reading *reading)
+{
+	struct remuda *client = reading->client;
+	if (reading->window == 0 && (reading->accepted == 0 || client->reach != RMD_REACH_REMOTE))
+		return;
+	pthread_mutex_lock(&client->lock);
+	rmd_unaccepted_drop(client, reading->accepted);
+	if (reading->window > client->window) {
+		client->window = reading->window;
+		pthread_cond_broadcast(&client->changed);
+	}
+	pthread_mutex_unlock(&client->lock);
+}
+
+static void on_message(struct rmd_stream *stream, void *ctx, struct rmd_piece message)
+{
+	struct reading reading;
+	reading.client = ctx;
+	reading.message = message;
+	reading.outcome_count = 0;
+	reading.accepted = reading.window = 0;
+	struct rmd_frame_reader reader = rmd_frame_reader_of(message.bytes);
+	struct rmd_session_response_item item;
+	int rc;
+	while ((rc = rmd_session_response_next(&reader, &item)) > 0)
+		if ((rc = hear_item(&reading, &item)) < 0)
+			break;
+	flush_outcomes(&reading);
+	hear_marks(&reading);
+	if (rc < 0)
+		rmd_stream_cancel(stream);   /* nonsense: cut it off; `closed` follows */
+}
+
+static void on_drained(struct rmd_stream *stream, void *ctx)
+{
+	struct remuda *client = ctx;
+	(void)stream;
+	if (!atomic_exchange(&client->room_wanted, false))
+		return;
+	pthread_mutex_lock(&client->lock);
+	pthread_cond_broadcast(&client->changed);
+	pthread_mutex_unlock(&client->lock);
+}
+
+/* ---- the call's life ---- */
+
+/* Opening has failed: what to tell the user who waits in remuda_open. */
+static struct remuda_error *open_error(const struct remuda *client, enum rmd_rpc_status status,
+				       const char *text)
+{
+	const char *hint = "Is remudad running there (remudad --listen ADDRESS)? Without an "
+			   "address, remuda starts a private coordinator";
+	if (status == RMD_RPC_CANCELLED)
+		text = "no answer within the time for opening (options.open_timeout_ms)";
+	if (client->reach == RMD_REACH_PRIVATE)
+		return remuda_error_create("ServerFailed",
+					   "the private coordinator %s ended or broke off before it answered (%s: %s). "
+					   "What it said stands on standard error; REMUDA_SERVER chooses another program",
+					   client->server_path, rmd_rpc_status_name(status), text);
+	if (status == RMD_RPC_UNAUTHENTICATED || status == RMD_RPC_PERMISSION_DENIED)
+		hint = "The coordinator does not let this client in";
+	else if (status == RMD_RPC_UNIMPLEMENTED)
+		hint = "Something answers there that is no coordinator of remuda";
+	return remuda_error_create("CoordinatorUnreachable", "no coordinator at %s: %s (%s). %s",
+				   client->address, text, rmd_rpc_status_name(status), hint);
+}
+
+/* The end of closing: nothing is open any more. */
+static void finish_close(struct remuda *client)
+{
+	struct remuda_error *err =
+		remuda_error_create("Cancelled", "the client was closed before this task's outcome came: it may have run");
+	rmd_session_fail_all(client, REMUDA_ECANCELLED, err);
+	rmd_timer_stop(client->loop, &client->patience);
+	rmd_timer_stop(client->loop, &client->retry);
+	rmd_timer_stop(client->loop, &client->ack_timer);
+	pthread_mutex_lock(&client->lock);
+	rmd_unaccepted_drop(client, UINT64_MAX);
+	rmd_client_move(client, RMD_CLIENT_CLOSED);
+	pthread_mutex_unlock(&client->lock);
+	client->looping = false;
+	rmd_loop_stop(client->loop);
+}
+
+/* The connection was lost while the session was open. */
+static void interrupted(struct remuda *client, const char *text)
+{
+	if (client->reach == RMD_REACH_PRIVATE) {
+		lose(client, REMUDA_EUNREACHABLE,
+		     remuda_error_create("CoordinatorLost", "the private coordinator ended unexpectedly (%s): "
+							    "close this client and open another", text));
+		rmd_session_fail_all(client, REMUDA_EUNREACHABLE, lost_error(client, text));
+		return;
+	}
+	pthread_mutex_lock(&client->lock);
+	client->stream = NULL;
+	rmd_client_move(client, RMD_CLIENT_RESUMING);
+	pthread_mutex_unlock(&client->lock);
+	if (client->reach == RMD_REACH_UNIX) {
+		/* A local socket does not break by itself: its coordinator has gone. */
+		rmd_session_fail_all(client, REMUDA_EUNREACHABLE, lost_error(client, text));
+	}
+	rmd_timer_start(client->loop, &client->patience, rmd_clock_mono_ms() + client->open_timeout_ms);
+	call_start(client);
+}
+
+/* A further try to resume has failed. */
+static void resume_failed(struct remuda *client, enum rmd_rpc_status status, const char *text)
+{
+	bool refused = status != RMD_RPC_UNAVAILABLE && status != RMD_RPC_CANCELLED;
+	if (refused && client->epoch != 0) {
+		/* It answers, but not to this session: begin a new one there. */
+		start_anew(client);
+		client->epoch = 0;
+		pthread_mutex_lock(&client->lock);
+		rmd_random_bytes(client->session, sizeof client->session);
+		pthread_mutex_unlock(&client->lock);
+		call_start(client);
+		return;
+	}
+	if (!refused && client->patience.place != 0) {
+		rmd_timer_start(client->loop, &client->retry, rmd_clock_mono_ms() + RETRY_MS);
+		return;
+	}
+	lose(client, REMUDA_EUNREACHABLE,
+	     remuda_error_create("CoordinatorLost", "the coordinator at %s was lost and did not come back within %u ms: %s (%s)",
+				 client->address, client->open_timeout_ms, text, rmd_rpc_status_name(status)));
+	rmd_session_fail_all(client, REMUDA_EUNREACHABLE, lost_error(client, text));
+}
+
+static void on_closed(struct rmd_stream *stream, void *ctx, enum rmd_rpc_status status, const char *text)
+{
+	struct remuda *client = ctx;
+	(void)stream;
+	bool welcomed = client->welcomed;
+	pthread_mutex_lock(&client->lock);
+	client->stream = NULL;
+	pthread_cond_broadcast(&client->changed);
+	enum rmd_client_state state = client->state;
+	pthread_mutex_unlock(&client->lock);
+	client->call = NULL;
+	client->welcomed = false;
+	client->ack_count = 0;
+	rmd_timer_stop(client->loop, &client->ack_timer);
+	rmd_transfers_fini(&client->transfers);
+	rmd_transfers_init(&client->transfers, RMD_CLIENT_TRANSFERS_MAX, RMD_CLIENT_TRANSFERS_BYTES,
+			   rmd_clock_mono_ns());
+	switch (state) {
+	case RMD_CLIENT_OPENING:
+		lose(client, REMUDA_EUNREACHABLE, open_error(client, status, text));
+		break;
+	case RMD_CLIENT_OPEN:
+		RMD_CHECK(welcomed);
+		interrupted(client, text);
+		break;
+	case RMD_CLIENT_RESUMING:
+		resume_failed(client, status, text);
+		break;
+	case RMD_CLIENT_CLOSING:
+		finish_close(client);
+		break;
+	case RMD_CLIENT_LOST:
+	case RMD_CLIENT_CLOSED:
+		break;
+	}
+}
+
+static const struct rmd_stream_events session_events = {
+	.message = on_message,
+	.drained = on_drained,
+	.closed = on_closed,
+};
+
+/* Calls Session and says hello. */
+static void call_start(struct remuda *client)
+{
+	bool resuming = client->epoch != 0 || client->state == RMD_CLIENT_RESUMING;
+	client->welcomed = false;
+	client->call = rmd_channel_call(client->channel, SESSION_PATH, 0, resuming, &session_events, client);
+	if (client->call == NULL) {
+		lose(client, REMUDA_ENOMEM, remuda_error_create("OutOfMemory", "for a call"));
+		rmd_session_fail_all(client, REMUDA_ENOMEM, lost_error(client, "out of memory"));
+		return;
+	}
+	struct rmd_session_hello hello = {
+		.protocol = RMD_PROTOCOL_VERSION,
+		.client = rmd_slice_of_string(client->client_name),
+		.epoch = client->epoch,
+	};
+	memcpy(hello.session, client->session, sizeof hello.session);
+	rmd_session_request_put_hello(rmd_stream_begin(client->call), &hello);
+	rmd_stream_end(client->call);
+}
+
+static void retry_fired(struct rmd_timer *timer)
+{
+	struct remuda *client = CLIENT_OF(timer, retry);
+	if (client->state == RMD_CLIENT_RESUMING && client->call == NULL)
+		call_start(client);
+}
+
+/* Opening, resuming or closing has taken too long. */
+static void patience_fired(struct rmd_timer *timer)
+{
+	struct remuda *client = CLIENT_OF(timer, patience);
+	if (client->call != NULL)
+		rmd_stream_cancel(client->call);
+	else if (client->state == RMD_CLIENT_CLOSING)
+		finish_close(client);
+	else if (client->state == RMD_CLIENT_RESUMING)
+		resume_failed(client, RMD_RPC_UNAVAILABLE, "no connection");
+}
+
+static struct rmd_channel *open_channel(struct remuda *client, char **ret_why)
+{
+	if (client->reach != RMD_REACH_PRIVATE)
+		return rmd_channel_open(client->loop, client->address, ret_why);
+	int fd = client->private_fd;
+	client->private_fd = -1;
+	return rmd_channel_open_fd(client->loop, fd, ret_why);
+}
+
+void rmd_session_start(struct remuda *client)
+{
+	char *why = NULL;
+	client->looping = true;
+	client->ack_timer.fire = ack_timer_fired;
+	client->patience.fire = patience_fired;
+	client->retry.fire = retry_fired;
+	client->channel = open_channel(client, &why);
+	if (client->channel == NULL) {
+		lose(client, REMUDA_EINVAL,
+		     remuda_error_create("InvalidAddress", "cannot use the address %s: %s", client->address,
+					 why != NULL ? why : "out of memory"));
+		rmd_free(why);
+		return;
+	}
+	rmd_timer_start(client->loop, &client->patience, rmd_clock_mono_ms() + client->open_timeout_ms);
+	call_start(client);
+}
+
+void rmd_session_close(struct remuda *client)
+{
+	pthread_mutex_lock(&client->lock);
+	bool connected = client->stream != NULL;
+	client->stream = NULL;               /* nothing more is submitted */
+	rmd_client_move(client, RMD_CLIENT_CLOSING);
+	pthread_mutex_unlock(&client->lock);
+	if (client->call == NULL) {
+		finish_close(client);
+		return;
+	}
+	if (!connected) {
+		rmd_stream_cancel(client->call);
+		return;
+	}
+	send_acks(client);
+	uint64_t number = 0;
+	pthread_mutex_lock(&client->table_lock);
+	for (; rmd_table_next(&client->table, &number) != NULL; number++) {
+		rmd_session_request_put_cancels(rmd_stream_begin(client->call), &number, 1);
+		rmd_stream_end(client->call);
+	}
+	pthread_mutex_unlock(&client->table_lock);
+	rmd_session_request_put_goodbye(rmd_stream_begin(client->call));
+	rmd_stream_end(client->call);
+	rmd_timer_start(client->loop, &client->patience, rmd_clock_mono_ms() + RMD_CLIENT_CLOSE_MS);
+}
