@@ -164,6 +164,16 @@ static inline size_t remuda_dtype_size(enum remuda_dtype dtype)
 	return (unsigned)dtype < sizeof sizes ? sizes[(unsigned)dtype] : 0;
 }
 
+/* The element type's name ("int32"), borrowed for ever; "?" for what is not a dtype. */
+static inline const char *remuda_dtype_name(enum remuda_dtype dtype)
+{
+	static const char *const names[] = {
+		"?", "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32",
+		"uint64", "float16", "float32", "float64", "complex64", "complex128",
+	};
+	return (unsigned)dtype < sizeof names / sizeof *names ? names[(unsigned)dtype] : "?";
+}
+
 /* The kind's name as it stands in value.proto ("int64", "list"), borrowed for ever. */
 static inline const char *remuda_kind_name(enum remuda_kind kind)
 {
