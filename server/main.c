@@ -38,7 +38,7 @@ struct program {
 	size_t address_count;
 	int spawner_fd;
 	pid_t spawner_pid;
-	bool stopping, stopping_now;
+	bool stopping, stopping_now, down;
 };
 
 static void notify(const char *state)
@@ -72,6 +72,9 @@ static void server_down(void *ctx)
 static void tasks_down(void *ctx)
 {
 	struct program *program = ctx;
+	if (program->down)
+		return;
+	program->down = true;
 	if (program->agent != NULL) {
 		rmd_direct_link_detach_agent(program->core_end);
 		rmd_agent_stop(program->agent);

@@ -29,8 +29,9 @@ static struct rmd_buf *deadline_error(const struct rmd_core_task *task)
 {
 	struct rmd_slice function = rmd_core_task_function(task);
 	uint64_t allowed_ms = rmd_core_task_deadline_ms(task) - rmd_core_task_accepted_ms(task);
-	char waits[RMD_CORE_EXPLAIN_BYTES];
-	rmd_core_task_explain(task, waits, sizeof waits);
+	char waits[RMD_CORE_EXPLAIN_BYTES] = "";
+	if (rmd_core_task_attempt(task) == 0)
+		rmd_core_pool_explain(rmd_core_task_pool(task), waits, sizeof waits);
 	return rmd_outcome_refused(
 		"DeadlineExceeded", "%.*s did not end within its deadline of %llu ms%s%s",
 		(int)function.len, (const char *)function.data, (unsigned long long)allowed_ms,
