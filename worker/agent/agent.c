@@ -149,7 +149,7 @@ static void consider_leaving(struct rmd_agent *agent)
 		return;
 	atomic_store(&agent->finished, true);
 	if (agent->on_finished != NULL)
-		agent->on_finished(agent->on_finished_ctx);
+		agent->on_finished(agent->ctx);
 }
 
 /* ---- the loop ---- */

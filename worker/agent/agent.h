@@ -32,10 +32,12 @@ struct rmd_agent_options {
 	uint64_t cancel_grace_ms;    /* from the cancel word to TERM; 0: 1000 */
 	uint64_t orphan_ms;          /* what runs when the link is lost may run on so long; 0: not at all */
 	uint64_t start_timeout_ms;   /* from exec to ready; 0: 60000 */
+	/* Called once, on the agent's thread, when the coordinator has welcomed the agent. May be NULL. */
+	void (*attached)(void *ctx);
 	/* Called once, on the agent's thread, when rmd_agent_finished becomes true. May be NULL.
 	 * Must not call rmd_agent_stop. */
 	void (*finished)(void *ctx);
-	void *finished_ctx;
+	void *ctx;                   /* of these two */
 };
 
 /* Starts the agent's thread. `link` is the agent's end; the agent owns it from now on (on success).

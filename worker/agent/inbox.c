@@ -169,13 +169,23 @@ static int on_module(struct rmd_agent *agent, const struct rmd_module_image *ima
 
 /* ---- frames ---- */
 
+static int on_welcome(struct rmd_agent *agent, const struct rmd_agent_welcome *welcome)
+{
+	if (welcome->protocol != RMD_PROTOCOL_VERSION)
+		return RMD_EVERSION;
+	if (!agent->welcome && agent->on_attached != NULL)
+		agent->on_attached(agent->ctx);
+	agent->welcome = true;
+	return 0;
+}
+
 static int handle(struct rmd_agent *agent, const struct rmd_attach_response_item *item,
 		  struct rmd_buf *frame)
 {
 	struct rmd_apool *pool;
 	switch (item->kind) {
 	case RMD_ATTACH_RESPONSE_WELCOME:
-		return item->welcome.protocol == RMD_PROTOCOL_VERSION ? 0 : RMD_EVERSION;
+		return on_welcome(agent, &item->welcome);
 	case RMD_ATTACH_RESPONSE_CHUNK:
 		return RMD_EPROTO; /* the link puts them together */
 	case RMD_ATTACH_RESPONSE_SET_POOL:

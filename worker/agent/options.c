@@ -105,7 +105,8 @@ int rmd_agent_copy_options(struct rmd_agent *agent, const struct rmd_agent_optio
 		options->start_timeout_ms != 0 ? options->start_timeout_ms : START_TIMEOUT_MS;
 	agent->orphan_ms = options->orphan_ms;
 	agent->on_finished = options->finished;
-	agent->on_finished_ctx = options->finished_ctx;
+	agent->on_attached = options->attached;
+	agent->ctx = options->ctx;
 	return rc;
 }
 

@@ -168,7 +168,7 @@ struct rmd_agent {
 	pid_t spawner_pid;
 	struct rmd_link *link;       /* NULL: lost and destroyed */
 	bool link_lost;
-	bool draining, leaving;
+	bool welcome, draining, leaving;
 	bool stopping;
 	bool dirty;                  /* some pool is */
 	atomic_bool finished;
@@ -179,8 +179,9 @@ struct rmd_agent {
 	size_t module_count, label_count;
 	uint32_t workers_max, cpu_milli;
 	uint64_t stop_grace_ms, cancel_grace_ms, orphan_ms, start_timeout_ms;
+	void (*on_attached)(void *ctx);
 	void (*on_finished)(void *ctx);
-	void *on_finished_ctx;
+	void *ctx;                   /* of these two */
 
 	pthread_mutex_t mail_lock;   /* guards the three below */
 	struct rmd_amail *mail, **mail_last;
