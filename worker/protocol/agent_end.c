@@ -9,7 +9,6 @@
 
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
-#include "proto/base/digest.h"
 #include "proto/base/errcode.h"
 
 static void close_fd(int *fd)
@@ -101,9 +100,7 @@ struct rmd_wp *rmd_wp_open(uint32_t tasks_max, const struct rmd_wp_events *event
 	end->inputs.worker_fd = -1;
 	for (int i = 0; i < 2; i++)
 		end->pipes[i].fd = end->child_pipe_fds[i] = -1;
-	uint64_t seed;
-	rmd_random_bytes(&seed, sizeof seed);
-	rmd_map_init(&end->leases, seed);
+	rmd_map_init(&end->leases, (uintptr_t)end); /* leases are numbers of our own side's */
 	for (uint32_t i = 0; i < tasks_max; i++)
 		end->free_slots[end->free_count++] = (uint8_t)(tasks_max - 1 - i);
 	int rc = open_shared(end);

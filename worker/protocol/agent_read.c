@@ -392,8 +392,10 @@ int rmd_wp_read(struct rmd_wp *end)
 			rc = drain_ring(end, &budget);
 			if (rc == RMD_EPROTO)
 				return rc;
-			if (rc < 0 || budget == 0)
+			if (rc < 0 || budget == 0) {
+				atomic_store(&page->agent_asleep, 1);
 				return 1;
+			}
 		} while (!tell_rest(end));
 		/* From here on the worker rings; what came before that we must see. */
 		atomic_store(&page->agent_asleep, 1);

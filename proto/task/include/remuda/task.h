@@ -19,8 +19,9 @@
  *	Type *, const Type *    a message made by protobuf-c, named by REMUDA_MESSAGE
  *	void                    (result only)
  *
- * What a parameter points to is borrowed for the call and read-only. What a result points to
- * comes from remuda_alloc, or is an input, or lives for ever. A NULL text or message is null.
+ * What a parameter points to is borrowed for the call and read-only; none is NULL. What a
+ * result points to comes from remuda_alloc, or is an input, or lives for ever; a text or
+ * message that is NULL is the value null.
  *
  * A function stays an ordinary one, to be called and tested without remuda. Header only:
  * links with nothing; all that joins it to a worker is the table `struct remuda_abi`. */
