@@ -1,0 +1,136 @@
+/* remuda run: one task. */
+#include <poll.h>
+#include <stdio.h>
+
+#include "client/cli/commands.h"
+#include "client/cli/exit.h"
+#include "client/cli/interrupt.h"
+#include "client/cli/outcome.h"
+#include "client/cli/report.h"
+#include "client/cli/submit.h"
+#include "proto/base/buf.h"
+
+static int read_arguments(const struct rmd_submitter *submitter, int count, char **words,
+			  struct rmd_argument_list *arguments)
+{
+	char why[RMD_ARGUMENT_WHY_BYTES];
+
+	for (int i = 0; i < count; i++) {
+		if (rmd_argument_list_add(arguments, submitter->rule, rmd_slice_of_string(words[i]),
+				      why) < 0) {
+			rmd_report("argument %d: %s", i + 1, why);
+			return RMD_EXIT_USAGE;
+		}
+	}
+	return RMD_EXIT_OK;
+}
+
+/* Waits for the outcome, showing what the task prints. RMD_EXIT_INTERRUPTED: the task was
+ * told to end. */
+static int wait_done(struct rmd_submitter *submitter, struct remuda_future *future, int interrupt)
+{
+	struct pollfd fds[] = {
+		{.fd = remuda_fd(submitter->client), .events = POLLIN},
+		{.fd = interrupt, .events = POLLIN},
+		{.fd = submitter->output != NULL ? rmd_output_fd(submitter->output) : -1,
+		 .events = POLLIN},
+	};
+
+	while (!remuda_done(future)) {
+		if (rmd_interrupt_seen()) {
+			remuda_cancel(future);
+			rmd_report("interrupted: the task is cancelled");
+			return RMD_EXIT_INTERRUPTED;
+		}
+		poll(fds, sizeof fds / sizeof *fds, -1);
+		if (submitter->output != NULL)
+			rmd_output_drain(submitter->output);
+	}
+	return RMD_EXIT_OK;
+}
+
+static int show(struct rmd_submitter *submitter, struct remuda_future *future)
+{
+	const struct remuda_value *value = NULL;
+	struct remuda_error *err = NULL;
+	int code = remuda_result(future, &value, &err);
+
+	if (submitter->output != NULL) {
+		rmd_output_drain(submitter->output);
+		rmd_output_end_line(submitter->output);
+	}
+	if (code < 0) {
+		rmd_outcome_report(submitter->function, code, err);
+		remuda_error_free(err);
+		return rmd_outcome_exit(code, RMD_EXIT_TASK);
+	}
+	if (rmd_outcome_write(value, submitter->settings->raw, stdout) < 0)
+		return rmd_report_no_memory();
+	putchar('\n');
+	return RMD_EXIT_OK;
+}
+
+static int submit_and_wait(struct rmd_submitter *submitter, const struct rmd_argument_list *arguments)
+{
+	int interrupt = rmd_interrupt_notice();
+	struct remuda_future *future = rmd_submitter_submit(submitter, arguments, 0);
+	int rc = RMD_EXIT_SYSTEM;
+
+	if (future == NULL)
+		return rmd_report_no_memory();
+	if (remuda_enqueue(future, NULL, NULL) == 0) /* so that the client's descriptor wakes us */
+		rc = wait_done(submitter, future, interrupt);
+	if (rc == RMD_EXIT_OK)
+		rc = show(submitter, future);
+	remuda_future_free(future);
+	return rc;
+}
+
+static int run(const void *settings, int count, char **words)
+{
+	struct rmd_submitter submitter;
+	struct rmd_argument_list arguments;
+	int rc;
+
+	rmd_argument_list_init(&arguments);
+	rc = rmd_submitter_check(&submitter, settings, words[0]);
+	if (rc == RMD_EXIT_OK)
+		rc = read_arguments(&submitter, count - 1, words + 1, &arguments);
+	if (rc == RMD_EXIT_OK)
+		rc = rmd_submitter_open(&submitter);
+	if (rc == RMD_EXIT_OK)
+		rc = submit_and_wait(&submitter, &arguments);
+	rmd_submitter_fini(&submitter);
+	rmd_argument_list_fini(&arguments);
+	return rc;
+}
+
+static const struct rmd_option options[] = {
+	RMD_SUBMIT_ROWS_ARGUMENT,
+	RMD_SUBMIT_ROWS_TASK,
+};
+
+const struct rmd_command rmd_command_run = {
+	.name = "run",
+	.arguments = "FUNCTION [ARG...]",
+	.summary = "run one function and print its value",
+	.description =
+		"Runs FUNCTION, named RUNTIME:NAME, with the arguments, and prints its value as JSON on "
+		"one line. What the task prints goes to standard error as it comes. If it fails, the "
+		"whole chain of errors is written to standard error, the root cause first, and the exit "
+		"code is 1.\n\n"
+		"An argument is JSON where it parses as JSON, else a string; so 21 is a number, and "
+		"notes.txt a string. A negative number is an argument, not an option; any other that "
+		"begins with a dash is written behind '--'.",
+	.examples = "remuda run native:demo.square 21\n"
+		    "remuda run python:math.factorial 20\n"
+		    "remuda run -r native:files.sha256 /etc/hostname\n"
+		    "remuda run --spread native:demo.add '[1, 2]'",
+	.options = options,
+	.option_count = RMD_COUNT(options),
+	.settings_bytes = sizeof(struct rmd_submit_settings),
+	.arguments_min = 1,
+	.arguments_max = RMD_ARGUMENTS_ANY,
+	.argument_kind = RMD_ARGUMENT_FUNCTION,
+	.run = run,
+};

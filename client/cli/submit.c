@@ -1,0 +1,219 @@
+#include "client/cli/submit.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client/cli/place.h"
+#include "client/cli/exit.h"
+#include "client/cli/function.h"
+#include "client/cli/outcome.h"
+#include "client/cli/report.h"
+#include "proto/base/alloc.h"
+#include "proto/base/errcode.h"
+
+#define MODULES_MAX 64u
+#define LABELS_MAX 16u
+#define ENVIRONMENT_MAX 256u
+
+/* Checks that each is KEY=VALUE with a key, and that there are at most `most`. */
+static int check_pairs(const struct rmd_option_texts *texts, const char *option, size_t most)
+{
+	if (texts->count > most) {
+		rmd_report("--%s can be given at most %zu times", option, most);
+		return RMD_EXIT_USAGE;
+	}
+	for (size_t i = 0; i < texts->count; i++) {
+		if (strchr(texts->items[i], '=') == NULL || texts->items[i][0] == '=') {
+			rmd_report("--%s takes NAME=VALUE, not '%s'", option, texts->items[i]);
+			return RMD_EXIT_USAGE;
+		}
+	}
+	return RMD_EXIT_OK;
+}
+
+static int check_modules(const struct rmd_option_texts *modules)
+{
+	if (modules->count > MODULES_MAX) {
+		rmd_report("--module can be given at most %u times", MODULES_MAX);
+		return RMD_EXIT_USAGE;
+	}
+	for (size_t i = 0; i < modules->count; i++) {
+		if (access(modules->items[i], R_OK) < 0) {
+			rmd_report("--module %s: %s", modules->items[i], strerror(errno));
+			return RMD_EXIT_USAGE;
+		}
+	}
+	return RMD_EXIT_OK;
+}
+
+static int check(const struct rmd_submit_settings *settings, const char *function)
+{
+	int rc = rmd_function_check(function);
+
+	if (rc == RMD_EXIT_OK && settings->text && settings->spread) {
+		rmd_report("--raw-strings and --spread exclude each other: a list is no text");
+		rc = RMD_EXIT_USAGE;
+	}
+	if (rc == RMD_EXIT_OK && settings->address != NULL)
+		rc = rmd_place_check(settings->address, "--address");
+	if (rc == RMD_EXIT_OK)
+		rc = check_modules(&settings->modules);
+	if (rc == RMD_EXIT_OK)
+		rc = check_pairs(&settings->labels, "label", LABELS_MAX);
+	if (rc == RMD_EXIT_OK)
+		rc = check_pairs(&settings->environment, "env", ENVIRONMENT_MAX);
+	if (rc == RMD_EXIT_OK)
+		rc = check_pairs(&settings->named, "named", RMD_ARGUMENT_LIST_MAX);
+	return rc;
+}
+
+/* Reads --named into submitter->named; the names are copies in the arena of the values. */
+static int read_named(struct rmd_submitter *submitter)
+{
+	const struct rmd_option_texts *texts = &submitter->settings->named;
+	struct rmd_argument_rule rule = {.text = submitter->settings->text};
+	struct rmd_argument_list *values = &submitter->named_values;
+	char why[RMD_ARGUMENT_WHY_BYTES];
+
+	submitter->named = rmd_calloc(texts->count + 1, sizeof *submitter->named);
+	if (submitter->named == NULL)
+		return rmd_report_no_memory();
+	for (size_t i = 0; i < texts->count; i++) {
+		const char *equals = strchr(texts->items[i], '=');
+		struct rmd_slice name = rmd_slice_of(texts->items[i],
+						     (size_t)(equals - texts->items[i]));
+
+		if (rmd_argument_list_add(values, rule, rmd_slice_of_string(equals + 1), why) < 0) {
+			rmd_report("--named %s: %s", texts->items[i], why);
+			return RMD_EXIT_USAGE;
+		}
+		submitter->named[i].name = rmd_arena_copy(&values->arena, name);
+		submitter->named[i].arg = values->args[i];
+		if (submitter->named[i].name == NULL)
+			return rmd_report_no_memory();
+	}
+	submitter->named_count = texts->count;
+	return RMD_EXIT_OK;
+}
+
+static int open_client(struct rmd_submitter *submitter)
+{
+	const struct rmd_submit_settings *settings = submitter->settings;
+	struct remuda_options options = REMUDA_OPTIONS_INIT;
+	struct remuda_error *err = NULL;
+
+	options.address = settings->address;
+	options.max_workers = (uint32_t)settings->workers.value;
+	options.modules = settings->modules.items;
+	options.environment = settings->environment.items;
+	options.client_name = "remuda " REMUDA_VERSION;
+	submitter->client = remuda_open_with(&options, &err);
+	if (submitter->client != NULL)
+		return RMD_EXIT_OK;
+	rmd_outcome_report("reaching a coordinator", REMUDA_EUNREACHABLE, err);
+	remuda_error_free(err);
+	return RMD_EXIT_SERVICE;
+}
+
+/* Opens --pool, if it was given; its runtime is the function's. */
+static int open_pool(struct rmd_submitter *submitter)
+{
+	const struct rmd_submit_settings *settings = submitter->settings;
+	struct remuda_pool_options options = REMUDA_POOL_OPTIONS_INIT;
+	struct remuda_error *err = NULL;
+	char runtime[32] = "";
+	int code;
+
+	if (settings->pool == NULL)
+		return RMD_EXIT_OK;
+	snprintf(runtime, sizeof runtime, "%.*s", (int)strcspn(submitter->function, ":"),
+		 submitter->function);
+	options.name = settings->pool;
+	options.runtime = runtime;
+	options.max_workers = (uint32_t)settings->workers.value;
+	options.environment = settings->environment.items;
+	code = remuda_pool_open(submitter->client, &options, &submitter->options.pool, &err);
+	if (code == 0)
+		return RMD_EXIT_OK;
+	rmd_outcome_report("opening the pool", code, err);
+	remuda_error_free(err);
+	return rmd_outcome_exit(code, RMD_EXIT_SERVICE);
+}
+
+int rmd_submitter_check(struct rmd_submitter *submitter, const struct rmd_submit_settings *settings,
+			const char *function)
+{
+	int rc;
+
+	*submitter = (struct rmd_submitter){
+		.settings = settings,
+		.function = function,
+		.options = REMUDA_TASK_OPTIONS_INIT,
+		.rule = {.text = settings->text, .spread = settings->spread},
+	};
+	submitter->options.priority = (int32_t)settings->priority.value;
+	submitter->options.max_attempts = (uint32_t)settings->attempts.value;
+	submitter->options.deadline_ms = (uint64_t)settings->deadline.value;
+	submitter->options.labels = settings->labels.items;
+	rmd_argument_list_init(&submitter->named_values);
+	rc = check(settings, function);
+	return rc == RMD_EXIT_OK ? read_named(submitter) : rc;
+}
+
+int rmd_submitter_open(struct rmd_submitter *submitter)
+{
+	int rc;
+
+	if (!submitter->settings->quiet) {
+		submitter->output = rmd_output_create();
+		if (submitter->output == NULL)
+			return rmd_report_no_memory();
+	}
+	rc = open_client(submitter);
+	if (rc == RMD_EXIT_OK)
+		rc = open_pool(submitter);
+	return rc;
+}
+
+void rmd_submitter_fini(struct rmd_submitter *submitter)
+{
+	remuda_close(submitter->client);
+	if (submitter->output != NULL) {
+		rmd_output_drain(submitter->output);
+		rmd_output_end_line(submitter->output);
+	}
+	rmd_output_destroy(submitter->output);
+	rmd_free(submitter->named);
+	rmd_argument_list_fini(&submitter->named_values);
+}
+
+/* Where on_log puts output: it may be called as long as the client is open, also for tasks whose
+ * future is gone, so its context is a number and nothing that could be freed. */
+static struct rmd_output *log_output;
+
+static void on_log(void *ctx, enum remuda_stream stream, const void *data, size_t len,
+		   uint64_t dropped_bytes)
+{
+	(void)stream;
+	rmd_output_push(log_output, (uint64_t)(uintptr_t)ctx, data, len, dropped_bytes);
+}
+
+struct remuda_future *rmd_submitter_submit(struct rmd_submitter *submitter,
+					   const struct rmd_argument_list *arguments, uint64_t line)
+{
+	struct remuda_task_options options = submitter->options;
+	struct remuda_call call = {
+		.function = submitter->function,
+		.options = &options,
+		.args = arguments->args,
+		.count = arguments->count,
+		.named_args = submitter->named,
+		.named_count = submitter->named_count,
+	};
+
+	log_output = submitter->output;
+	options.on_log = submitter->output != NULL ? on_log : NULL;
+	options.log_ctx = (void *)(uintptr_t)line;
+	return remuda_submit_call(submitter->client, &call);
+}

@@ -1,0 +1,91 @@
+/* client/cli/submit.h: what `run` and `map` have in common: options, the client, tasks.
+ *
+ * A submitter is an open client with one function and the way to run it. Main thread only. */
+#pragma once
+
+#include <remuda/remuda.h>
+
+#include "client/cli/argument.h"
+#include "client/cli/options.h"
+#include "client/cli/output.h"
+
+/* Settings of both commands; those that only `map` has are at the end. */
+struct rmd_submit_settings {
+	const char *address, *pool;
+	bool text, spread, raw, quiet;
+	struct rmd_option_number workers, priority, deadline, attempts;
+	struct rmd_option_texts modules, labels, environment, named;
+	/* map */
+	bool nul, unordered, keep_going, json, no_progress;
+};
+
+/* The rows of options that both have. */
+#define RMD_SUBMIT_ROWS_ARGUMENT                                                     \
+	{"raw-strings", 'R', RMD_OPTION_FLAG, NULL,                                  \
+	 offsetof(struct rmd_submit_settings, text), 0, 0,                           \
+	 "take every argument as text, also where it looks like JSON"},              \
+	{"spread", 's', RMD_OPTION_FLAG, NULL,                                       \
+	 offsetof(struct rmd_submit_settings, spread), 0, 0,                         \
+	 "an argument is a JSON array, and its items are the function's arguments"}, \
+	{"named", 'k', RMD_OPTION_TEXTS, "NAME=ARG",                                 \
+	 offsetof(struct rmd_submit_settings, named), 0, 0,                          \
+	 "add an argument by name (python); may be given often"},                    \
+	{"raw", 'r', RMD_OPTION_FLAG, NULL, offsetof(struct rmd_submit_settings, raw), 0, 0, \
+	 "print strings and bytes bare instead of as JSON"}
+
+#define RMD_SUBMIT_ROWS_TASK                                                         \
+	{"quiet", 'q', RMD_OPTION_FLAG, NULL,                                        \
+	 offsetof(struct rmd_submit_settings, quiet), 0, 0,                          \
+	 "do not show what tasks print"},                                            \
+	{"deadline", 't', RMD_OPTION_DURATION, "TIME",                               \
+	 offsetof(struct rmd_submit_settings, deadline), 0, 0,                       \
+	 "a task that has not ended after this time fails (default: no limit)"},     \
+	{"max-attempts", 0, RMD_OPTION_NUMBER, "N",                                  \
+	 offsetof(struct rmd_submit_settings, attempts), 1, 100,                     \
+	 "begin a task again when its worker is lost, up to N times in all (default 1)"}, \
+	{"priority", 'p', RMD_OPTION_NUMBER, "N",                                    \
+	 offsetof(struct rmd_submit_settings, priority), -1000, 1000,                \
+	 "higher goes first among your own tasks (default 0)"},                      \
+	{"label", 'l', RMD_OPTION_TEXTS, "KEY=VALUE",                                \
+	 offsetof(struct rmd_submit_settings, labels), 0, 0,                         \
+	 "words for the task that others may see; may be given often"},              \
+	{"workers", 'w', RMD_OPTION_NUMBER, "N",                                     \
+	 offsetof(struct rmd_submit_settings, workers), 1, 100000,                   \
+	 "use at most N workers (default: as many as there are cpus)"},              \
+	{"module", 'm', RMD_OPTION_FILES, "FILE",                                    \
+	 offsetof(struct rmd_submit_settings, modules), 0, 0,                        \
+	 "load this module of task functions; may be given often"},                  \
+	{"env", 'e', RMD_OPTION_TEXTS, "NAME=VALUE",                                 \
+	 offsetof(struct rmd_submit_settings, environment), 0, 0,                    \
+	 "set this in the workers' environment; may be given often"},                \
+	{"pool", 0, RMD_OPTION_TEXT, "NAME", offsetof(struct rmd_submit_settings, pool), 0, 0, \
+	 "use, or open, the shared pool of this name"},                              \
+	{"address", 'a', RMD_OPTION_TEXT, "ADDR",                                    \
+	 offsetof(struct rmd_submit_settings, address), 0, 0,                        \
+	 "the coordinator: unix:PATH, tcp:HOST:PORT or dns:///HOST:PORT (default: "  \
+	 "REMUDA_ADDRESS, else that of 'remuda up', else a private one)"}
+
+struct rmd_submitter {
+	const struct rmd_submit_settings *settings; /* borrowed */
+	const char *function;        /* borrowed */
+	struct remuda *client;       /* owned */
+	struct rmd_output *output;   /* owned; NULL: output is not wanted */
+	struct remuda_task_options options;
+	struct rmd_argument_rule rule;
+	struct rmd_argument_list named_values; /* owned: what `named` points into */
+	struct remuda_named_arg *named; /* owned */
+	size_t named_count;
+};
+
+/* Checks the settings and the function's name, before anything is started. An enum rmd_exit;
+ * what is wrong is reported. Always call fini. */
+int rmd_submitter_check(struct rmd_submitter *submitter, const struct rmd_submit_settings *settings,
+			const char *function);
+/* Opens the client and the pool. An enum rmd_exit; what is wrong is reported. */
+int rmd_submitter_open(struct rmd_submitter *submitter);
+/* Closes the client, which cancels what is open; shows the last output. */
+void rmd_submitter_fini(struct rmd_submitter *submitter);
+/* Submits one task; `line`: the number that what it prints is tagged with, 0: none. As
+ * remuda_submit_call. One submitter at a time may be open. */
+struct remuda_future *rmd_submitter_submit(struct rmd_submitter *submitter,
+					   const struct rmd_argument_list *arguments, uint64_t line);
