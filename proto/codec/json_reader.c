@@ -257,10 +257,10 @@ static int find_quote(struct rmd_json_reader *reader, const uint8_t **ret_quote)
 int rmd_json_string(struct rmd_json_reader *reader, const char *what,
 		    struct remuda_string *ret_text)
 {
-	const uint8_t *quote, *start;
-	void *room;
+	const uint8_t *quote = NULL;
+	void *room = NULL;
 	int rc = rmd_json_take(reader, '"', what);
-	start = reader->at;
+	const uint8_t *start = reader->at;
 	if (rc == 0)
 		rc = find_quote(reader, &quote);
 	if (rc == 0)
