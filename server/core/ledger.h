@@ -40,6 +40,7 @@ struct rmd_core_ledger {
 	uint32_t idle_places;        /* ready workers without a lease, if it may be granted any */
 	uint64_t staffed_ms;         /* when wanted last rose */
 	bool introduced;             /* the agent has the pool's spec */
+	bool dismissed;              /* the agent was told that the pool is closed */
 	bool resting;                /* gave leases back unasked: no grants for a moment */
 	bool ordering;               /* on core->orders */
 	bool overloaded;             /* on pool->overloaded: more leases than ready workers */

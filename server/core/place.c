@@ -111,6 +111,7 @@ static uint32_t place_round(struct rmd_core_pool *pool, uint32_t need, uint32_t 
 		agent = round_next(core, agent);
 	}
 	core->next_to_staff = agent;
+	pool->turn_due = pool->turn_due && placed == 0;
 	return placed;
 }
 
@@ -208,13 +209,15 @@ void rmd_core_place_pool(struct rmd_core_pool *pool)
 static void try_list(struct rmd_core *core, enum rmd_core_pool_place place)
 {
 	struct rmd_core_pool_list *list = &core->places[place];
-	struct rmd_core_pool *last = TAILQ_LAST(list, rmd_core_pool_list), *pool = NULL;
-	for (unsigned i = 0; i < POOLS_AT_ONCE && pool != last && !TAILQ_EMPTY(list); i++) {
-		pool = TAILQ_FIRST(list);
+	struct rmd_core_pool *last = TAILQ_LAST(list, rmd_core_pool_list);
+	struct rmd_core_pool *pool = TAILQ_FIRST(list);
+	for (unsigned i = 0; i < POOLS_AT_ONCE && pool != NULL; i++) {
+		struct rmd_core_pool *next = pool == last ? NULL : TAILQ_NEXT(pool, place_link);
 		try_to_place(pool);
 		rmd_core_pool_touch(pool);
+		pool = next;
 	}
-	if (pool != last && !TAILQ_EMPTY(list))
+	if (pool != NULL)
 		rmd_core_timer_set(core, &core->offer_timer, core->now_ms + RMD_CORE_OFFER_MS);
 }
 
@@ -270,8 +273,9 @@ static struct rmd_core_ledger *victim_on(const struct rmd_core_agent *agent,
 	return best;
 }
 
-/* Has one worker of `pool` fit on some agent, at the cost of pools that have more. */
-static void take_turn(struct rmd_core_pool *pool)
+/* Has one worker of `pool` fit on some agent, at the cost of pools that have more. True: room
+ * was made, and will come when the agent says so. */
+static bool take_turn(struct rmd_core_pool *pool)
 {
 	struct rmd_core *core = pool->core;
 	struct rmd_core_agent *agent = round_first(core);
@@ -281,14 +285,17 @@ static void take_turn(struct rmd_core_pool *pool)
 		if (rmd_core_place_suits(agent, pool) != RMD_CORE_FIT)
 			continue;
 		if (room(agent, pool, &agent->wanted) > 0)
-			return; /* room is on its way */
+			return false; /* room is on its way */
 		if ((victim = victim_on(agent, pool)) != NULL)
 			break;
 	}
+	if (victim == NULL)
+		return false;
 	while (victim != NULL && room(agent, pool, &agent->wanted) == 0) {
 		rmd_core_ledger_want(victim, victim->wanted - 1);
 		victim = victim_on(agent, pool);
 	}
+	return true;
 }
 
 void rmd_core_place_turn(struct rmd_core *core)
@@ -297,13 +304,15 @@ void rmd_core_place_turn(struct rmd_core *core)
 							   RMD_CORE_PLACE_SHORT};
 	bool any = false;
 	for (unsigned w = 0; w < 2; w++) {
-		struct rmd_core_pool *pool;
-		unsigned i = 0;
-		TAILQ_FOREACH(pool, &core->places[waiting[w]], place_link) {
+		struct rmd_core_pool_list *list = &core->places[waiting[w]];
+		struct rmd_core_pool *pool = TAILQ_FIRST(list), *next;
+		for (unsigned i = 0; i < POOLS_AT_ONCE && pool != NULL; i++, pool = next) {
+			next = TAILQ_NEXT(pool, place_link);
 			any = true;
-			if (i++ == POOLS_AT_ONCE)
-				break;
-			take_turn(pool);
+			if (!take_turn(pool))
+				continue;
+			pool->turn_due = true;
+			rmd_core_pool_set_place(pool, waiting[w]); /* to the front */
 		}
 	}
 	if (any)

@@ -21,9 +21,14 @@ void rmd_core_pool_set_place(struct rmd_core_pool *pool, enum rmd_core_pool_plac
 	if (pool->place != RMD_CORE_PLACE_FINE)
 		TAILQ_REMOVE(&core->places[pool->place], pool, place_link);
 	pool->place = to;
-	if (to == RMD_CORE_PLACE_FINE)
+	if (to == RMD_CORE_PLACE_FINE) {
+		pool->turn_due = false;
 		return;
-	TAILQ_INSERT_TAIL(&core->places[to], pool, place_link);
+	}
+	if (pool->turn_due)
+		TAILQ_INSERT_HEAD(&core->places[to], pool, place_link);
+	else
+		TAILQ_INSERT_TAIL(&core->places[to], pool, place_link);
 	if (to != RMD_CORE_PLACE_HOMELESS && !rmd_core_timer_pending(&core->turn_timer))
 		rmd_core_timer_set(core, &core->turn_timer,
 				   core->now_ms + core->config.turn_ms);
@@ -194,9 +199,9 @@ void rmd_core_pool_close(struct rmd_core *core, uint64_t now_ms, struct rmd_core
 static void dismiss(struct rmd_core_ledger *ledger)
 {
 	struct rmd_core_pool *pool = ledger->pool;
-	if (ledger->introduced) {
+	if (ledger->introduced && !ledger->dismissed) {
 		struct rmd_core_order order = {.closed = true, .kill = pool->killed};
-		ledger->introduced = false;
+		ledger->dismissed = true;
 		RMD_CORE_SAY(pool->core, order, ledger->agent, pool, &order);
 	}
 	if (ledger->held == 0)

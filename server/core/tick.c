@@ -98,7 +98,7 @@ static void flush_orders(struct rmd_core *core)
 	while ((ledger = TAILQ_FIRST(&core->orders)) != NULL) {
 		TAILQ_REMOVE(&core->orders, ledger, order_link);
 		ledger->ordering = false;
-		if (ledger->told == ledger->wanted)
+		if (ledger->told == ledger->wanted || ledger->dismissed)
 			continue;
 		struct rmd_core_order order = {
 			.workers = ledger->wanted,
