@@ -1,0 +1,56 @@
+/* worker/native/functions.h: the functions that a worker can run, by name.
+ *
+ * Modules are added at the start and stay until the process ends. One thread. */
+#pragma once
+
+#include <remuda/task.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/base/buf.h"
+
+struct remuda_error;
+
+/* One function. */
+struct rmd_function {
+	char *name;                  /* "demo.square"; owned */
+	size_t name_len;
+	uint64_t hash;
+	const struct remuda_task *task; /* borrowed from its module */
+	size_t module;               /* index in rmd_functions.modules */
+	const struct remuda_message *messages[REMUDA_PARAMS_MAX]; /* of its parameters, or NULL */
+	const struct remuda_message *ret_message;
+};
+
+/* One module. */
+struct rmd_loaded_module {
+	char *path;                  /* as given; owned */
+	const struct remuda_module *module; /* borrowed from the shared object */
+};
+
+/* Starts zeroed ({0}). */
+struct rmd_functions {
+	struct rmd_function **table; /* by hash; a power of two long */
+	size_t table_size, count;
+	struct rmd_loaded_module *modules;
+	size_t module_count;
+	const struct rmd_function *last; /* tasks come in runs of one function */
+};
+
+/* Longest name, prefix and all, in bytes. */
+#define RMD_FUNCTION_NAME_MAX 512u
+
+/* Loads the shared object at `path` and adds its functions. RMD_EINVAL, with *ret_err naming
+ * file and reason: not loadable, no module, another version, a function that is there already. */
+int rmd_functions_load(struct rmd_functions *functions, const char *path,
+		       struct remuda_error **ret_err);
+/* Adds the functions of `module`, whose name for people is `path`. As load. */
+int rmd_functions_add(struct rmd_functions *functions, const char *path,
+		      const struct remuda_module *module, struct remuda_error **ret_err);
+/* The function `name`, or NULL. */
+const struct rmd_function *rmd_functions_find(struct rmd_functions *functions, struct rmd_slice name);
+/* Gives the error UnknownFunction: the nearest names, and the modules. */
+struct remuda_error *rmd_functions_unknown(const struct rmd_functions *functions,
+					   struct rmd_slice name);
+/* Frees the table; the modules stay loaded. */
+void rmd_functions_fini(struct rmd_functions *functions);
