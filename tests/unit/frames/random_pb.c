@@ -85,6 +85,7 @@ static const struct rule rules[] = {
 	{"Error", "context", NEVER, 0},
 	{"Error", "origin", AT_MOST, 9},
 	{"Error", "runtime_codec", BYTES, 20},
+	{"Error", "runtime_payload", BYTES, 30},
 	{"ErrorChain", "errors", ALWAYS, 0},
 };
 
