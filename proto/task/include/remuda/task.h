@@ -246,11 +246,14 @@ static inline remuda_ctx *remuda_attach(remuda_ctx *ctx);
 #define REMUDA_MESSAGE(type, descriptor) REMUDA_TK_MESSAGE_(type, descriptor)
 
 /* Defines a task function; the body follows. */
-#define REMUDA_TASK(...) REMUDA_TK_DISPATCH_(DEFINE, __VA_ARGS__)
+#define REMUDA_TASK(...) REMUDA_TK_DISPATCH_(DEFINE, ~, __VA_ARGS__)
+
+/* The same under a name that C has no room for: REMUDA_TASK_NAMED("exit", void, exit_now). */
+#define REMUDA_TASK_NAMED(name, ...) REMUDA_TK_DISPATCH_(NAMED, name, __VA_ARGS__)
 
 /* Declares, for a client, a task function that is in a module of the workers, so that it can be
  * submitted with types checked: REMUDA_TASK_IN("demo", int64_t, square, (int64_t, x)); */
-#define REMUDA_TASK_IN(prefix, ...) REMUDA_TK_DISPATCH_IN_(prefix, __VA_ARGS__)
+#define REMUDA_TASK_IN(prefix, ...) REMUDA_TK_DISPATCH_(DECLARE, prefix, __VA_ARGS__)
 
 /* The descriptor of a function of REMUDA_TASK or REMUDA_TASK_IN. */
 #define REMUDA_TASK_OF(name) (&name##__remuda)

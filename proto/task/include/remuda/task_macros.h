@@ -208,10 +208,8 @@ static inline int remuda_get_at_(remuda_ctx *ctx, struct remuda_place place, uin
 
 /* ---- finding the form: with a context or without, by number of parameters ---- */
 
-#define REMUDA_TK_DISPATCH_(kind, ...)                                               \
-	REMUDA_TK_CAT_(REMUDA_TK_ARITY_, REMUDA_TK_COUNT_(__VA_ARGS__))(kind, ~, __VA_ARGS__)
-#define REMUDA_TK_DISPATCH_IN_(prefix, ...)                                          \
-	REMUDA_TK_CAT_(REMUDA_TK_ARITY_, REMUDA_TK_COUNT_(__VA_ARGS__))(DECLARE, prefix, __VA_ARGS__)
+#define REMUDA_TK_DISPATCH_(kind, other, ...)                                        \
+	REMUDA_TK_CAT_(REMUDA_TK_ARITY_, REMUDA_TK_COUNT_(__VA_ARGS__))(kind, other, __VA_ARGS__)
 
 #define REMUDA_TK_ARITY_2(k, o, r, f) REMUDA_TK_FORM_0(k, o, r, f, ~, 0, ~)
 #define REMUDA_TK_ARITY_3(k, o, r, f, a) REMUDA_TK_FORM_OF_(a)(k, o, r, f, 0, 1, a, ~)
@@ -260,19 +258,20 @@ static inline int remuda_get_at_(remuda_ctx *ctx, struct remuda_place place, uin
 		REMUDA_TK_CAT_(REMUDA_TK_EACH_, n)(REMUDA_TK_ENTRY_, __VA_ARGS__)    \
 		{0, 0, 0}};
 
-#define REMUDA_TK_DESCRIPTOR_(module, r, f, ctx, n, ret_type, thunk)                 \
+#define REMUDA_TK_DESCRIPTOR_(module, name, r, f, ctx, n, ret_type, thunk)           \
 	__attribute__((unused)) static const struct remuda_task f##__remuda = {      \
-		REMUDA_ABI_VERSION, (uint32_t)sizeof(struct remuda_task), module, #f, \
+		REMUDA_ABI_VERSION, (uint32_t)sizeof(struct remuda_task), module, name, \
 		__FILE__, (uint32_t)__LINE__, ret_type, REMUDA_TK_STR_(r), n, ctx,   \
 		f##__remuda_params, thunk, __start_remuda_messages,                  \
 		__stop_remuda_messages}
 
-#define REMUDA_TK_DEFINE_(o, r, f, ctx, n, proto, call, fake, ...)                   \
+#define REMUDA_TK_DEFINE_(o, r, f, ...) REMUDA_TK_NAMED_(#f, r, f, __VA_ARGS__)
+#define REMUDA_TK_NAMED_(name, r, f, ctx, n, proto, call, fake, ...)                 \
 	r f proto;                                                                   \
 	REMUDA_TK_PARAMS_(f, n, __VA_ARGS__)                                         \
 	REMUDA_TK_RESULT_CHECK_(f fake);                                             \
 	static void f##__remuda_thunk(remuda_ctx *remuda_ctx_);                      \
-	REMUDA_TK_DESCRIPTOR_(0, r, f, ctx, n, REMUDA_TK_RESULT_(f fake), f##__remuda_thunk); \
+	REMUDA_TK_DESCRIPTOR_(0, name, r, f, ctx, n, REMUDA_TK_RESULT_(f fake), f##__remuda_thunk); \
 	REMUDA_TK_SECTION_("remuda_tasks")                                           \
 	static const struct remuda_task *const f##__remuda_entry = &f##__remuda;     \
 	static void f##__remuda_thunk(remuda_ctx *remuda_ctx_)                       \
@@ -288,7 +287,7 @@ static inline int remuda_get_at_(remuda_ctx *ctx, struct remuda_place place, uin
 	typedef r f##__remuda_fn proto;                                              \
 	REMUDA_TK_PARAMS_(f, n, __VA_ARGS__)                                         \
 	REMUDA_TK_RESULT_CHECK_((*REMUDA_TK_NULL_FN_(f##__remuda_fn)) fake);            \
-	REMUDA_TK_DESCRIPTOR_(o, r, f, ctx, n,                                       \
+	REMUDA_TK_DESCRIPTOR_(o, #f, r, f, ctx, n,                                     \
 			      REMUDA_TK_RESULT_((*REMUDA_TK_NULL_FN_(f##__remuda_fn)) fake), 0)
 
 #define REMUDA_TK_MODULE_(prefix)                                                    \
