@@ -118,9 +118,10 @@ static int report_status(const struct rmd_caller *caller, const char *path)
 		return RMD_EXIT_SERVICE;
 	switch (caller->status) {
 	case RMD_RPC_UNAVAILABLE:
-		rmd_place_report_nobody(&caller->address);
-		if (!caller->address.by_default && *text != 0)
-			rmd_report("%s", text);
+		if (*text == 0 || !rmd_place_is_served(&caller->address))
+			rmd_place_report_nobody(&caller->address, text);
+		else
+			rmd_report("the coordinator at %s: %s", caller->address.text, text);
 		break;
 	case RMD_RPC_DEADLINE_EXCEEDED:
 		rmd_report("the coordinator at %s does not answer", caller->address.text);

@@ -68,9 +68,7 @@ static int push(const void *settings, int count, char **arguments)
 	options.address = address.text;
 	client = remuda_open_with(&options, &err);
 	if (client == NULL) {
-		rc = rmd_place_report_nobody(&address);
-		if (!address.by_default)
-			remuda_error_print(err, stderr);
+		rc = rmd_place_report_nobody(&address, remuda_error_message(err));
 		remuda_error_free(err);
 	} else {
 		rc = push_all(client, count, arguments, set->json);

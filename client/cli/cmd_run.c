@@ -25,26 +25,26 @@ static int read_arguments(const struct rmd_submitter *submitter, int count, char
 	return RMD_EXIT_OK;
 }
 
-/* Waits for the outcome, showing what the task prints. RMD_EXIT_INTERRUPTED: the task was
- * told to end. */
+/* Waits until the task's future comes off the done queue, showing what the task prints.
+ * RMD_EXIT_INTERRUPTED: it did not; the task was told to end. */
 static int wait_done(struct rmd_submitter *submitter, struct remuda_future *future, int interrupt)
 {
+	struct rmd_output *output = submitter->output;
 	struct pollfd fds[] = {
 		{.fd = remuda_fd(submitter->client), .events = POLLIN},
 		{.fd = interrupt, .events = POLLIN},
-		{.fd = submitter->output != NULL ? rmd_output_fd(submitter->output) : -1,
-		 .events = POLLIN},
+		{.fd = output != NULL ? rmd_output_fd(output) : -1, .events = POLLIN},
 	};
 
-	while (!remuda_done(future)) {
+	while (remuda_next_done(submitter->client, NULL) == NULL) {
 		if (rmd_interrupt_seen()) {
 			remuda_cancel(future);
 			rmd_report("interrupted: the task is cancelled");
 			return RMD_EXIT_INTERRUPTED;
 		}
 		poll(fds, sizeof fds / sizeof *fds, -1);
-		if (submitter->output != NULL)
-			rmd_output_drain(submitter->output);
+		if (output != NULL)
+			rmd_output_drain(output);
 	}
 	return RMD_EXIT_OK;
 }
@@ -74,14 +74,19 @@ static int submit_and_wait(struct rmd_submitter *submitter, const struct rmd_arg
 {
 	int interrupt = rmd_interrupt_notice();
 	struct remuda_future *future = rmd_submitter_submit(submitter, arguments, 0);
-	int rc = RMD_EXIT_SYSTEM;
+	int rc;
 
 	if (future == NULL)
 		return rmd_report_no_memory();
-	if (remuda_enqueue(future, NULL, NULL) == 0) /* so that the client's descriptor wakes us */
-		rc = wait_done(submitter, future, interrupt);
-	if (rc == RMD_EXIT_OK)
-		rc = show(submitter, future);
+	if (remuda_enqueue(future, NULL, NULL) < 0) {
+		remuda_future_free(future);
+		return RMD_EXIT_SERVICE;
+	}
+	/* From here on it is the client's, until it comes off the done queue. */
+	rc = wait_done(submitter, future, interrupt);
+	if (rc != RMD_EXIT_OK)
+		return rc;
+	rc = show(submitter, future);
 	remuda_future_free(future);
 	return rc;
 }

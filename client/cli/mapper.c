@@ -32,7 +32,10 @@ struct line {
 	uint64_t number;             /* from 1 */
 	size_t bytes;                /* of input */
 	size_t result_bytes;         /* once ended */
-	struct remuda_future *future; /* owned; NULL: it never became a task */
+	/* NULL: it never became a task. The client's until it comes off the done queue, then ours. */
+	struct remuda_future *future;
+	bool queued;                 /* the future is the client's */
+	bool cancelled;              /* in the list of those */
 	bool ended;
 	char *why;                   /* owned: why it never became one */
 };
@@ -49,6 +52,7 @@ struct mapper {
 	int interrupt_fd;
 	uint64_t input_bytes;        /* size of the input where it is a file, else 0 */
 	struct line_list list;       /* owned: not yet given out, in input order */
+	struct line_list cancelled;  /* owned: not wanted any more, still to come off the done queue */
 	size_t listed, running;      /* in the list; of them not ended */
 	size_t listed_bytes;         /* input of those that run */
 	size_t waiting_bytes;        /* results of those that ended */
@@ -78,7 +82,16 @@ static struct line *add_line(struct mapper *map, size_t bytes)
 	return line;
 }
 
-static void drop_line(struct mapper *map, struct line *line)
+static void free_line(struct line *line)
+{
+	if (!line->queued)
+		remuda_future_free(line->future);
+	rmd_free(line->why);
+	rmd_free(line);
+}
+
+/* Takes a line off the list. */
+static void unlist(struct mapper *map, struct line *line)
 {
 	TAILQ_REMOVE(&map->list, line, link);
 	map->listed--;
@@ -87,9 +100,12 @@ static void drop_line(struct mapper *map, struct line *line)
 		map->listed_bytes -= line->bytes;
 	}
 	map->waiting_bytes -= line->result_bytes;
-	remuda_future_free(line->future);
-	rmd_free(line->why);
-	rmd_free(line);
+}
+
+static void drop_line(struct mapper *map, struct line *line)
+{
+	unlist(map, line);
+	free_line(line);
 }
 
 /* Notes a line that can't be a task: it has failed before it began. */
@@ -125,7 +141,10 @@ static int submit_line(struct mapper *map, struct rmd_slice text)
 	line->future = rmd_submitter_submit(map->submitter, &map->arguments, line->number);
 	map->running++;
 	map->listed_bytes += text.len;
-	return line->future == NULL ? RMD_ENOMEM : remuda_enqueue(line->future, NULL, line);
+	if (line->future == NULL)
+		return RMD_ENOMEM;
+	line->queued = true;
+	return remuda_enqueue(line->future, NULL, line);
 }
 
 /* True if the bounds let one more line in. */
@@ -252,45 +271,63 @@ static int give_out(struct mapper *map, struct line *line)
 	return rc;
 }
 
-/* Notes what the client's done queue holds. Gives how many. */
+/* A task's future has come off the done queue. */
+static void note_end(struct mapper *map, struct line *line)
+{
+	const struct remuda_value *value = NULL;
+	int code = remuda_result(line->future, &value, NULL);
+
+	line->ended = true;
+	map->running--;
+	map->listed_bytes -= line->bytes;
+	line->result_bytes = code == 0 ? rmd_outcome_weigh(value) : 0;
+	map->waiting_bytes += line->result_bytes;
+	if (line->result_bytes > map->largest_bytes)
+		map->largest_bytes = line->result_bytes;
+	if (code < 0 && (map->stop_at == 0 || line->number < map->stop_at))
+		map->stop_at = line->number;
+}
+
+/* Empties the client's done queue. Gives how many of the list have ended. */
 static int collect(struct mapper *map)
 {
-	struct remuda_future *future;
-	void *ctx;
+	void *ctx = NULL;
 	int count = 0;
 
-	for (; (future = remuda_next_done(map->submitter->client, &ctx)) != NULL; count++) {
+	while (remuda_next_done(map->submitter->client, &ctx) != NULL) {
 		struct line *line = ctx;
-		const struct remuda_value *value = NULL;
-		int code = remuda_result(future, &value, NULL);
 
-		line->ended = true;
-		map->running--;
-		map->listed_bytes -= line->bytes;
-		line->result_bytes = code == 0 ? rmd_outcome_weigh(value) : 0;
-		map->waiting_bytes += line->result_bytes;
-		if (line->result_bytes > map->largest_bytes)
-			map->largest_bytes = line->result_bytes;
-		if (code < 0 && (map->stop_at == 0 || line->number < map->stop_at))
-			map->stop_at = line->number;
+		line->queued = false;
+		if (line->cancelled) {
+			TAILQ_REMOVE(&map->cancelled, line, link);
+			free_line(line);
+		} else {
+			note_end(map, line);
+			count++;
+		}
 	}
 	return count;
 }
 
-/* Once a line has failed: cancels those behind it. Their outcomes are not waited for. */
+/* Once a line has failed: cancels those behind it; they are not waited for. */
 static void cancel_behind(struct mapper *map)
 {
 	struct line *line, *next;
 
-	if (map->stop_at == 0 || map->settings->keep_going)
+	if (map->stop_at == 0 || map->settings->keep_going || map->settings->unordered)
 		return;
 	map->no_more = true;
 	for (line = TAILQ_LAST(&map->list, line_list);
-	     line != NULL && line->number > map->stop_at && !map->settings->unordered; line = next) {
+	     line != NULL && line->number > map->stop_at; line = next) {
 		next = TAILQ_PREV(line, line_list, link);
-		if (line->future != NULL && !line->ended)
-			remuda_cancel(line->future);
-		drop_line(map, line);
+		unlist(map, line);
+		if (!line->queued) {
+			free_line(line);
+			continue;
+		}
+		remuda_cancel(line->future);
+		line->cancelled = true;
+		TAILQ_INSERT_TAIL(&map->cancelled, line, link);
 	}
 }
 
@@ -405,16 +442,20 @@ static int step(struct mapper *map)
 	return wait_for_more(map);
 }
 
-/* Cancels what still runs, and forgets all. */
+/* Cancels what still runs, and forgets all; futures that are queued end with the client. */
 static void clear(struct mapper *map)
 {
 	struct line *line;
 
 	TAILQ_FOREACH(line, &map->list, link)
-		if (line->future != NULL && !line->ended)
+		if (line->queued)
 			remuda_cancel(line->future);
 	while ((line = TAILQ_FIRST(&map->list)) != NULL)
 		drop_line(map, line);
+	while ((line = TAILQ_FIRST(&map->cancelled)) != NULL) {
+		TAILQ_REMOVE(&map->cancelled, line, link);
+		free_line(line);
+	}
 }
 
 /* Says how it went where that is not plain to see. */
@@ -450,6 +491,7 @@ int rmd_mapper_run(struct rmd_submitter *submitter, int input_fd, FILE *out)
 		.interrupt_fd = rmd_interrupt_notice(),
 		.input_bytes = size_left(input_fd),
 		.list = TAILQ_HEAD_INITIALIZER(map.list),
+		.cancelled = TAILQ_HEAD_INITIALIZER(map.cancelled),
 		.window = MAPPER_WINDOW_MIN,
 		.exit = NO_EXIT,
 	};

@@ -141,12 +141,24 @@ void rmd_place_fini(struct rmd_place *address)
 	*address = (struct rmd_place){0};
 }
 
-int rmd_place_report_nobody(const struct rmd_place *address)
+bool rmd_place_is_served(const struct rmd_place *address)
+{
+	const char *path = rmd_place_unix_path(address->text);
+	int fd = path != NULL ? rmd_place_connect_unix(path) : -1;
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+int rmd_place_report_nobody(const struct rmd_place *address, const char *why)
 {
 	if (address->by_default)
 		rmd_report("no coordinator is up (looked at %s): start one with 'remuda up', or name "
 			   "one with --address",
 			   address->text);
+	else if (*why != 0)
+		rmd_report("%s (%s)", why, address->said_by);
 	else
 		rmd_report("no coordinator answers at %s (%s)", address->text, address->said_by);
 	return RMD_EXIT_SERVICE;

@@ -25,7 +25,10 @@ char *rmd_place_run_path(const char *name);
 /* Makes RUNDIR if need be, and checks that it is a folder of ours, mode 0700. An enum
  * rmd_exit; what is wrong is reported. */
 int rmd_place_make_run_folder(void);
-/* Says that nobody is there and how to start a coordinator. Gives RMD_EXIT_SERVICE. */
-int rmd_place_report_nobody(const struct rmd_place *address);
+/* True if somebody listens at a unix: address; of others it cannot be known: false. */
+bool rmd_place_is_served(const struct rmd_place *address);
+/* Says that nobody is there and what to do; `why` is what was tried, "": not known. Gives
+ * RMD_EXIT_SERVICE. */
+int rmd_place_report_nobody(const struct rmd_place *address, const char *why);
 /* Connects to a unix socket. Gives the descriptor, or -1 and errno. */
 int rmd_place_connect_unix(const char *path);
