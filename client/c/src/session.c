@@ -291,8 +291,8 @@ static void on_message(struct rmd_stream *stream, void *ctx, struct rmd_piece me
 	while ((rc = rmd_session_response_next(&reader, &item)) > 0)
 		if ((rc = hear_item(&reading, &item)) < 0)
 			break;
+	hear_marks(&reading);                /* first: callbacks may submit */
 	flush_outcomes(&reading);
-	hear_marks(&reading);
 	if (rc < 0)
 		rmd_stream_cancel(stream);   /* nonsense: cut it off; `closed` follows */
 }

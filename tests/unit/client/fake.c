@@ -1,0 +1,652 @@
+#include "tests/unit/client/fake.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proto/base/alloc.h"
+#include "proto/base/check.h"
+#include "proto/codec/arguments.h"
+#include "proto/codec/frames_session.h"
+#include "proto/codec/transfer.h"
+#include "proto/error/chain.h"
+#include "proto/rpc/rpc.h"
+
+#define SESSIONS_MAX 16u
+
+/* A task without outcome, or with one that is not acknowledged. */
+struct fake_task {
+	struct fake_task *next;
+	uint64_t number;
+	bool deaf, done;
+	struct rmd_outcome outcome;
+	struct rmd_buf *buf;         /* what the outcome's bytes lie in */
+};
+
+struct fake_session {
+	struct fake *fake;
+	uint8_t id[RMD_SESSION_BYTES];
+	bool known;
+	struct rmd_stream *stream;   /* NULL: not connected */
+	uint64_t accepted, open, ended, next_transfer;
+	struct fake_task *tasks;
+	struct rmd_transfers transfers;
+};
+
+struct fake {
+	struct fake_options options;
+	char dir[64];
+	char *address;
+	struct rmd_loop *loop;
+	struct rmd_server *server;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	struct fake_counts counts;   /* under `lock` */
+	/* the loop's thread */
+	uint64_t epoch;
+	unsigned lose_submits;
+	bool hold_back;
+	struct fake_session sessions[SESSIONS_MAX];
+	struct rmd_wire_writer blob;
+	struct rmd_digest blob_digest;
+	char blob_name[64];
+};
+
+/* ---- counting ---- */
+
+static void count(struct fake *fake, uint64_t *counter)
+{
+	pthread_mutex_lock(&fake->lock);
+	(*counter)++;
+	pthread_cond_broadcast(&fake->changed);
+	pthread_mutex_unlock(&fake->lock);
+}
+
+struct fake_counts fake_counts(struct fake *fake)
+{
+	pthread_mutex_lock(&fake->lock);
+	struct fake_counts counts = fake->counts;
+	pthread_mutex_unlock(&fake->lock);
+	return counts;
+}
+
+void fake_await(struct fake *fake, size_t counter, uint64_t value)
+{
+	pthread_mutex_lock(&fake->lock);
+	uint64_t *at = (uint64_t *)(void *)((char *)&fake->counts + counter);
+	while (*at < value)
+		pthread_cond_wait(&fake->changed, &fake->lock);
+	pthread_mutex_unlock(&fake->lock);
+}
+
+/* ---- outcomes ---- */
+
+static void send_window(struct fake_session *session)
+{
+	rmd_session_response_put_window(rmd_stream_begin(session->stream),
+					session->ended + session->fake->options.window);
+	rmd_stream_end(session->stream);
+}
+
+static void send_outcome(struct fake_session *session, const struct fake_task *task)
+{
+	struct rmd_outcome outcome = task->outcome;
+	if (session->stream == NULL || session->fake->hold_back)
+		return;
+	if (outcome.kind == RMD_OUTCOME_VALUE &&
+	    outcome.bytes.len > session->fake->options.inline_max_bytes) {
+		struct rmd_chunks chunks = rmd_chunks_of(session->next_transfer, outcome.bytes);
+		struct rmd_chunk chunk;
+		while (rmd_chunks_next(&chunks, &chunk)) {
+			rmd_chunk_put(rmd_stream_begin(session->stream), RMD_FIELD_CHUNKS, &chunk, task->buf);
+			rmd_stream_end(session->stream);
+		}
+		outcome = (struct rmd_outcome){.kind = RMD_OUTCOME_VALUE_TRANSFER,
+					       .transfer = session->next_transfer++};
+	}
+	rmd_session_response_put_outcome(rmd_stream_begin(session->stream), task->number, &outcome, task->buf);
+	rmd_stream_end(session->stream);
+}
+
+/* Takes `buf`. */
+static void end_task(struct fake_session *session, struct fake_task *task, enum rmd_outcome_kind kind,
+		     struct rmd_buf *buf)
+{
+	task->done = true;
+	task->buf = buf;
+	task->outcome = (struct rmd_outcome){.kind = kind};
+	if (buf != NULL)
+		task->outcome.bytes = rmd_buf_slice(buf);
+	session->open--;
+	session->ended++;
+	send_outcome(session, task);
+	if (session->stream != NULL)
+		send_window(session);
+}
+
+static struct rmd_buf *value_buf(const struct remuda_value *value)
+{
+	struct rmd_wire_writer writer = {0};
+	rmd_value_put(&writer, value);
+	return rmd_wire_writer_take(&writer);
+}
+
+static struct rmd_buf *int_buf(uint64_t number)
+{
+	struct remuda_value value = {.kind = REMUDA_INT64, .u.int64 = (int64_t)number};
+	return value_buf(&value);
+}
+
+static struct rmd_buf *first_argument(struct rmd_slice arguments)
+{
+	struct rmd_wire_reader reader = rmd_wire_reader_of(arguments);
+	struct rmd_argument argument;
+	if (rmd_arguments_next(&reader, &argument) <= 0)
+		return rmd_buf_create(0);
+	return rmd_buf_copy(argument.value);
+}
+
+static struct rmd_buf *argument_counts(struct rmd_slice arguments)
+{
+	uint32_t counts[2] = {0, 0};
+	rmd_arguments_count(arguments, &counts[0], &counts[1]);
+	int64_t numbers[2] = {counts[0], counts[1]};
+	struct remuda_value value = {.kind = REMUDA_INTS, .u.ints = {numbers, 2}};
+	return value_buf(&value);
+}
+
+static struct rmd_buf *error_chain(void)
+{
+	struct remuda_error *cause = remuda_error_create("RootError", "row %d", 7);
+	struct remuda_error *err = remuda_error_wrap(cause, "OuterError", "it went wrong");
+	struct rmd_buf *buf = rmd_error_encode_buf(err);
+	remuda_error_free(err);
+	return buf;
+}
+
+/* ---- running ---- */
+
+static bool is(struct rmd_slice function, const char *name)
+{
+	const uint8_t *colon = memchr(function.data, ':', function.len);
+	RMD_CHECK(colon != NULL);
+	struct rmd_slice rest = rmd_slice_of(colon + 1, function.len - (size_t)(colon + 1 - function.data));
+	return rmd_slice_equal(rest, rmd_slice_of_string(name));
+}
+
+static void run_task(struct fake_session *session, struct fake_task *task, const struct rmd_task_spec *spec,
+		struct rmd_slice arguments)
+{
+	struct rmd_slice name = spec->function;
+	if (is(name, "count")) {
+		end_task(session, task, RMD_OUTCOME_VALUE, argument_counts(arguments));
+	} else if (is(name, "pool")) {
+		end_task(session, task, RMD_OUTCOME_VALUE, int_buf(spec->pool));
+	} else if (is(name, "deadline")) {
+		end_task(session, task, RMD_OUTCOME_VALUE, int_buf(spec->options.deadline_ms));
+	} else if (is(name, "fail")) {
+		end_task(session, task, RMD_OUTCOME_ERROR, error_chain());
+	} else if (is(name, "deaf")) {
+		task->deaf = true;
+	} else if (is(name, "garbage")) {
+		rmd_wire_put_raw(rmd_stream_begin(session->stream), rmd_slice_of_string("\xff\xff\xff\xff"));
+		rmd_stream_end(session->stream);
+	} else if (is(name, "die")) {
+		rmd_stream_cancel(session->stream);
+	} else if (!is(name, "hold")) {
+		struct rmd_log_chunk log = {.stream = RMD_LOG_STREAM_STDOUT,
+					    .data = rmd_slice_of_string("hello"),
+					    .dropped_bytes = 3};
+		if (is(name, "log") && spec->options.stream_logs) {
+			rmd_session_response_put_log(rmd_stream_begin(session->stream), task->number, &log);
+			rmd_stream_end(session->stream);
+		}
+		end_task(session, task, RMD_OUTCOME_VALUE, first_argument(arguments));
+	}
+}
+
+static void hear_submit(struct fake_session *session, const struct rmd_session_submit *submit)
+{
+	struct fake *fake = session->fake;
+	struct rmd_buf *transferred = NULL;
+	struct rmd_slice arguments = submit->task.arguments;
+	if (submit->task.arguments_transfer != 0) {
+		if (rmd_transfers_take(&session->transfers, submit->task.arguments_transfer, &transferred) < 0) {
+			count(fake, &fake->counts.gaps);
+			return;
+		}
+		count(fake, &fake->counts.transfers);
+		arguments = rmd_buf_slice(transferred);
+	}
+	if (submit->number <= session->accepted) {
+		count(fake, &fake->counts.repeats);
+	} else {
+		if (submit->number != session->accepted + 1)
+			count(fake, &fake->counts.gaps);
+		session->accepted = submit->number;
+		struct fake_task *task = rmd_calloc(1, sizeof *task);
+		RMD_CHECK(task != NULL);
+		task->number = submit->number;
+		task->next = session->tasks;
+		session->tasks = task;
+		session->open++;
+		pthread_mutex_lock(&fake->lock);
+		if (session->open > fake->counts.open_most)
+			fake->counts.open_most = session->open;
+		pthread_mutex_unlock(&fake->lock);
+		run_task(session, task, &submit->task, arguments);
+		count(fake, &fake->counts.submits);
+	}
+	rmd_buf_unref(transferred);
+}
+
+static struct fake_task **find(struct fake_session *session, uint64_t number)
+{
+	struct fake_task **at = &session->tasks;
+	while (*at != NULL && (*at)->number != number)
+		at = &(*at)->next;
+	return at;
+}
+
+static void forget(struct fake_task **at)
+{
+	struct fake_task *task = *at;
+	*at = task->next;
+	rmd_buf_unref(task->buf);
+	rmd_free(task);
+}
+
+/* ---- hearing ---- */
+
+static void hear_hello(struct fake_session **ret_session, struct fake *fake, struct rmd_stream *stream,
+		       const struct rmd_session_hello *hello)
+{
+	struct fake_session *session = NULL;
+	for (size_t i = 0; i < SESSIONS_MAX && session == NULL; i++)
+		if (fake->sessions[i].known &&
+		    memcmp(fake->sessions[i].id, hello->session, sizeof hello->session) == 0)
+			session = &fake->sessions[i];
+	for (size_t i = 0; i < SESSIONS_MAX && session == NULL; i++)
+		if (!fake->sessions[i].known)
+			session = &fake->sessions[i];
+	RMD_CHECK(session != NULL);
+	if (!session->known) {
+		*session = (struct fake_session){.fake = fake, .known = true, .next_transfer = 1};
+		memcpy(session->id, hello->session, sizeof session->id);
+		rmd_transfers_init(&session->transfers, 100, 1u << 30, 1);
+	}
+	session->stream = stream;
+	*ret_session = session;
+	if (session->accepted != 0) {        /* a new stream numbers its transfers anew */
+		rmd_transfers_fini(&session->transfers);
+		rmd_transfers_init(&session->transfers, 100, 1u << 30, 1);
+	}
+	fake->hold_back = false;
+	struct rmd_session_welcome welcome = {
+		.protocol = RMD_PROTOCOL_VERSION,
+		.epoch = fake->epoch,
+		.version = rmd_slice_of_string("fake"),
+		.accepted = session->accepted,
+		.payload_max_bytes = fake->options.payload_max_bytes,
+	};
+	rmd_session_response_put_welcome(rmd_stream_begin(stream), &welcome);
+	rmd_stream_end(stream);
+	send_window(session);
+	for (struct fake_task *task = session->tasks; task != NULL; task = task->next)
+		if (task->done)
+			send_outcome(session, task);
+}
+
+/* One connection. */
+struct fake_connection {
+	struct fake *fake;
+	struct fake_session *session;
+};
+
+static void hear_item(struct fake_connection *connection, struct rmd_stream *stream,
+		      const struct rmd_session_request_item *item)
+{
+	struct fake *fake = connection->fake;
+	struct fake_session *session = connection->session;
+	RMD_CHECK(session != NULL || item->kind == RMD_SESSION_REQUEST_HELLO);
+	switch (item->kind) {
+	case RMD_SESSION_REQUEST_HELLO:
+		if (!fake->options.mute)
+			hear_hello(&connection->session, fake, stream, &item->hello);
+		count(fake, &fake->counts.hellos);
+		break;
+	case RMD_SESSION_REQUEST_CHUNK:
+		RMD_CHECK(rmd_transfers_add(&session->transfers, &item->chunk) >= 0);
+		break;
+	case RMD_SESSION_REQUEST_SUBMIT:
+		hear_submit(session, &item->submit);
+		break;
+	case RMD_SESSION_REQUEST_CANCEL: {
+		struct fake_task *task = *find(session, item->number);
+		if (task != NULL && !task->done && !task->deaf)
+			end_task(session, task, RMD_OUTCOME_CANCELLED, rmd_buf_copy(rmd_slice_of_string("asked")));
+		count(fake, &fake->counts.cancels);
+		break;
+	}
+	case RMD_SESSION_REQUEST_ACK: {
+		struct fake_task **at = find(session, item->number);
+		if (*at != NULL)
+			forget(at);
+		count(fake, &fake->counts.acks);
+		break;
+	}
+	case RMD_SESSION_REQUEST_OPEN_POOL: {
+		bool bad = memmem(item->open_pool.raw_spec.data, item->open_pool.raw_spec.len, "bad", 3) != NULL;
+		rmd_session_response_put_pool(rmd_stream_begin(stream), item->open_pool.pool,
+					      rmd_slice_of_string(bad ? "runtime: none like that" : ""));
+		rmd_stream_end(stream);
+		count(fake, &fake->counts.pools);
+		break;
+	}
+	case RMD_SESSION_REQUEST_GOODBYE:
+		count(fake, &fake->counts.goodbyes);
+		if (session->open == 0)
+			rmd_stream_finish(stream, RMD_RPC_OK, "");
+		break;
+	}
+}
+
+static bool has_submits(struct rmd_slice message)
+{
+	struct rmd_frame_reader reader = rmd_frame_reader_of(message);
+	struct rmd_session_request_item item;
+	while (rmd_session_request_next(&reader, &item) > 0)
+		if (item.kind == RMD_SESSION_REQUEST_SUBMIT)
+			return true;
+	return false;
+}
+
+static void session_message(struct rmd_stream *stream, void *ctx, struct rmd_piece message)
+{
+	struct fake_connection *connection = ctx;
+	struct fake *fake = connection->fake;
+	if (fake->lose_submits != 0 && has_submits(message.bytes)) {
+		fake->lose_submits--;
+		rmd_stream_cancel(stream);
+		return;
+	}
+	struct rmd_frame_reader reader = rmd_frame_reader_of(message.bytes);
+	struct rmd_session_request_item item;
+	int rc;
+	while ((rc = rmd_session_request_next(&reader, &item)) > 0)
+		hear_item(connection, stream, &item);
+	RMD_CHECK(rc == 0);
+	struct fake_session *session = connection->session;
+	if (session != NULL && session->stream == stream) {
+		rmd_session_response_put_accepted(rmd_stream_begin(stream), session->accepted);
+		rmd_stream_end(stream);
+	}
+}
+
+static void session_closed(struct rmd_stream *stream, void *ctx, enum rmd_rpc_status status, const char *text)
+{
+	struct fake_connection *connection = ctx;
+	(void)status;
+	(void)text;
+	if (connection->session != NULL && connection->session->stream == stream)
+		connection->session->stream = NULL;
+	rmd_free(connection);
+}
+
+static void session_open(struct rmd_stream *stream, void *service)
+{
+	static const struct rmd_stream_events events = {.message = session_message, .closed = session_closed};
+	struct fake_connection *connection = rmd_calloc(1, sizeof *connection);
+	RMD_CHECK(connection != NULL);
+	connection->fake = service;
+	rmd_stream_listen(stream, &events, connection);
+}
+
+/* ---- blobs ---- */
+
+static void find_message(struct rmd_stream *stream, void *ctx, struct rmd_piece message)
+{
+	struct fake *fake = ctx;
+	struct rmd_wire_reader reader = rmd_wire_reader_of(message.bytes);
+	struct rmd_wire_field field;
+	struct rmd_wire_writer *writer = rmd_stream_begin(stream);
+	while (rmd_wire_next(&reader, &field) > 0)
+		if (field.number == 1 && memcmp(field.bytes.data, fake->blob_digest.bytes, RMD_DIGEST_BYTES) != 0)
+			rmd_wire_put_bytes(writer, 1, field.bytes);
+	rmd_stream_end_message(stream);
+	rmd_stream_finish(stream, RMD_RPC_OK, "");
+}
+
+static void put_message(struct rmd_stream *stream, void *ctx, struct rmd_piece message)
+{
+	struct fake *fake = ctx;
+	struct rmd_wire_reader reader = rmd_wire_reader_of(message.bytes), info;
+	struct rmd_wire_field field, part;
+	(void)stream;
+	while (rmd_wire_next(&reader, &field) > 0) {
+		if (field.number == 2)
+			rmd_wire_put_raw(&fake->blob, field.bytes);
+		if (field.number != 1)
+			continue;
+		rmd_wire_writer_reset(&fake->blob);
+		info = rmd_wire_reader_of(field.bytes);
+		while (rmd_wire_next(&info, &part) > 0)
+			if (part.number == 3)
+				snprintf(fake->blob_name, sizeof fake->blob_name, "%.*s", (int)part.bytes.len,
+					 (const char *)part.bytes.data);
+	}
+}
+
+static void put_half_closed(struct rmd_stream *stream, void *ctx)
+{
+	struct fake *fake = ctx;
+	rmd_digest_of(rmd_slice_of(fake->blob.data, fake->blob.len), &fake->blob_digest);
+	rmd_wire_put_bytes(rmd_stream_begin(stream), 1, rmd_slice_of(fake->blob_digest.bytes, RMD_DIGEST_BYTES));
+	rmd_stream_end_message(stream);
+	rmd_stream_finish(stream, RMD_RPC_OK, "");
+	count(fake, &fake->counts.puts);
+}
+
+static void find_open(struct rmd_stream *stream, void *service)
+{
+	static const struct rmd_stream_events events = {.message = find_message};
+	rmd_stream_listen(stream, &events, service);
+}
+
+static void put_open(struct rmd_stream *stream, void *service)
+{
+	static const struct rmd_stream_events events = {.message = put_message, .half_closed = put_half_closed};
+	rmd_stream_listen(stream, &events, service);
+}
+
+/* ---- life ---- */
+
+static const struct rmd_method methods[] = {
+	{.path = "/remuda.v1.Executor/Session", .open = session_open},
+	{.path = "/remuda.v1.Blobs/FindMissing", .open = find_open},
+	{.path = "/remuda.v1.Blobs/Put", .open = put_open},
+};
+
+static void *thread_main(void *arg)
+{
+	rmd_loop_run(((struct fake *)arg)->loop);
+	return NULL;
+}
+
+struct fake *fake_start(const struct fake_options *options)
+{
+	struct fake *fake = calloc(1, sizeof *fake);
+	RMD_CHECK(fake != NULL);
+	fake->options = *options;
+	if (fake->options.window == 0)
+		fake->options.window = 1000000;
+	if (fake->options.payload_max_bytes == 0)
+		fake->options.payload_max_bytes = 64u << 20;
+	if (fake->options.inline_max_bytes == 0)
+		fake->options.inline_max_bytes = 1u << 20;
+	fake->epoch = 4711;
+	pthread_mutex_init(&fake->lock, NULL);
+	pthread_cond_init(&fake->changed, NULL);
+	fake->loop = rmd_loop_create();
+	struct rmd_server_options server_options = {0};
+	fake->server = rmd_server_create(fake->loop, &server_options);
+	RMD_CHECK(fake->server != NULL);
+	RMD_CHECK(rmd_server_add_methods(fake->server, methods, sizeof methods / sizeof *methods, fake) == 0);
+	char listen[96], *why = NULL;
+	strcpy(fake->dir, "/tmp/remuda-fake-XXXXXX");
+	RMD_CHECK(mkdtemp(fake->dir) != NULL);
+	snprintf(listen, sizeof listen, "unix:%s/sock", fake->dir);
+	if (fake->options.fd <= 0 &&
+	    rmd_server_listen(fake->server, options->listen != NULL ? options->listen : listen, RMD_LISTEN_INSECURE,
+			      &fake->address, &why) < 0)
+		RMD_CHECK(!"listen");
+	RMD_CHECK(rmd_server_start(fake->server) == 0);
+	if (fake->options.fd > 0)
+		RMD_CHECK(rmd_server_add_fd(fake->server, fake->options.fd) == 0);
+	RMD_CHECK(pthread_create(&fake->thread, NULL, thread_main, fake) == 0);
+	return fake;
+}
+
+/* Does something on the fake's thread, and waits for it. */
+struct order {
+	struct rmd_post post;
+	struct fake *fake;
+	void (*run)(struct fake *fake, unsigned number);
+	unsigned number;
+	bool done;
+};
+
+static void order_run(struct rmd_post *post)
+{
+	struct order *order = (struct order *)(void *)post;
+	struct fake *fake = order->fake;
+	order->run(fake, order->number);
+	pthread_mutex_lock(&fake->lock);
+	order->done = true;
+	pthread_cond_broadcast(&fake->changed);
+	pthread_mutex_unlock(&fake->lock);
+}
+
+static void fake_do(struct fake *fake, void (*run)(struct fake *fake, unsigned number), unsigned number)
+{
+	struct order order = {.post = {.run = order_run}, .fake = fake, .run = run, .number = number};
+	rmd_loop_post(fake->loop, &order.post);
+	pthread_mutex_lock(&fake->lock);
+	while (!order.done)
+		pthread_cond_wait(&fake->changed, &fake->lock);
+	pthread_mutex_unlock(&fake->lock);
+}
+
+static void do_release(struct fake *fake, unsigned number)
+{
+	(void)number;
+	for (size_t i = 0; i < SESSIONS_MAX; i++)
+		for (struct fake_task *task = fake->sessions[i].tasks; task != NULL; task = task->next)
+			if (!task->done && !task->deaf)
+				end_task(&fake->sessions[i], task, RMD_OUTCOME_VALUE, int_buf(task->number));
+}
+
+static void do_break(struct fake *fake, unsigned number)
+{
+	(void)number;
+	for (size_t i = 0; i < SESSIONS_MAX; i++)
+		if (fake->sessions[i].stream != NULL)
+			rmd_stream_cancel(fake->sessions[i].stream);
+}
+
+static void do_forget(struct fake *fake, unsigned number)
+{
+	(void)number;
+	for (size_t i = 0; i < SESSIONS_MAX; i++) {
+		while (fake->sessions[i].tasks != NULL)
+			forget(&fake->sessions[i].tasks);
+		if (fake->sessions[i].known)
+			rmd_transfers_fini(&fake->sessions[i].transfers);
+		fake->sessions[i].known = false;
+	}
+}
+
+static void do_rebirth(struct fake *fake, unsigned number)
+{
+	do_break(fake, number);
+	do_forget(fake, number);
+	fake->epoch++;
+}
+
+static void do_lose(struct fake *fake, unsigned number)
+{
+	fake->lose_submits = number;
+}
+
+static void do_hold_back(struct fake *fake, unsigned number)
+{
+	(void)number;
+	fake->hold_back = true;
+}
+
+void fake_release(struct fake *fake)
+{
+	fake_do(fake, do_release, 0);
+}
+
+void fake_break(struct fake *fake)
+{
+	fake_do(fake, do_break, 0);
+}
+
+void fake_rebirth(struct fake *fake)
+{
+	fake_do(fake, do_rebirth, 0);
+}
+
+void fake_lose_submits(struct fake *fake, unsigned messages)
+{
+	fake_do(fake, do_lose, messages);
+}
+
+void fake_hold_back_outcomes(struct fake *fake)
+{
+	fake_do(fake, do_hold_back, 0);
+}
+
+static void server_gone(void *ctx)
+{
+	rmd_loop_stop(((struct fake *)ctx)->loop);
+}
+
+static void do_stop(struct fake *fake, unsigned number)
+{
+	(void)number;
+	rmd_server_shutdown(fake->server, 0, server_gone, fake);
+}
+
+void fake_stop(struct fake *fake)
+{
+	fake_do(fake, do_stop, 0);
+	pthread_join(fake->thread, NULL);
+	do_forget(fake, 0);
+	rmd_server_destroy(fake->server);
+	rmd_loop_destroy(fake->loop);
+	rmd_wire_writer_fini(&fake->blob);
+	rmd_free(fake->address);
+	char lock[96];
+	snprintf(lock, sizeof lock, "%s/sock.lock", fake->dir);
+	unlink(lock);
+	rmdir(fake->dir);
+	free(fake);
+}
+
+const char *fake_address(const struct fake *fake)
+{
+	return fake->address;
+}
+
+size_t fake_blob(struct fake *fake, struct rmd_digest *ret_digest, char ret_name[64])
+{
+	*ret_digest = fake->blob_digest;
+	memcpy(ret_name, fake->blob_name, sizeof fake->blob_name);
+	return fake->blob.len;
+}
