@@ -225,11 +225,12 @@ static void a_chain_too_large_for_the_wire_loses_payloads_then_length(void **sta
 	remuda_error_free(err);
 
 	text[70000] = '\0';
+	const char *name = text + 70000 - 1000;
 	err = NULL;
 	for (int i = 0; i < 64; i++) {
 		err = remuda_error_wrap(err, text, "%s", text);
-		for (int j = 0; j < 300; j++)
-			rmd_error_add_frame(err, &(struct remuda_frame){text, 1, text, text, 1});
+		for (int j = 0; j < 50; j++)
+			rmd_error_add_frame(err, &(struct remuda_frame){name, 1, name, name, 1});
 	}
 	struct rmd_buf *buf = rmd_error_encode_buf(err);
 	assert_true(rmd_buf_slice(buf).len <= RMD_ERROR_CHAIN_MAX_BYTES);

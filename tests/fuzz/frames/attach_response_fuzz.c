@@ -1,0 +1,8 @@
+/* What a coordinator sends to an agent. */
+#include "tests/fuzz/frames/stable.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	check_stable(rewrite_attach_response, data, size);
+	return 0;
+}

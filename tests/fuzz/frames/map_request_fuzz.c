@@ -1,0 +1,8 @@
+/* MapRequest. */
+#include "tests/fuzz/frames/stable.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	check_stable(rewrite_map_request, data, size);
+	return 0;
+}

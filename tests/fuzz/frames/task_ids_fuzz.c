@@ -1,0 +1,8 @@
+/* AwaitRequest and CancelRequest. */
+#include "tests/fuzz/frames/stable.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	check_stable(rewrite_task_ids, data, size);
+	return 0;
+}
