@@ -73,6 +73,12 @@ static void destroy(struct rmd_amodule *module)
 	rmd_free(module);
 }
 
+static const char *refusal(const struct rmd_amodule *module)
+{
+	return module->rc == RMD_EPROTO ? "its bytes are not those of its digest"
+					: rmd_errcode_text(module->rc);
+}
+
 /* On the agent's thread, after the thread has done its work. */
 static void on_loaded(void *arg)
 {
@@ -83,17 +89,22 @@ static void on_loaded(void *arg)
 		pthread_join(module->thread, NULL);
 	module->joinable = false;
 	module->loading = false;
-	agent->modules_loading--;
 	rmd_piece_unref(module->bytes);
 	module->bytes = (struct rmd_piece){0};
 	if (module->rc < 0) {
 		rmd_log(RMD_LOG_ERROR, SOURCE, "the module %s is refused: %s", module->name,
-			module->rc == RMD_EPROTO ? "its bytes are not those of its digest"
-						 : rmd_errcode_text(module->rc));
-		destroy(module);
+			refusal(module));
+		if (module->fd >= 0)
+			close(module->fd);
+		module->fd = -1;
 	}
-	LIST_FOREACH(pool, &agent->pool_list, link)
+	LIST_FOREACH(pool, &agent->pool_list, link) {
+		if (pool->missing_told) { /* no more need to wait for it */
+			pool->missing_told = false;
+			rmd_atimer_stop(&agent->timers, &pool->retry);
+		}
 		rmd_apool_unbalance(pool);
+	}
 }
 
 static void *load(void *arg)
@@ -119,10 +130,13 @@ int rmd_amodule_load(struct rmd_agent *agent, const struct rmd_module_image *ima
 {
 	struct rmd_amodule *module = NULL;
 	int rc = RMD_ENOMEM;
-	if (find(agent, &image->digest) != NULL) {
+	struct rmd_amodule *before = find(agent, &image->digest);
+	if (before != NULL && (before->loading || before->fd >= 0)) {
 		rmd_piece_unref(bytes);
 		return 0;
 	}
+	if (before != NULL)
+		destroy(before); /* it was refused: here is another try */
 	if (agent->modules_held >= RMD_AGENT_MODULES_MAX) {
 		rc = RMD_ELIMIT;
 		goto out;
@@ -145,10 +159,8 @@ int rmd_amodule_load(struct rmd_agent *agent, const struct rmd_module_image *ima
 	/* On the list first: the thread may be done before pthread_create returns. */
 	LIST_INSERT_HEAD(&agent->module_list, module, link);
 	agent->modules_held++;
-	agent->modules_loading++;
 	if (pthread_create(&module->thread, NULL, load, module) == 0)
 		return 0;
-	agent->modules_loading--;
 	destroy(module);
 	return RMD_ESYS;
 out:
@@ -168,6 +180,18 @@ int rmd_amodule_fd(const struct rmd_agent *agent, const struct rmd_digest *diges
 	if (ret_name != NULL)
 		*ret_name = module->name;
 	return module->fd;
+}
+
+bool rmd_amodule_loading(const struct rmd_agent *agent, const struct rmd_digest *digest)
+{
+	const struct rmd_amodule *module = find(agent, digest);
+	return module != NULL && module->loading;
+}
+
+const char *rmd_amodule_refused(const struct rmd_agent *agent, const struct rmd_digest *digest)
+{
+	const struct rmd_amodule *module = find(agent, digest);
+	return module != NULL && !module->loading && module->fd < 0 ? refusal(module) : NULL;
 }
 
 void rmd_amodule_join_all(struct rmd_agent *agent)

@@ -252,11 +252,13 @@ static const char *module_text(const struct rmd_apool *pool)
 	return agent->module_count > 0 ? agent->modules[0] : "none";
 }
 
-void rmd_apool_start_failed(struct rmd_apool *pool, struct remuda_error *err)
+/* Several workers that started together and fail together are one failure. */
+static void back_off(struct rmd_apool *pool)
 {
 	struct rmd_agent *agent = pool->agent;
-	size_t modules = agent->module_count + pool->spec->module_count;
 	uint32_t jitter;
+	if (pool->retry.place != 0 && pool->failures > 0)
+		return;
 	pool->failures++;
 	pool->backoff_ms = pool->backoff_ms == 0 ? BACKOFF_FIRST_MS : pool->backoff_ms * 2;
 	if (pool->backoff_ms > BACKOFF_MAX_MS)
@@ -264,6 +266,13 @@ void rmd_apool_start_failed(struct rmd_apool *pool, struct remuda_error *err)
 	rmd_random_bytes(&jitter, sizeof jitter);
 	rmd_atimer_start(&agent->timers, &pool->retry,
 			 agent->now_ms + pool->backoff_ms * (75 + jitter % 51) / 100);
+}
+
+void rmd_apool_start_failed(struct rmd_apool *pool, struct remuda_error *err)
+{
+	struct rmd_agent *agent = pool->agent;
+	size_t modules = agent->module_count + pool->spec->module_count;
+	back_off(pool);
 	err = remuda_error_wrap(err, "WorkerStartFailed",
 				"a worker of runtime %.*s could not be started (program %s, %s%s%s)",
 				(int)pool->spec->runtime.len,
@@ -283,25 +292,37 @@ void rmd_apool_start_failed(struct rmd_apool *pool, struct remuda_error *err)
 	rmd_apool_unbalance(pool);
 }
 
+/* The pool needs a module that is not here. */
+static void miss_module(struct rmd_apool *pool, const struct rmd_digest *digest)
+{
+	struct rmd_agent *agent = pool->agent;
+	const char *refused = rmd_amodule_refused(agent, digest);
+	char hex[RMD_DIGEST_HEX_BYTES];
+	rmd_digest_hex(digest, hex);
+	if (pool->retry.place != 0)
+		return;
+	if (refused != NULL) {
+		rmd_apool_start_failed(pool, remuda_error_create("ModuleRefused",
+								 "the module %s cannot be kept: %s",
+								 hex, refused));
+	} else if (!pool->missing_told) { /* first time: it may be on its way */
+		pool->missing_told = true;
+		rmd_atimer_start(&agent->timers, &pool->retry, agent->now_ms + MODULE_WAIT_MS);
+	} else {
+		rmd_apool_start_failed(pool, remuda_error_create(
+			"ModuleMissing", "the coordinator has not sent the module %s", hex));
+	}
+}
+
 /* False: a module that the pool needs is not here (yet). */
 static bool modules_here(struct rmd_apool *pool)
 {
-	struct rmd_agent *agent = pool->agent;
 	for (size_t i = 0; i < pool->spec->module_count; i++) {
-		char hex[RMD_DIGEST_HEX_BYTES];
-		if (rmd_amodule_fd(agent, &pool->spec->modules[i], NULL) >= 0)
+		const struct rmd_digest *digest = &pool->spec->modules[i];
+		if (rmd_amodule_fd(pool->agent, digest, NULL) >= 0)
 			continue;
-		if (agent->modules_loading > 0)
-			return false; /* it comes, or its failure does */
-		if (!pool->missing_told) { /* first time: it may be on its way */
-			pool->missing_told = true;
-			rmd_atimer_start(&agent->timers, &pool->retry,
-					 agent->now_ms + MODULE_WAIT_MS);
-		} else if (pool->retry.place == 0) {
-			rmd_digest_hex(&pool->spec->modules[i], hex);
-			rmd_apool_start_failed(pool, remuda_error_create(
-				"ModuleMissing", "the coordinator has not sent the module %s", hex));
-		}
+		if (!rmd_amodule_loading(pool->agent, digest))
+			miss_module(pool, digest);
 		return false;
 	}
 	return true;

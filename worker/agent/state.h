@@ -194,7 +194,7 @@ struct rmd_agent {
 	struct rmd_map pools, workers, leases, transfers;
 	LIST_HEAD(, rmd_apool) pool_list;
 	LIST_HEAD(, rmd_amodule) module_list;
-	uint32_t worker_count, modules_held, modules_loading;
+	uint32_t worker_count, modules_held;
 	uint64_t transfer_bytes;
 	SLIST_HEAD(, rmd_aworker) unflushed, hot;
 	SLIST_HEAD(, rmd_apool) unbalanced;
@@ -339,6 +339,10 @@ int rmd_amodule_load(struct rmd_agent *agent, const struct rmd_module_image *ima
 /* The memfd of a module, borrowed; -1: not here (yet). *ret_name (borrowed) may be NULL. */
 int rmd_amodule_fd(const struct rmd_agent *agent, const struct rmd_digest *digest,
 		   const char **ret_name);
+/* Its bytes have come and are being checked. */
+bool rmd_amodule_loading(const struct rmd_agent *agent, const struct rmd_digest *digest);
+/* Why its bytes were refused (borrowed for ever); NULL: they were not. */
+const char *rmd_amodule_refused(const struct rmd_agent *agent, const struct rmd_digest *digest);
 /* At the end: waits for threads that load; then, when their posts have been run, frees all. */
 void rmd_amodule_join_all(struct rmd_agent *agent);
 void rmd_amodule_free_all(struct rmd_agent *agent);

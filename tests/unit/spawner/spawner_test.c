@@ -153,7 +153,7 @@ static int probe_main(void)
 		if (sigismember(&mask, s) == 1)
 			signals_odd++;
 		if (s != SIGKILL && s != SIGSTOP && sigaction(s, NULL, &action) == 0 &&
-		    action.sa_handler != SIG_DFL)
+		    action.sa_handler == SIG_IGN)
 			signals_odd++;
 	}
 	int deathsig = 0;
