@@ -49,6 +49,11 @@ int rmd_functions_add(struct rmd_functions *functions, const char *path,
 		      const struct remuda_module *module, struct remuda_error **ret_err);
 /* The function `name`, or NULL. */
 const struct rmd_function *rmd_functions_find(struct rmd_functions *functions, struct rmd_slice name);
+/* Looks for a module that was not named at the start: PREFIX.so for the function PREFIX.NAME, in
+ * the folders of the environment variable REMUDA_MODULE_PATH, then in lib/remuda/modules beside our own
+ * program. 1: loaded one; 0: there is none, or it was loaded before; else as load. */
+int rmd_functions_seek(struct rmd_functions *functions, struct rmd_slice name,
+		       struct remuda_error **ret_err);
 /* Gives the error UnknownFunction: the nearest names, and the modules. */
 struct remuda_error *rmd_functions_unknown(const struct rmd_functions *functions,
 					   struct rmd_slice name);

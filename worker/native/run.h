@@ -33,6 +33,7 @@ struct rmd_run {
 	struct remuda_error *err;    /* raised last; owned; NULL: none */
 	unsigned raises;
 	uint64_t begun_ns, run_ns;
+	uint64_t silent_below_ns;    /* tasks that took less have not printed; 0: can't be told */
 	bool encoded;                /* its result lies in the reserved room ... */
 	size_t encoded_bytes;        /* ... so long */
 };

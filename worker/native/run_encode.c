@@ -108,10 +108,11 @@ static bool value_of_message(struct rmd_run *run, const void *result, struct rem
 }
 
 /* Encodes into reserved room, which is never too small, so that the writer never moves. */
-static int encode_in_place(struct rmd_run *run, const struct remuda_value *value, size_t bound)
+static int encode_in_place(struct rmd_run *run, const struct remuda_value *value, size_t bound,
+			   enum rmd_wpw_output output)
 {
 	uint8_t *room;
-	int rc = rmd_wpw_reserve(run->end, bound, &room);
+	int rc = rmd_wpw_reserve(run->end, bound, output, &room);
 	if (rc < 0)
 		return rc;
 	struct rmd_wire_writer writer = {.data = room, .capacity = bound};
@@ -121,14 +122,15 @@ static int encode_in_place(struct rmd_run *run, const struct remuda_value *value
 	return 0;
 }
 
-static int encode_apart(struct rmd_run *run, const struct remuda_value *value)
+static int encode_apart(struct rmd_run *run, const struct remuda_value *value,
+			enum rmd_wpw_output output)
 {
 	uint8_t *room;
 	rmd_wire_writer_reset(&run->writer);
 	rmd_value_put(&run->writer, value);
 	if (run->writer.failed)
 		return RMD_ENOMEM;
-	int rc = rmd_wpw_reserve(run->end, run->writer.len, &room);
+	int rc = rmd_wpw_reserve(run->end, run->writer.len, output, &room);
 	if (rc < 0)
 		return rc;
 	memcpy(room, run->writer.data, run->writer.len);
@@ -156,10 +158,13 @@ int rmd_run_encode(remuda_ctx *ctx, const void *result)
 		fail_result(run, "ResultError", fault.path, fault.why == NULL ? rmd_errcode_text(rc) : fault.why);
 		return -1;
 	}
+	enum rmd_wpw_output output = RMD_WPW_PRINTED_PERHAPS;
 	if (__fpending(stdout) != 0)
 		(void)fflush(stdout);
+	else if (run->run_ns < run->silent_below_ns)
+		output = RMD_WPW_SILENT;
 	size_t bound = bound_of(&value);
-	rc = bound <= BOUND_MAX ? encode_in_place(run, &value, bound) : encode_apart(run, &value);
+	rc = bound <= BOUND_MAX ? encode_in_place(run, &value, bound, output) : encode_apart(run, &value, output);
 	if (rc < 0) {
 		fail_result(run, rc == RMD_ENOMEM ? "OutOfMemory" : "ResultError", "",
 			    rc == RMD_ETOOBIG ? "it is over 1 GiB" : rmd_errcode_text(rc));
