@@ -47,7 +47,6 @@ struct rmd_output *rmd_output_create(void)
 	output->magic = OUTPUT_MAGIC;
 	pthread_mutex_init(&output->lock, NULL);
 	STAILQ_INIT(&output->pieces);
-	output->tagger.out = stderr;
 	return output;
 }
 
@@ -129,6 +128,7 @@ void rmd_output_drain(struct rmd_output *output)
 	STAILQ_CONCAT(&taken, &output->pieces);
 	output->held_bytes = 0;
 	pthread_mutex_unlock(&output->lock);
+	output->tagger.out = stderr;
 	if (!STAILQ_EMPTY(&taken))
 		rmd_report_prepare();
 	while ((piece = STAILQ_FIRST(&taken)) != NULL) {
@@ -141,5 +141,6 @@ void rmd_output_drain(struct rmd_output *output)
 void rmd_output_end_line(struct rmd_output *output)
 {
 	RMD_CHECK_OBJ(output, OUTPUT_MAGIC);
+	output->tagger.out = stderr;
 	rmd_tagger_end_line(&output->tagger);
 }
