@@ -140,8 +140,10 @@ void rmd_channel_stream_closed(struct rmd_channel *channel)
 
 char *rmd_channel_connect_text(const struct rmd_channel *channel, const char *text)
 {
-	static const char prefix[] = "failed to connect to all addresses";
-	if (strncmp(text, prefix, sizeof prefix - 1) != 0)
+	static const char refused[] = "failed to connect to all addresses";
+	static const char unknown[] = "DNS resolution failed";
+	if (strncmp(text, refused, sizeof refused - 1) != 0 &&
+	    strncmp(text, unknown, sizeof unknown - 1) != 0)
 		return NULL;
 	const char *reason = strstr(text, "last error: ");
 	reason = reason == NULL ? text : reason + strlen("last error: ");

@@ -44,6 +44,7 @@ struct rmd_loop {
 	size_t rare_calls, rare_skipped;
 	uint64_t rare_at_ms;
 	size_t users;
+	bool ending;                       /* in rmd_loop_destroy */
 };
 
 static _Thread_local const struct rmd_loop *running_here;
@@ -253,7 +254,8 @@ static gpr_timespec time_of_ms(uint64_t at_ms)
 static gpr_timespec sleep_until(const struct rmd_loop *loop)
 {
 	if (atomic_load(&loop->posts) != NULL || atomic_load(&loop->stopping) ||
-	    loop->deferred.first != NULL || loop->flushes.first != NULL)
+	    loop->deferred.first != NULL || loop->flushes.first != NULL ||
+	    (loop->ending && loop->users == 0))
 		return gpr_inf_past(GPR_CLOCK_MONOTONIC);
 	uint64_t at_ms = UINT64_MAX;
 	const struct rmd_timer *timer = rmd_timers_first(&loop->timers);
@@ -332,6 +334,7 @@ void rmd_loop_destroy(struct rmd_loop *loop)
 	RMD_CHECK_OBJ(loop, LOOP_MAGIC);
 	/* Servers that were destroyed without a start are still about to go. */
 	atomic_store(&loop->stopping, false);
+	loop->ending = true;
 	while (loop->users > 0)
 		run_round(loop);
 	grpc_call_unref(loop->waker);

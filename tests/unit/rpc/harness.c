@@ -1,7 +1,6 @@
 #include "tests/unit/rpc/harness.h"
 
 #include <dirent.h>
-#include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -48,6 +47,7 @@ static void host_closed(struct rmd_stream *stream, void *ctx, enum rmd_rpc_statu
 	if (status == RMD_RPC_CANCELLED)
 		atomic_fetch_add(&host->cancelled_calls, 1);
 	atomic_fetch_sub(&host->open_calls, 1);
+	sem_post(&host->gone);
 }
 
 static const struct rmd_stream_events echo_events = {
@@ -178,6 +178,7 @@ static void *host_thread(void *arg)
 void host_start(struct host *host, const char *listen)
 {
 	*host = (struct host){0};
+	sem_init(&host->gone, 0, 0);
 	char *why = NULL, *unix_listen = NULL;
 	make_folder(host->folder);
 	host->loop = rmd_loop_create();
@@ -240,6 +241,7 @@ void host_stop(struct host *host, uint64_t grace_ms)
 	pthread_join(host->thread, NULL);
 	rmd_loop_destroy(host->loop);
 	rmd_free(host->address);
+	sem_destroy(&host->gone);
 	remove_folder(host->folder);
 }
 

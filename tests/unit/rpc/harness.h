@@ -2,6 +2,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,9 +29,8 @@ struct host {
 	struct rmd_server *server;
 	pthread_t thread;
 	atomic_int open_calls, cancelled_calls;
+	sem_t gone;                  /* posted for each call that closes */
 	uint64_t grace_ms;
-	struct rmd_post job;
-	void (*on_loop)(struct host *host);
 };
 
 /* Makes a folder in /tmp for sockets. */
