@@ -11,7 +11,7 @@ static int entry_read(struct rmd_slice bytes, struct rmd_pair *ret_pair)
 	struct rmd_wire_field f;
 	struct rmd_pair pair = {{NULL, 0}, {NULL, 0}};
 	int rc;
-	while ((rc = rmd_wire_next(&rest, &f)) > 0) {
+	while ((rc = frames_next(&rest, &f)) > 0) {
 		if (f.number > 2)
 			continue;
 		if (f.type != RMD_WIRE_LEN)
@@ -41,7 +41,7 @@ int frames_entry(const struct rmd_wire_field *f, size_t max, struct rmd_pair *re
 bool rmd_pairs_next(struct rmd_pairs *pairs, struct rmd_pair *ret_pair)
 {
 	struct rmd_wire_field f;
-	while (rmd_wire_next(&pairs->rest, &f) > 0)
+	while (frames_next(&pairs->rest, &f) > 0)
 		if (f.number == pairs->field && f.type == RMD_WIRE_LEN)
 			return entry_read(f.bytes, ret_pair) == 0;
 	return false;
@@ -53,7 +53,7 @@ bool frames_next_of(struct rmd_slice raw, uint32_t number, size_t *cursor, struc
 		return false;
 	struct rmd_wire_reader rest = {raw.data + *cursor, raw.data + raw.len};
 	struct rmd_wire_field f;
-	while (rmd_wire_next(&rest, &f) > 0) {
+	while (frames_next(&rest, &f) > 0) {
 		if (f.number != number || f.type != RMD_WIRE_LEN)
 			continue;
 		*cursor = (size_t)(rest.at - raw.data);
@@ -88,22 +88,8 @@ void rmd_pairs_put(struct rmd_wire_writer *writer, uint32_t field, struct rmd_pa
 
 int frames_packed_next(struct rmd_frame_reader *reader, uint64_t *ret_number, const char *field)
 {
-	const uint8_t *at = reader->packed.at, *end = reader->packed.end;
-	uint64_t value = 0;
-	for (unsigned shift = 0; shift < 70; shift += 7) {
-		if (at == end)
-			return frames_fail(RMD_ETRUNC, field, &reader->field);
-		uint8_t byte = *at++;
-		if (shift == 63 && byte > 1)
-			break;
-		value |= (uint64_t)(byte & 0x7f) << shift;
-		if (byte < 0x80) {
-			reader->packed.at = at;
-			*ret_number = value;
-			return 1;
-		}
-	}
-	return frames_fail(RMD_EPROTO, field, &reader->field);
+	int rc = rmd_wire_next_varint(&reader->packed, ret_number);
+	return rc < 0 ? frames_fail(rc, field, &reader->field) : rc;
 }
 
 int frames_number(struct rmd_frame_reader *reader, const struct rmd_wire_field *f,
@@ -147,7 +133,7 @@ int rmd_task_id_read(struct rmd_slice bytes, struct rmd_task_id *ret_id, const c
 	struct rmd_task_id id = {.number = 0};
 	bool named = false;
 	int rc;
-	while ((rc = rmd_wire_next(&rest, &f)) > 0) {
+	while ((rc = frames_next(&rest, &f)) > 0) {
 		if (f.number == 1) {
 			rc = frames_session(&f, id.session, "TaskId.session (16 bytes)", ret_field);
 			named = true;
@@ -187,7 +173,7 @@ static int cancelled_read(struct rmd_slice bytes, struct rmd_slice *ret_reason,
 	struct rmd_wire_field f;
 	int rc;
 	*ret_reason = rmd_slice_of(NULL, 0);
-	while ((rc = rmd_wire_next(&rest, &f)) > 0) {
+	while ((rc = frames_next(&rest, &f)) > 0) {
 		if (f.number == 1)
 			rc = frames_text(&f, RMD_REASON_MAX_BYTES, ret_reason,
 					 "Cancelled.reason (at most 256 bytes)", ret_field);
@@ -228,7 +214,7 @@ int rmd_outcome_read(struct rmd_slice bytes, struct rmd_outcome *ret_outcome,
 	struct rmd_wire_field f;
 	bool found = false;
 	int rc;
-	while ((rc = rmd_wire_next(&rest, &f)) > 0) {
+	while ((rc = frames_next(&rest, &f)) > 0) {
 		if (f.number > RMD_OUTCOME_VALUE_TRANSFER)
 			continue;
 		if (found)
@@ -324,7 +310,7 @@ int rmd_chunk_read(struct rmd_slice bytes, struct rmd_chunk *ret_chunk, const ch
 	struct rmd_wire_field f;
 	struct rmd_chunk chunk = {.transfer = 0};
 	int rc;
-	while ((rc = rmd_wire_next(&rest, &f)) > 0) {
+	while ((rc = frames_next(&rest, &f)) > 0) {
 		rc = chunk_field(&f, &chunk, ret_field);
 		if (rc < 0)
 			return rc;
@@ -392,7 +378,7 @@ int rmd_log_chunk_read(struct rmd_slice bytes, struct rmd_log_chunk *ret_log,
 	struct rmd_wire_field f;
 	int rc;
 	*ret_log = (struct rmd_log_chunk){.stream = RMD_LOG_STREAM_UNSPECIFIED};
-	while ((rc = rmd_wire_next(&rest, &f)) > 0) {
+	while ((rc = frames_next(&rest, &f)) > 0) {
 		rc = log_field(&f, ret_log, ret_field);
 		if (rc < 0)
 			return rc;

@@ -67,7 +67,7 @@ static int hello_read(struct rmd_slice bytes, struct rmd_agent_hello *ret_hello,
 	struct hello_counts counts = {0, 0};
 	int rc;
 	*ret_hello = (struct rmd_agent_hello){.raw = bytes};
-	while ((rc = rmd_wire_next(&rest, &f)) > 0) {
+	while ((rc = frames_next(&rest, &f)) > 0) {
 		rc = hello_field(&f, ret_hello, &counts, ret_field);
 		if (rc < 0)
 			return rc;
@@ -143,7 +143,7 @@ static int worker_read(struct rmd_slice bytes, struct rmd_agent_worker *ret_work
 	struct rmd_wire_field f;
 	int rc;
 	*ret_worker = (struct rmd_agent_worker){.worker = 0};
-	while ((rc = rmd_wire_next(&rest, &f)) > 0) {
+	while ((rc = frames_next(&rest, &f)) > 0) {
 		rc = worker_field(&f, ret_worker, ret_field);
 		if (rc < 0)
 			return rc;
@@ -185,7 +185,7 @@ static int pool_read(struct rmd_slice bytes, struct rmd_agent_pool *ret_pool,
 	uint32_t workers = 0;
 	int rc;
 	*ret_pool = (struct rmd_agent_pool){.raw = bytes};
-	while ((rc = rmd_wire_next(&rest, &f)) > 0) {
+	while ((rc = frames_next(&rest, &f)) > 0) {
 		if (f.number == POOL_WORKERS && workers++ == RMD_AGENT_WORKERS_MAX)
 			return frames_fail(RMD_ELIMIT, "AgentPool.workers (at most 100,000)",
 					   ret_field);
@@ -259,7 +259,7 @@ static int outcome_read(struct rmd_slice bytes, struct rmd_lease_outcome *ret_ou
 	struct rmd_slice inner = {NULL, 0};
 	int rc;
 	*ret_outcome = (struct rmd_lease_outcome){.lease = 0};
-	while ((rc = rmd_wire_next(&rest, &f)) > 0) {
+	while ((rc = frames_next(&rest, &f)) > 0) {
 		rc = outcome_field(&f, ret_outcome, &inner, ret_field);
 		if (rc < 0)
 			return rc;
@@ -298,7 +298,7 @@ static int log_read(struct rmd_slice bytes, struct rmd_lease_log *ret_log, const
 	struct rmd_slice log = {NULL, 0};
 	int rc;
 	*ret_log = (struct rmd_lease_log){.lease = 0};
-	while ((rc = rmd_wire_next(&rest, &f)) > 0) {
+	while ((rc = frames_next(&rest, &f)) > 0) {
 		if (f.number == 1)
 			rc = frames_u64(&f, &ret_log->lease, "LeaseLog.lease", ret_field);
 		else if (f.number == 2)
@@ -383,7 +383,7 @@ int rmd_attach_request_next(struct rmd_frame_reader *reader,
 	}
 	struct rmd_wire_field f;
 	int rc;
-	while ((rc = rmd_wire_next(&reader->rest, &f)) > 0) {
+	while ((rc = frames_next(&reader->rest, &f)) > 0) {
 		rc = request_field(reader, &f, ret_item);
 		if (rc != 0)
 			return rc;

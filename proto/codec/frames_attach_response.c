@@ -11,7 +11,7 @@ static int welcome_read(struct rmd_slice bytes, struct rmd_agent_welcome *w,
 	struct rmd_wire_field f;
 	int rc;
 	*w = (struct rmd_agent_welcome){.protocol = 0};
-	while ((rc = rmd_wire_next(&rest, &f)) > 0) {
+	while ((rc = frames_next(&rest, &f)) > 0) {
 		if (f.number == 1)
 			rc = frames_u32(&f, &w->protocol, "AgentWelcome.protocol", ret_field);
 		else if (f.number == 2)
@@ -51,7 +51,7 @@ static int set_pool_read(struct rmd_slice bytes, struct rmd_set_pool *ret_set_po
 	struct rmd_wire_field f;
 	int rc;
 	*ret_set_pool = (struct rmd_set_pool){.pool = 0};
-	while ((rc = rmd_wire_next(&rest, &f)) > 0) {
+	while ((rc = frames_next(&rest, &f)) > 0) {
 		rc = set_pool_field(&f, ret_set_pool, ret_field);
 		if (rc < 0)
 			return rc;
@@ -98,7 +98,7 @@ static int lease_read(struct rmd_slice bytes, struct rmd_lease_grant *ret_lease,
 	struct rmd_wire_field f;
 	int rc;
 	*ret_lease = (struct rmd_lease_grant){.lease = 0};
-	while ((rc = rmd_wire_next(&rest, &f)) > 0) {
+	while ((rc = frames_next(&rest, &f)) > 0) {
 		rc = lease_field(&f, ret_lease, ret_field);
 		if (rc < 0)
 			return rc;
@@ -124,7 +124,7 @@ static int recall_read(struct rmd_slice bytes, struct rmd_recall *ret_recall,
 	struct rmd_wire_field f;
 	int rc;
 	*ret_recall = (struct rmd_recall){.pool = 0};
-	while ((rc = rmd_wire_next(&rest, &f)) > 0) {
+	while ((rc = frames_next(&rest, &f)) > 0) {
 		if (f.number == 1)
 			rc = frames_u64(&f, &ret_recall->pool, "Recall.pool", ret_field);
 		else if (f.number == 2)
@@ -144,7 +144,7 @@ static int module_read(struct rmd_slice bytes, struct rmd_module_image *ret_modu
 	struct rmd_slice digest = {NULL, 0};
 	int rc;
 	*ret_module = (struct rmd_module_image){.transfer = 0};
-	while ((rc = rmd_wire_next(&rest, &f)) > 0) {
+	while ((rc = frames_next(&rest, &f)) > 0) {
 		if (f.number == 1)
 			rc = frames_bytes(&f, RMD_DIGEST_BYTES, &digest, digest_field, ret_field);
 		else if (f.number == 2)
@@ -216,7 +216,7 @@ int rmd_attach_response_next(struct rmd_frame_reader *reader,
 	}
 	struct rmd_wire_field f;
 	int rc;
-	while ((rc = rmd_wire_next(&reader->rest, &f)) > 0) {
+	while ((rc = frames_next(&reader->rest, &f)) > 0) {
 		rc = response_field(reader, &f, ret_item);
 		if (rc != 0)
 			return rc;

@@ -178,7 +178,7 @@ static int spec_pass(struct rmd_slice bytes, struct spec_reading *s, const char 
 	struct rmd_wire_reader rest = rmd_wire_reader_of(bytes);
 	struct rmd_wire_field f;
 	int rc;
-	while ((rc = rmd_wire_next(&rest, &f)) > 0) {
+	while ((rc = frames_next(&rest, &f)) > 0) {
 		rc = spec_field(&f, s, ret_field);
 		if (rc < 0)
 			return rc;

@@ -40,7 +40,7 @@ static int hello_read(struct rmd_slice bytes, struct rmd_session_hello *ret_hell
 	bool named = false;
 	int rc;
 	*ret_hello = (struct rmd_session_hello){.protocol = 0};
-	while ((rc = rmd_wire_next(&rest, &f)) > 0) {
+	while ((rc = frames_next(&rest, &f)) > 0) {
 		if (f.number == 1) {
 			rc = frames_session(&f, ret_hello->session, session, ret_field);
 			named = true;
@@ -63,7 +63,7 @@ static int submit_read(struct rmd_slice bytes, struct rmd_session_submit *ret_su
 	struct rmd_slice task = {NULL, 0};
 	int rc;
 	ret_submit->number = 0;
-	while ((rc = rmd_wire_next(&rest, &f)) > 0) {
+	while ((rc = frames_next(&rest, &f)) > 0) {
 		if (f.number == 1)
 			rc = frames_u64(&f, &ret_submit->number, "SessionSubmit.number", ret_field);
 		else if (f.number == 2)
@@ -85,7 +85,7 @@ static int open_pool_read(struct rmd_slice bytes, struct rmd_session_open_pool *
 	struct rmd_wire_field f;
 	int rc;
 	*ret_open = (struct rmd_session_open_pool){.pool = 0};
-	while ((rc = rmd_wire_next(&rest, &f)) > 0) {
+	while ((rc = frames_next(&rest, &f)) > 0) {
 		if (f.number == 1)
 			rc = frames_u64(&f, &ret_open->pool, "SessionOpenPool.pool", ret_field);
 		else if (f.number == 2)
@@ -150,7 +150,7 @@ int rmd_session_request_next(struct rmd_frame_reader *reader,
 	}
 	struct rmd_wire_field f;
 	int rc;
-	while ((rc = rmd_wire_next(&reader->rest, &f)) > 0) {
+	while ((rc = frames_next(&reader->rest, &f)) > 0) {
 		rc = request_field(reader, &f, ret_item);
 		if (rc != 0)
 			return rc;
@@ -235,7 +235,7 @@ static int welcome_read(struct rmd_slice bytes, struct rmd_session_welcome *w,
 	struct rmd_wire_field f;
 	int rc;
 	*w = (struct rmd_session_welcome){.protocol = 0};
-	while ((rc = rmd_wire_next(&rest, &f)) > 0) {
+	while ((rc = frames_next(&rest, &f)) > 0) {
 		switch (f.number) {
 		case 1:
 			rc = frames_u32(&f, &w->protocol, "SessionWelcome.protocol", ret_field);
@@ -271,7 +271,7 @@ static int outcome_read(struct rmd_slice bytes, struct rmd_session_outcome *ret_
 	struct rmd_slice outcome = {NULL, 0};
 	int rc;
 	ret_outcome->number = 0;
-	while ((rc = rmd_wire_next(&rest, &f)) > 0) {
+	while ((rc = frames_next(&rest, &f)) > 0) {
 		if (f.number == 1)
 			rc = frames_u64(&f, &ret_outcome->number, "SessionOutcome.number",
 					ret_field);
@@ -295,7 +295,7 @@ static int log_read(struct rmd_slice bytes, struct rmd_session_log *ret_log,
 	struct rmd_slice log = {NULL, 0};
 	int rc;
 	ret_log->number = 0;
-	while ((rc = rmd_wire_next(&rest, &f)) > 0) {
+	while ((rc = frames_next(&rest, &f)) > 0) {
 		if (f.number == 1)
 			rc = frames_u64(&f, &ret_log->number, "SessionLog.number", ret_field);
 		else if (f.number == 2)
@@ -315,7 +315,7 @@ static int pool_read(struct rmd_slice bytes, struct rmd_session_pool *ret_pool,
 	struct rmd_wire_field f;
 	int rc;
 	*ret_pool = (struct rmd_session_pool){.pool = 0};
-	while ((rc = rmd_wire_next(&rest, &f)) > 0) {
+	while ((rc = frames_next(&rest, &f)) > 0) {
 		if (f.number == 1)
 			rc = frames_u64(&f, &ret_pool->pool, "SessionPool.pool", ret_field);
 		else if (f.number == 2)
@@ -369,7 +369,7 @@ int rmd_session_response_next(struct rmd_frame_reader *reader,
 {
 	struct rmd_wire_field f;
 	int rc;
-	while ((rc = rmd_wire_next(&reader->rest, &f)) > 0) {
+	while ((rc = frames_next(&reader->rest, &f)) > 0) {
 		rc = response_field(reader, &f, ret_item);
 		if (rc != 0)
 			return rc;

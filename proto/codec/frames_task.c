@@ -19,7 +19,7 @@ static int deadline_read(struct rmd_slice bytes, uint64_t *ret_ms, const char **
 	struct rmd_wire_field f;
 	uint64_t seconds = 0, nanos = 0;
 	int rc;
-	while ((rc = rmd_wire_next(&rest, &f)) > 0) {
+	while ((rc = frames_next(&rest, &f)) > 0) {
 		if (f.number > 2)
 			continue;
 		rc = frames_u64(&f, f.number == 1 ? &seconds : &nanos, field, ret_field);
@@ -94,7 +94,7 @@ int rmd_task_options_read(struct rmd_slice bytes, struct rmd_task_options *ret_o
 	struct rmd_wire_field f;
 	struct options_reading o = {.labels = 0};
 	int rc;
-	while ((rc = rmd_wire_next(&rest, &f)) > 0) {
+	while ((rc = frames_next(&rest, &f)) > 0) {
 		rc = options_field(&f, &o, ret_field);
 		if (rc < 0)
 			return rc;
@@ -118,7 +118,7 @@ static size_t labels_store(uint8_t **at, const struct rmd_task_options *options)
 	struct rmd_wire_reader rest = rmd_wire_reader_of(options->raw_labels);
 	struct rmd_wire_field f;
 	size_t size = 0;
-	while (rmd_wire_next(&rest, &f) > 0) {
+	while (frames_next(&rest, &f) > 0) {
 		if (f.number != RMD_TASK_OPTIONS_LABELS || f.type != RMD_WIRE_LEN)
 			continue;
 		size += frames_size_len(f.bytes.len);
@@ -214,7 +214,7 @@ int rmd_task_spec_read(struct rmd_slice bytes, struct rmd_task_spec *ret_spec,
 	struct spec_reading s = {.spec = ret_spec};
 	int rc;
 	*ret_spec = (struct rmd_task_spec){.pool = 0};
-	while ((rc = rmd_wire_next(&rest, &f)) > 0) {
+	while ((rc = frames_next(&rest, &f)) > 0) {
 		rc = spec_field(&f, &s, ret_field);
 		if (rc < 0)
 			return rc;

@@ -81,7 +81,7 @@ static int run_read(struct rmd_slice message, const struct run_names *names,
 	struct run_reading r = {.request = ret_request, .names = names};
 	int rc;
 	*ret_request = (struct rmd_run_request){.raw = message};
-	while ((rc = rmd_wire_next(&rest, &f)) > 0) {
+	while ((rc = frames_next(&rest, &f)) > 0) {
 		rc = run_field(&f, &r, ret_field);
 		if (rc < 0)
 			return rc;
@@ -110,7 +110,7 @@ int rmd_run_request_arguments(const struct rmd_run_request *request, struct rmd_
 	const uint8_t *end = at + request->arguments_bytes;
 	struct rmd_wire_reader rest = rmd_wire_reader_of(request->raw);
 	struct rmd_wire_field f;
-	while (rmd_wire_next(&rest, &f) > 0)
+	while (frames_next(&rest, &f) > 0)
 		if (f.number == RUN_ARGS || f.number == RUN_KWARGS)
 			at = frames_store_bytes_always(
 				at, f.number == RUN_ARGS ? ARGUMENTS_ARGS : ARGUMENTS_KWARGS,
@@ -172,7 +172,7 @@ int rmd_map_request_read(struct rmd_slice message, struct rmd_map_request *ret_r
 	struct map_reading m = {.request = ret_request};
 	int rc;
 	*ret_request = (struct rmd_map_request){.raw = message};
-	while ((rc = rmd_wire_next(&rest, &f)) > 0) {
+	while ((rc = frames_next(&rest, &f)) > 0) {
 		rc = map_field(&f, &m, ret_field);
 		if (rc < 0)
 			return rc;
@@ -200,7 +200,7 @@ int rmd_task_ids_next(struct rmd_frame_reader *reader, struct rmd_task_id *ret_i
 {
 	struct rmd_wire_field f;
 	int rc;
-	while ((rc = rmd_wire_next(&reader->rest, &f)) > 0) {
+	while ((rc = frames_next(&reader->rest, &f)) > 0) {
 		if (f.number != 1)
 			continue;
 		if (f.type != RMD_WIRE_LEN)

@@ -11,6 +11,52 @@
 
 /* ---- reading ---- */
 
+/* A varint of at most three bytes at `at`, of which there are so many; 0: it is longer. Gives
+ * its size. */
+static inline size_t frames_short_varint(const uint8_t *at, uint64_t *ret_value)
+{
+	uint64_t value = at[0];
+	if (value < 0x80) {
+		*ret_value = value;
+		return 1;
+	}
+	value = (value & 0x7f) | (uint64_t)at[1] << 7;
+	if (at[1] < 0x80) {
+		*ret_value = value;
+		return 2;
+	}
+	value = (value & 0x3fff) | (uint64_t)at[2] << 14;
+	*ret_value = value;
+	return at[2] < 0x80 ? 3 : 0;
+}
+
+/* As rmd_wire_next, inline for what nearly all fields are: a tag of one byte and a number or
+ * length of at most three. */
+static inline int frames_next(struct rmd_wire_reader *reader, struct rmd_wire_field *ret_field)
+{
+	const uint8_t *at = reader->at;
+	size_t left = (size_t)(reader->end - at), size;
+	uint64_t value;
+	if (left < 4 || at[0] >= 0x80 || at[0] < 8 ||
+	    (size = frames_short_varint(at + 1, &value)) == 0)
+		return rmd_wire_next(reader, ret_field);
+	enum rmd_wire_type type = (enum rmd_wire_type)(at[0] & 7);
+	ret_field->number = at[0] >> 3;
+	ret_field->type = type;
+	if (type == RMD_WIRE_VARINT) {
+		ret_field->varint = value;
+		ret_field->bytes = (struct rmd_slice){NULL, 0};
+		reader->at = at + 1 + size;
+		return 1;
+	}
+	if (type != RMD_WIRE_LEN || value > left - 1 - size)
+		return rmd_wire_next(reader, ret_field);
+	ret_field->varint = 0;
+	ret_field->bytes = (struct rmd_slice){at + 1 + size, (size_t)value};
+	reader->at = at + 1 + size + value;
+	return 1;
+}
+
 /* Names the field and gives the code. */
 static inline int frames_fail(int rc, const char *field, const char **ret_field)
 {
