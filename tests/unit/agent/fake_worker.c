@@ -72,7 +72,7 @@ static int reverse(struct rmd_wpw *end, const struct rmd_wpw_task *task)
 {
 	uint8_t *to;
 	size_t len = task->arguments.len;
-	if (rmd_wpw_reserve(end, len, &to) < 0)
+	if (rmd_wpw_reserve(end, len, RMD_WPW_PRINTED_PERHAPS, &to) < 0)
 		return -1;
 	for (size_t i = 0; i < len; i++)
 		to[i] = task->arguments.data[len - 1 - i];
@@ -95,7 +95,7 @@ static void serve(struct rmd_wpw *end)
 		clock_gettime(CLOCK_MONOTONIC, &begun);
 		size_t len = run(end, &task, out, sizeof out);
 		clock_gettime(CLOCK_MONOTONIC, &ended);
-		if (rmd_wpw_reserve(end, len, &to) < 0)
+		if (rmd_wpw_reserve(end, len, RMD_WPW_PRINTED_PERHAPS, &to) < 0)
 			return;
 		if (len > 0)
 			memcpy(to, out, len);
