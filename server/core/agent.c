@@ -70,7 +70,7 @@ static void agents_changed(struct rmd_core *core)
 		rmd_core_pool_set_place(pool, RMD_CORE_PLACE_FINE);
 		rmd_core_pool_touch(pool);
 	}
-	core->room_came = true;
+	rmd_core_room(core);
 }
 
 int rmd_core_agent_attach(struct rmd_core *core, uint64_t now_ms,

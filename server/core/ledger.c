@@ -49,7 +49,7 @@ static void occupy(struct rmd_core_ledger *ledger)
 	if (places == ledger->occupied)
 		return;
 	if (places < ledger->occupied)
-		ledger->pool->core->room_came = true;
+		rmd_core_room(ledger->pool->core);
 	load_change(&ledger->agent->occupied, ledger->pool, ledger->occupied, places);
 	ledger->occupied = places;
 }
@@ -171,7 +171,7 @@ void rmd_core_ledgers_rested(struct rmd_core *core)
 	if (!core->lacks_memory)
 		return;
 	core->lacks_memory = false;
-	core->room_came = true;
+	rmd_core_room(core);
 	TAILQ_FOREACH(pool, &core->pools, core_link)
 		rmd_core_pool_touch(pool);
 }

@@ -175,20 +175,26 @@ static uint32_t target_of(const struct rmd_core_pool *pool)
 	return pool->killed ? 0 : (uint32_t)smaller(rmd_core_pool_demand(pool), most);
 }
 
+/* Places what the pool lacks. Gives how many workers there is no room for. */
+static uint32_t place_need(struct rmd_core_pool *pool)
+{
+	struct rmd_core *core = pool->core;
+	uint32_t need = (uint32_t)left_of(target_of(pool), pool->wanted);
+	need = spread(pool, need);
+	if (need == 0)
+		return 0;
+	uint64_t epoch = core->room_epoch;
+	make_room(pool, need);
+	if (core->room_epoch != epoch) /* places that were wanted but not taken yet */
+		need = spread(pool, need);
+	pool->full_epoch = core->room_epoch + 1;
+	return need;
+}
+
 /* Places what the pool lacks, or puts it on the list of what it waits for. */
 static void try_to_place(struct rmd_core_pool *pool)
 {
-	uint32_t need = left_of(target_of(pool), pool->wanted) > 0
-				? spread(pool, target_of(pool) - pool->wanted)
-				: 0;
-	if (need == 0) {
-		rmd_core_pool_set_place(pool, RMD_CORE_PLACE_FINE);
-		return;
-	}
-	make_room(pool, need);
-	if (pool->core->room_came) /* places that were wanted but not taken yet */
-		need = spread(pool, need);
-	if (need == 0)
+	if (place_need(pool) == 0)
 		rmd_core_pool_set_place(pool, RMD_CORE_PLACE_FINE);
 	else if (pool->wanted > 0)
 		rmd_core_pool_set_place(pool, RMD_CORE_PLACE_SHORT);
@@ -198,11 +204,26 @@ static void try_to_place(struct rmd_core_pool *pool)
 		rmd_core_pool_set_place(pool, RMD_CORE_PLACE_HOMELESS);
 }
 
+/* The agents were full when this pool was last tried, and no room has come: a pool whose tasks
+ * come and go at the edge must not cost a look at all agents each time. Another pool may have
+ * become idle meanwhile: it is tried soon. */
+static void wait_unseen(struct rmd_core_pool *pool)
+{
+	struct rmd_core *core = pool->core;
+	rmd_core_pool_set_place(pool, RMD_CORE_PLACE_SHORT);
+	if (!rmd_core_timer_pending(&core->offer_timer))
+		rmd_core_timer_set(core, &core->offer_timer, core->now_ms + RMD_CORE_OFFER_MS);
+}
+
 void rmd_core_place_pool(struct rmd_core_pool *pool)
 {
 	if (target_of(pool) <= pool->wanted)
 		rmd_core_pool_set_place(pool, RMD_CORE_PLACE_FINE);
-	else if (pool->place == RMD_CORE_PLACE_FINE)
+	else if (pool->place != RMD_CORE_PLACE_FINE)
+		return;
+	else if (pool->wanted > 0 && pool->full_epoch == pool->core->room_epoch + 1)
+		wait_unseen(pool);
+	else
 		try_to_place(pool);
 }
 

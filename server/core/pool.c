@@ -61,6 +61,7 @@ void rmd_core_pool_size(struct rmd_core_pool *pool)
 	if (size != 0 && pool->wanted > size)
 		rmd_core_place_lower(pool, size);
 	/* A larger size may suit where a smaller did not, and the reverse. */
+	pool->full_epoch = 0;
 	rmd_core_pool_set_place(pool, RMD_CORE_PLACE_FINE);
 	rmd_core_pool_touch(pool);
 }

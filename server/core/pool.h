@@ -75,6 +75,7 @@ struct rmd_core_pool {
 	struct rmd_core_timer idle_timer; /* set while it has more workers than work, or no use */
 	uint64_t peak;               /* most tasks at a time since it was set */
 
+	uint64_t full_epoch;         /* 1 + core->room_epoch when there was no room; 0: never */
 	bool turn_due;               /* room was made for it: it is first in its list of places */
 	bool dirty;                  /* to be looked at by the next tick */
 	TAILQ_ENTRY(rmd_core_pool) dirty_link, core_link, place_link, warm_link;

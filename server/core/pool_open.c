@@ -188,6 +188,8 @@ static int hold(struct rmd_core_client *client, struct rmd_core_pool *pool, uint
 	struct rmd_core_share *share;
 	if (rmd_core_share_get(client, pool, &share) < 0)
 		return RMD_ENOMEM;
+	if (share->holding && share->asked_workers == workers)
+		return 0;
 	if (!share->holding) {
 		share->holding = true;
 		pool->holders++;
@@ -200,7 +202,19 @@ static int hold(struct rmd_core_client *client, struct rmd_core_pool *pool, uint
 			TAILQ_REMOVE(&client->core->warm, pool, warm_link);
 		pool->warm = false;
 	}
+	rmd_core_pool_size(pool);
 	return 0;
+}
+
+/* The pool is asked for without a client. */
+static void claim(struct rmd_core_pool *pool, uint32_t workers)
+{
+	bool named = pool->sort == RMD_CORE_POOL_NAMED;
+	if (pool->asked_workers == workers && pool->claimed == named)
+		return;
+	pool->asked_workers = workers;
+	pool->claimed = named;
+	rmd_core_pool_size(pool);
 }
 
 static int open_fits(const struct rmd_core *core, const struct rmd_core_client *client,
@@ -249,11 +263,8 @@ int rmd_core_pool_open(struct rmd_core *core, uint64_t now_ms, struct rmd_core_c
 			rmd_core_pool_free(pool);
 		return rc;
 	}
-	if (client == NULL) {
-		pool->asked_workers = spec->max_workers;
-		pool->claimed = pool->claimed || sort == RMD_CORE_POOL_NAMED;
-	}
-	rmd_core_pool_size(pool);
+	if (client == NULL)
+		claim(pool, spec->max_workers);
 	rmd_core_pool_touch(pool);
 	*ret_pool = pool;
 	*ret_reused = found != NULL;

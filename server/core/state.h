@@ -33,6 +33,7 @@ struct rmd_core {
 	bool in_port;                /* a port function runs: no events */
 	bool draining, drained_said;
 	bool room_came;              /* workers could be placed that could not before */
+	uint64_t room_epoch;         /* rises with it: between, agents only fill */
 
 	TAILQ_HEAD(, rmd_core_client) clients;
 	LIST_HEAD(, rmd_core_client) paused, ghosts; /* ghosts: closed, leases not ended */
@@ -65,6 +66,13 @@ static inline void rmd_core_enter(struct rmd_core *core, uint64_t now_ms)
 	RMD_CHECK(!core->in_port);
 	if (now_ms > core->now_ms)
 		core->now_ms = now_ms;
+}
+
+/* Workers may fit that did not before: pools that wait are tried in this tick. */
+static inline void rmd_core_room(struct rmd_core *core)
+{
+	core->room_came = true;
+	core->room_epoch++;
 }
 
 /* Calls a function of the port, during which no event function may be called. */

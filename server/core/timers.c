@@ -54,7 +54,7 @@ static void fire(struct rmd_core *core, struct rmd_core_timer *timer)
 		rmd_core_place_turn(core);
 		return;
 	case RMD_CORE_TIMER_OFFER:
-		core->room_came = true;
+		rmd_core_room(core);
 		return;
 	case RMD_CORE_TIMER_REST:
 		rmd_core_ledgers_rested(core);

@@ -100,7 +100,7 @@ static void on_drained(void *ctx)
 	((struct rig *)ctx)->drained++;
 }
 
-static const struct rmd_core_port port = {
+const struct rmd_core_port rig_port = {
 	.grant = on_grant,
 	.cancel = on_cancel,
 	.recall = on_recall,
@@ -114,7 +114,7 @@ static const struct rmd_core_port port = {
 
 void rig_start(struct rig *rig)
 {
-	rig->core = rmd_core_create(&rig->config, &port, rig);
+	rig->core = rmd_core_create(&rig->config, &rig_port, rig);
 	assert_non_null(rig->core);
 }
 

@@ -42,6 +42,9 @@ struct rig {
 	const char *give_outcome;    /* the port's own outcome, or NULL */
 };
 
+/* The port; its ctx is a rig. */
+extern const struct rmd_core_port rig_port;
+
 /* Makes a core with the configuration in rig->config. */
 void rig_start(struct rig *rig);
 void rig_stop(struct rig *rig);
