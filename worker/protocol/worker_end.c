@@ -437,13 +437,14 @@ int rmd_wpw_disown_output(struct rmd_wpw *end)
 	return mark_output(end, 0);
 }
 
-int rmd_wpw_reserve(struct rmd_wpw *end, size_t len, uint8_t **ret_bytes)
+int rmd_wpw_reserve(struct rmd_wpw *end, size_t len, enum rmd_wpw_output output,
+		    uint8_t **ret_bytes)
 {
 	RMD_CHECK_OBJ(end, MAGIC);
 	RMD_CHECK(end->seq != 0);
 	if (len > RMD_WP_OUTCOME_MAX)
 		return RMD_ETOOBIG;
-	int rc = mark_output(end, end->seq);
+	int rc = output == RMD_WPW_SILENT ? 0 : mark_output(end, end->seq);
 	if (rc == 0)
 		rc = wait_place(end, len);
 	if (rc < 0)

@@ -52,11 +52,18 @@ int rmd_wpw_send_start_failed(struct rmd_wpw *end, struct rmd_slice error_chain)
 /* Waits for the next task and claims it. RMD_ECLOSED: the agent asks to exit, or is gone;
  * RMD_EPROTO: what came makes no sense. */
 int rmd_wpw_next(struct rmd_wpw *end, struct rmd_wpw_task *ret_task);
+/* A task that took less than this has not written to a pipe: not even an empty system call
+ * and a copy of one byte are done in that time, on any machine. So the runtime need not look
+ * (two system calls, which would be half of what a short task costs). */
+#define RMD_WPW_SILENT_BELOW_NS 150u
+/* May the claimed task have printed? */
+enum rmd_wpw_output { RMD_WPW_PRINTED_PERHAPS, RMD_WPW_SILENT };
 /* Room for the claimed task's outcome: `len` bytes of shared memory to write it to; waits
  * where there is none. RMD_ETOOBIG: over 1 GiB; RMD_ECLOSED: the agent is gone. What was
  * printed (and flushed) before counts as this task's. At most one is open at a time; a
  * second call gives up the first. */
-int rmd_wpw_reserve(struct rmd_wpw *end, size_t len, uint8_t **ret_bytes);
+int rmd_wpw_reserve(struct rmd_wpw *end, size_t len, enum rmd_wpw_output output,
+		    uint8_t **ret_bytes);
 /* Publishes the first `len` bytes of the reserved room as the claimed task's outcome. */
 void rmd_wpw_commit(struct rmd_wpw *end, enum rmd_wp_outcome_kind kind, size_t len, uint64_t run_ns);
 
