@@ -16,7 +16,8 @@ static int read_named(struct rmd_slice message, struct rmd_argument *ret)
 	}
 	if (rc < 0)
 		return rc;
-	bool good = ret->name.len <= RMD_ARGUMENT_NAME_MAX && rmd_wire_utf8_valid(ret->name);
+	bool good = ret->name.len <= RMD_ARGUMENT_NAME_MAX &&
+		    rmd_wire_utf8_valid(ret->name);
 	return good ? 1 : RMD_EPROTO;
 }
 
@@ -39,7 +40,8 @@ int rmd_arguments_next(struct rmd_wire_reader *reader, struct rmd_argument *ret_
 	return rc;
 }
 
-int rmd_arguments_count(struct rmd_slice bytes, uint32_t *ret_positional, uint32_t *ret_named)
+int rmd_arguments_count(struct rmd_slice bytes, uint32_t *ret_positional,
+			uint32_t *ret_named)
 {
 	struct rmd_wire_reader reader = rmd_wire_reader_of(bytes);
 	struct rmd_argument argument;

@@ -8,7 +8,8 @@
 
 /* ---- parts ---- */
 
-static int invalid(struct rmd_json_reader *reader, const uint8_t *at, const char *expected)
+static int invalid(struct rmd_json_reader *reader, const uint8_t *at,
+		   const char *expected)
 {
 	return rmd_json_fail(reader, RMD_EINVAL, at, "expected %s", expected);
 }
@@ -26,7 +27,8 @@ static const uint8_t *here(struct rmd_json_reader *reader)
 	return reader->at;
 }
 
-static int read_base64(struct rmd_json_reader *reader, const void **ret_data, size_t *ret_len)
+static int read_base64(struct rmd_json_reader *reader, const void **ret_data,
+		       size_t *ret_len)
 {
 	const uint8_t *at = here(reader);
 	struct remuda_string text;
@@ -92,13 +94,15 @@ static int read_special_float(struct rmd_json_reader *reader, double *ret)
 		if (rmd_text_get_hex(digits, bytes, sizeof bytes) == 0)
 			for (size_t i = 0; i < sizeof bytes; i++)
 				bits = bits << 8 | bytes[i];
-		if ((bits & UINT64_C(0x7ff0000000000000)) != UINT64_C(0x7ff0000000000000) ||
+		if ((bits & UINT64_C(0x7ff0000000000000)) !=
+			    UINT64_C(0x7ff0000000000000) ||
 		    (bits & UINT64_C(0x000fffffffffffff)) == 0)
 			bits = 0;
 	}
 	if (bits == 0)
-		return invalid(reader, at, "\"nan\", \"inf\", \"-inf\", or \"nan:\" and the 16 "
-					   "hexadecimal digits of one");
+		return invalid(reader, at,
+			       "\"nan\", \"inf\", \"-inf\", or \"nan:\" and the 16 "
+			       "hexadecimal digits of one");
 	*ret = rmd_wire_double(bits);
 	return 0;
 }
@@ -130,26 +134,30 @@ static int read_part(struct rmd_json_reader *reader, double *ret)
 /* ---- objects of certain members, in any order ---- */
 
 struct members {
-	const char *const *names;    /* NULL behind the last; at most 8 */
-	unsigned seen;               /* a bit each */
+	const char *const *names; /* NULL behind the last; at most 8 */
+	unsigned seen;		  /* a bit each */
 	bool begun;
 };
 
-/* Takes the next member's name and colon: 1 and its place in `names`, or 0 behind the '}'. */
-static int next_member(struct rmd_json_reader *reader, struct members *members, unsigned *ret_at)
+/* Takes the next member's name and colon: 1 and its place in `names`, or 0 behind the
+ * '}'. */
+static int next_member(struct rmd_json_reader *reader, struct members *members,
+		       unsigned *ret_at)
 {
 	struct remuda_string name;
 	int rc = members->begun ? 0 : rmd_json_take(reader, '{', "'{'");
 	if (rc < 0)
 		return rc;
-	bool more = members->begun ? rmd_json_skip(reader, ',') : !rmd_json_next_is(reader, '}');
+	bool more = members->begun ? rmd_json_skip(reader, ',')
+				   : !rmd_json_next_is(reader, '}');
 	members->begun = true;
 	if (!more) {
 		const uint8_t *at = here(reader);
 		rc = rmd_json_take(reader, '}', "',' or '}'");
 		for (unsigned i = 0; rc == 0 && members->names[i] != NULL; i++)
 			if ((members->seen & 1u << i) == 0)
-				rc = rmd_json_fail(reader, RMD_EINVAL, at, "expected \"%s\" too",
+				rc = rmd_json_fail(reader, RMD_EINVAL, at,
+						   "expected \"%s\" too",
 						   members->names[i]);
 		return rc;
 	}
@@ -161,14 +169,16 @@ static int next_member(struct rmd_json_reader *reader, struct members *members, 
 		if (!text_is(name, members->names[i]))
 			continue;
 		if ((members->seen & 1u << i) != 0)
-			return rmd_json_fail(reader, RMD_EINVAL, at, "\"%s\" twice", name.data);
+			return rmd_json_fail(reader, RMD_EINVAL, at, "\"%s\" twice",
+					     name.data);
 		members->seen |= 1u << i;
 		*ret_at = i;
 		rc = rmd_json_take(reader, ':', "':'");
 		return rc < 0 ? rc : 1;
 	}
-	return rmd_json_fail(reader, RMD_EINVAL, at, "expected \"%s\", \"%s\"%s", members->names[0],
-			     members->names[1], members->names[2] != NULL ? " or another" : "");
+	return rmd_json_fail(reader, RMD_EINVAL, at, "expected \"%s\", \"%s\"%s",
+			     members->names[0], members->names[1],
+			     members->names[2] != NULL ? " or another" : "");
 }
 
 static int read_dtype(struct rmd_json_reader *reader, enum remuda_dtype *ret)
@@ -210,7 +220,8 @@ static int read_shape(struct rmd_json_reader *reader, struct remuda_array *array
 	return 0;
 }
 
-static int read_array(struct rmd_json_reader *reader, unsigned depth, struct remuda_value *ret)
+static int read_array(struct rmd_json_reader *reader, unsigned depth,
+		      struct remuda_value *ret)
 {
 	static const char *const names[] = {"dtype", "shape", "data", NULL};
 	struct members members = {.names = names};
@@ -228,7 +239,8 @@ static int read_array(struct rmd_json_reader *reader, unsigned depth, struct rem
 	return rc;
 }
 
-static int read_blob(struct rmd_json_reader *reader, unsigned depth, struct remuda_value *ret)
+static int read_blob(struct rmd_json_reader *reader, unsigned depth,
+		     struct remuda_value *ret)
 {
 	static const char *const names[] = {"digest", "size_bytes", NULL};
 	struct members members = {.names = names};
@@ -242,8 +254,9 @@ static int read_blob(struct rmd_json_reader *reader, unsigned depth, struct remu
 			     : read_uint64(reader, &ret->u.blob.size_bytes);
 		if (rc < 0)
 			return rc;
-		if (at == 0 && rmd_text_get_hex(rmd_slice_of(hex.data, hex.len), ret->u.blob.digest,
-						sizeof ret->u.blob.digest) < 0)
+		if (at == 0 &&
+		    rmd_text_get_hex(rmd_slice_of(hex.data, hex.len), ret->u.blob.digest,
+				     sizeof ret->u.blob.digest) < 0)
 			return invalid(reader, start, "64 hexadecimal digits");
 	}
 	return rc;
@@ -265,21 +278,24 @@ static int read_labelled(struct rmd_json_reader *reader, const char *const *name
 	return rc;
 }
 
-static int read_any(struct rmd_json_reader *reader, unsigned depth, struct remuda_value *ret)
+static int read_any(struct rmd_json_reader *reader, unsigned depth,
+		    struct remuda_value *ret)
 {
 	static const char *const names[] = {"type_url", "data", NULL};
 	(void)depth;
 	return read_labelled(reader, names, &ret->u.any.type_url, &ret->u.any.data);
 }
 
-static int read_opaque(struct rmd_json_reader *reader, unsigned depth, struct remuda_value *ret)
+static int read_opaque(struct rmd_json_reader *reader, unsigned depth,
+		       struct remuda_value *ret)
 {
 	static const char *const names[] = {"codec", "data", NULL};
 	(void)depth;
 	return read_labelled(reader, names, &ret->u.opaque.codec, &ret->u.opaque.data);
 }
 
-static int read_named(struct rmd_json_reader *reader, unsigned depth, struct remuda_value *ret)
+static int read_named(struct rmd_json_reader *reader, unsigned depth,
+		      struct remuda_value *ret)
 {
 	static const char *const names[] = {"name", "value", NULL};
 	struct members members = {.names = names};
@@ -314,7 +330,8 @@ static int read_function(struct rmd_json_reader *reader, unsigned depth,
 	return rmd_json_string(reader, "a function's name in quotes", &ret->u.string);
 }
 
-static int read_float(struct rmd_json_reader *reader, unsigned depth, struct remuda_value *ret)
+static int read_float(struct rmd_json_reader *reader, unsigned depth,
+		      struct remuda_value *ret)
 {
 	(void)depth;
 	return read_special_float(reader, &ret->u.float64);
@@ -334,7 +351,8 @@ static int read_complex(struct rmd_json_reader *reader, unsigned depth,
 	return rc == 0 ? rmd_json_take(reader, ']', "']'") : rc;
 }
 
-static int read_time(struct rmd_json_reader *reader, unsigned depth, struct remuda_value *ret)
+static int read_time(struct rmd_json_reader *reader, unsigned depth,
+		     struct remuda_value *ret)
 {
 	bool stamp = ret->kind == REMUDA_TIMESTAMP;
 	const uint8_t *at = here(reader);
@@ -349,13 +367,15 @@ static int read_time(struct rmd_json_reader *reader, unsigned depth, struct remu
 	if (rc == RMD_ERANGE)
 		return invalid(reader, at, "a year from 1 to 9999");
 	if (rc < 0)
-		return invalid(reader, at, stamp ? "a moment such as \"2024-05-01T12:00:00.5Z\""
-						 : "seconds such as \"1.5s\"");
+		return invalid(reader, at,
+			       stamp ? "a moment such as \"2024-05-01T12:00:00.5Z\""
+				     : "seconds such as \"1.5s\"");
 	return 0;
 }
 
 /* [[key, value], …] */
-static int read_map(struct rmd_json_reader *reader, unsigned depth, struct remuda_value *ret)
+static int read_map(struct rmd_json_reader *reader, unsigned depth,
+		    struct remuda_value *ret)
 {
 	size_t from = reader->stack_len;
 	int rc = rmd_json_take(reader, '[', "'['");
@@ -390,7 +410,8 @@ static int read_map(struct rmd_json_reader *reader, unsigned depth, struct remud
 static const struct {
 	const char *key;
 	enum remuda_kind kind;
-	int (*read)(struct rmd_json_reader *reader, unsigned depth, struct remuda_value *ret);
+	int (*read)(struct rmd_json_reader *reader, unsigned depth,
+		    struct remuda_value *ret);
 } kinds[] = {
 	{"$bytes", REMUDA_BYTES, read_bytes_kind},
 	{"$tuple", REMUDA_TUPLE, rmd_json_items},

@@ -68,13 +68,16 @@ int rmd_json_items(struct rmd_json_reader *reader, unsigned depth,
 		if (rc < 0)
 			return rc;
 	}
-	return rmd_json_pop(reader, from, &ret_value->u.list.items, &ret_value->u.list.len);
+	return rmd_json_pop(reader, from, &ret_value->u.list.items,
+			    &ret_value->u.list.len);
 }
 
 /* A pair is a key and a value in turn: what the stack holds. */
-_Static_assert(sizeof(struct remuda_entry) == 2 * sizeof(struct remuda_value), "no padding");
+_Static_assert(sizeof(struct remuda_entry) == 2 * sizeof(struct remuda_value),
+	       "no padding");
 
-int rmd_json_map(struct rmd_json_reader *reader, size_t from, struct remuda_value *ret_value)
+int rmd_json_map(struct rmd_json_reader *reader, size_t from,
+		 struct remuda_value *ret_value)
 {
 	const struct remuda_value *items;
 	size_t len, twin;
@@ -97,7 +100,8 @@ int rmd_json_map(struct rmd_json_reader *reader, size_t from, struct remuda_valu
 }
 
 /* One pair, its key read already. */
-static int read_pair(struct rmd_json_reader *reader, unsigned depth, struct remuda_value key)
+static int read_pair(struct rmd_json_reader *reader, unsigned depth,
+		     struct remuda_value key)
 {
 	struct remuda_value value;
 	int rc = rmd_json_take(reader, ':', "':'");
@@ -122,7 +126,8 @@ static int read_object(struct rmd_json_reader *reader, unsigned depth,
 		rc = rmd_json_string(reader, "a key in quotes", &key.u.string);
 		if (rc < 0)
 			return rc;
-		int kind = reader->stack_len == from ? rmd_json_kind_of(key.u.string) : -1;
+		int kind = reader->stack_len == from ? rmd_json_kind_of(key.u.string)
+						     : -1;
 		if (kind >= 0)
 			return rmd_json_kind(reader, kind, depth, ret_value);
 		rc = read_pair(reader, depth, key);
@@ -138,13 +143,15 @@ int rmd_json_value(struct rmd_json_reader *reader, unsigned depth,
 {
 	rmd_json_next_is(reader, ' '); /* past white space */
 	if (depth > REMUDA_VALUE_DEPTH_MAX)
-		return rmd_json_fail(reader, RMD_EDEPTH, reader->at, "more than 30 levels deep");
+		return rmd_json_fail(reader, RMD_EDEPTH, reader->at,
+				     "more than 30 levels deep");
 	uint8_t next = reader->at == reader->end ? 0 : *reader->at;
 	if (next == '{')
 		return read_object(reader, depth, ret_value);
 	if (next == '-' || (next >= '0' && next <= '9'))
 		return read_number(reader, ret_value);
-	*ret_value = (struct remuda_value){.kind = next == '[' ? REMUDA_LIST : REMUDA_STRING};
+	*ret_value =
+		(struct remuda_value){.kind = next == '[' ? REMUDA_LIST : REMUDA_STRING};
 	if (next == '[')
 		return rmd_json_items(reader, depth, ret_value);
 	if (next == '"')

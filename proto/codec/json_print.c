@@ -46,7 +46,8 @@ static void print_double(struct rmd_text *out, double number)
 	else if (bits == UINT64_C(0x7ff8000000000000))
 		rmd_text_put_string(out, "{\"$float\":\"nan\"}");
 	else
-		rmd_text_printf(out, "{\"$float\":\"nan:%016llx\"}", (unsigned long long)bits);
+		rmd_text_printf(out, "{\"$float\":\"nan:%016llx\"}",
+				(unsigned long long)bits);
 }
 
 static void print_items(struct rmd_text *out, const struct remuda_value *value)
@@ -104,8 +105,8 @@ static void print_array(struct rmd_text *out, const struct remuda_array *array)
 	rmd_text_put_string(out, "}}");
 }
 
-static void print_labelled(struct rmd_text *out, const char *head, struct remuda_string label,
-			   struct remuda_bytes data)
+static void print_labelled(struct rmd_text *out, const char *head,
+			   struct remuda_string label, struct remuda_bytes data)
 {
 	rmd_text_put_string(out, head);
 	print_text(out, label);
@@ -159,7 +160,7 @@ static void print_lacking(struct rmd_text *out, const struct remuda_value *value
 		print_labelled(out, "{\"$opaque\":{\"codec\":", value->u.opaque.codec,
 			       value->u.opaque.data);
 		break;
-	default:                     /* REMUDA_NAMED */
+	default: /* REMUDA_NAMED */
 		rmd_text_put_string(out, "{\"$named\":{\"name\":");
 		print_text(out, value->u.named.name);
 		rmd_text_put_string(out, ",\"value\":");
@@ -185,7 +186,8 @@ static void print(struct rmd_text *out, const struct remuda_value *value)
 		rmd_text_printf(out, "%llu", (unsigned long long)value->u.uint64);
 		break;
 	case REMUDA_BIGINT:
-		rmd_number_put_bigint(out, rmd_slice_of(value->u.bytes.data, value->u.bytes.len));
+		rmd_number_put_bigint(
+			out, rmd_slice_of(value->u.bytes.data, value->u.bytes.len));
 		break;
 	case REMUDA_FLOAT64:
 		print_double(out, value->u.float64);
@@ -200,7 +202,8 @@ static void print(struct rmd_text *out, const struct remuda_value *value)
 		break;
 	case REMUDA_TUPLE:
 	case REMUDA_SET:
-		rmd_text_put_string(out, value->kind == REMUDA_SET ? "{\"$set\":" : "{\"$tuple\":");
+		rmd_text_put_string(out, value->kind == REMUDA_SET ? "{\"$set\":"
+								   : "{\"$tuple\":");
 		print_items(out, value);
 		rmd_text_put_char(out, '}');
 		break;
@@ -235,7 +238,7 @@ int rmd_json_print(const struct remuda_value *value, struct rmd_text *out)
 	print(out, value);
 	if (!out->failed)
 		return 0;
-	out->failed = false;         /* the text is as before, and may be used on */
+	out->failed = false; /* the text is as before, and may be used on */
 	out->len = len;
 	if (out->data != NULL)
 		out->data[len] = '\0';

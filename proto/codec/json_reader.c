@@ -17,7 +17,7 @@ int rmd_json_fail(struct rmd_json_reader *reader, int rc, const uint8_t *at,
 			line++;
 			column = 1;
 		} else if ((*p & 0xc0) != 0x80) {
-			column++;    /* a character, not its further bytes */
+			column++; /* a character, not its further bytes */
 		}
 	}
 	va_list args;
@@ -27,7 +27,8 @@ int rmd_json_fail(struct rmd_json_reader *reader, int rc, const uint8_t *at,
 	rmd_free(reader->why);
 	reader->why = NULL;
 	if (what != NULL)
-		reader->why = rmd_asprintf("line %zu, column %zu: %s", line, column, what);
+		reader->why =
+			rmd_asprintf("line %zu, column %zu: %s", line, column, what);
 	rmd_free(what);
 	return rc;
 }
@@ -36,10 +37,13 @@ int rmd_json_expected(struct rmd_json_reader *reader, const char *what)
 {
 	const uint8_t *at = reader->at;
 	if (at == reader->end)
-		return rmd_json_fail(reader, RMD_EINVAL, at, "expected %s, found the end", what);
+		return rmd_json_fail(reader, RMD_EINVAL, at, "expected %s, found the end",
+				     what);
 	if (*at > ' ' && *at <= '~')
-		return rmd_json_fail(reader, RMD_EINVAL, at, "expected %s, found '%c'", what, *at);
-	return rmd_json_fail(reader, RMD_EINVAL, at, "expected %s, found byte 0x%02x", what, *at);
+		return rmd_json_fail(reader, RMD_EINVAL, at, "expected %s, found '%c'",
+				     what, *at);
+	return rmd_json_fail(reader, RMD_EINVAL, at, "expected %s, found byte 0x%02x",
+			     what, *at);
 }
 
 int rmd_json_short(struct rmd_json_reader *reader, int rc)
@@ -62,12 +66,15 @@ int rmd_json_room(struct rmd_json_reader *reader, size_t size, void **ret_room)
 int rmd_json_push(struct rmd_json_reader *reader, const struct remuda_value *value)
 {
 	if (reader->stack_len == reader->stack_capacity) {
-		size_t want = reader->stack_capacity == 0 ? STACK_MIN : reader->stack_capacity * 2;
+		size_t want = reader->stack_capacity == 0 ? STACK_MIN
+							  : reader->stack_capacity * 2;
 		struct rmd_arena *arena = reader->arena;
 		size_t bytes = reader->stack_len * sizeof *value; /* will go there all */
-		if (arena->limit_bytes != 0 && bytes > arena->limit_bytes - arena->used_bytes)
+		if (arena->limit_bytes != 0 &&
+		    bytes > arena->limit_bytes - arena->used_bytes)
 			return rmd_json_short(reader, RMD_ELIMIT);
-		struct remuda_value *stack = rmd_realloc(reader->stack, want * sizeof *stack);
+		struct remuda_value *stack =
+			rmd_realloc(reader->stack, want * sizeof *stack);
 		if (stack == NULL)
 			return rmd_json_short(reader, RMD_ENOMEM);
 		reader->stack = stack;
@@ -147,7 +154,9 @@ int rmd_json_number(struct rmd_json_reader *reader, struct rmd_slice *ret_digits
 	int rc;
 	take_either(reader, '-', '-');
 	if (take_either(reader, '0', '0'))
-		rc = digit_next(reader) ? rmd_json_expected(reader, "no digit after a leading 0") : 0;
+		rc = digit_next(reader)
+			     ? rmd_json_expected(reader, "no digit after a leading 0")
+			     : 0;
 	else
 		rc = take_digits(reader);
 	if (rc == 0 && take_either(reader, '.', '.')) {
@@ -189,7 +198,8 @@ static int take_code_point(struct rmd_json_reader *reader, uint32_t *ret_point)
 	*ret_point = high;
 	if (high < 0xd800 || high > 0xdfff)
 		return 0;
-	if (high <= 0xdbff && take_either(reader, '\\', '\\') && take_either(reader, 'u', 'u')) {
+	if (high <= 0xdbff && take_either(reader, '\\', '\\') &&
+	    take_either(reader, 'u', 'u')) {
 		rc = take_unit(reader, &low);
 		if (rc < 0)
 			return rc;
@@ -250,8 +260,9 @@ static int find_quote(struct rmd_json_reader *reader, const uint8_t **ret_quote)
 	if (at != reader->end && *at == '"')
 		return 0;
 	reader->at = at;
-	return rmd_json_expected(reader, at == reader->end ? "a closing '\"'"
-							   : "an escape for a control character");
+	return rmd_json_expected(reader, at == reader->end
+						 ? "a closing '\"'"
+						 : "an escape for a control character");
 }
 
 int rmd_json_string(struct rmd_json_reader *reader, const char *what,
@@ -269,7 +280,8 @@ int rmd_json_string(struct rmd_json_reader *reader, const char *what,
 		return rc;
 	char *text = room, *to = text;
 	while (reader->at < quote) {
-		const uint8_t *slash = memchr(reader->at, '\\', (size_t)(quote - reader->at));
+		const uint8_t *slash =
+			memchr(reader->at, '\\', (size_t)(quote - reader->at));
 		size_t plain = (size_t)((slash != NULL ? slash : quote) - reader->at);
 		memcpy(to, reader->at, plain);
 		to += plain;
@@ -283,7 +295,8 @@ int rmd_json_string(struct rmd_json_reader *reader, const char *what,
 	}
 	*to = '\0';
 	if (!rmd_wire_utf8_valid(rmd_slice_of(text, (size_t)(to - text))))
-		return rmd_json_fail(reader, RMD_EINVAL, start, "text that is not valid UTF-8");
+		return rmd_json_fail(reader, RMD_EINVAL, start,
+				     "text that is not valid UTF-8");
 	reader->at = quote + 1;
 	*ret_text = (struct remuda_string){text, (size_t)(to - text)};
 	return 0;

@@ -2,13 +2,13 @@
 
 #include "proto/base/errcode.h"
 
-#define DAY_S          86400
-#define FRACTION_MAX   9u   /* digits */
-#define SPAN_DIGITS    15u  /* more than any span in range needs */
+#define DAY_S 86400
+#define FRACTION_MAX 9u /* digits */
+#define SPAN_DIGITS 15u /* more than any span in range needs */
 
 /* Days since 1970-01-01 of a date of the Gregorian calendar. This and its inverse: Howard
- * Hinnant, "chrono-Compatible Low-Level Date Algorithms". Years run from March, so that the
- * leap day is the last of its year. */
+ * Hinnant, "chrono-Compatible Low-Level Date Algorithms". Years run from March, so that
+ * the leap day is the last of its year. */
 static int64_t days_of(int64_t year, unsigned month, unsigned day)
 {
 	year -= month <= 2;
@@ -24,7 +24,8 @@ static void date_of(int64_t days, int64_t *year, unsigned *month, unsigned *day)
 	days += 719468;
 	int64_t era = (days >= 0 ? days : days - 146096) / 146097;
 	unsigned of_era = (unsigned)(days - era * 146097);
-	unsigned years = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+	unsigned years = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) /
+			 365;
 	unsigned of_year = of_era - (365 * years + years / 4 - years / 100);
 	unsigned shifted = (5 * of_year + 2) / 153;
 	*day = of_year - (153 * shifted + 2) / 5 + 1;
@@ -91,11 +92,13 @@ static void expect(struct scan *scan, char c)
 }
 
 /* A number of `least` to `most` digits; `*ret_digits` (may be NULL) says how many. */
-static int64_t digits(struct scan *scan, unsigned least, unsigned most, unsigned *ret_digits)
+static int64_t digits(struct scan *scan, unsigned least, unsigned most,
+		      unsigned *ret_digits)
 {
 	int64_t number = 0;
 	unsigned count = 0;
-	while (count < most && scan->at != scan->end && *scan->at >= '0' && *scan->at <= '9') {
+	while (count < most && scan->at != scan->end && *scan->at >= '0' &&
+	       *scan->at <= '9') {
 		number = number * 10 + (*scan->at++ - '0');
 		count++;
 	}

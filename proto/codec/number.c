@@ -8,25 +8,27 @@
 #include "proto/base/alloc.h"
 #include "proto/base/errcode.h"
 
-#define CHUNK_DIGITS  9u
-#define CHUNK         1000000000u  /* 10^CHUNK_DIGITS */
-#define SHORT_DIGITS  18u          /* so many always fit in an int64 */
+#define CHUNK_DIGITS 9u
+#define CHUNK 1000000000u /* 10^CHUNK_DIGITS */
+#define SHORT_DIGITS 18u  /* so many always fit in an int64 */
 /* Digits of 2^(8 * REMUDA_BIGINT_MAX), rounded up. */
-#define DIGITS_MAX    (REMUDA_BIGINT_MAX * 2409u / 1000u + 1)
+#define DIGITS_MAX (REMUDA_BIGINT_MAX * 2409u / 1000u + 1)
 
 /* ---- doubles ---- */
 
 /* strtod, whatever the program's locale has for a decimal point. */
 static double read_c(const char *text)
 {
-	locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0); /* glibc's own: no memory */
+	locale_t c =
+		newlocale(LC_ALL_MASK, "C", (locale_t)0); /* glibc's own: no memory */
 	double number = c != (locale_t)0 ? strtod_l(text, NULL, c) : strtod(text, NULL);
 	if (c != (locale_t)0)
 		freelocale(c);
 	return number;
 }
 
-/* Prints with so many digits; the locale's decimal point, of whatever bytes, becomes '.'. */
+/* Prints with so many digits; the locale's decimal point, of whatever bytes, becomes '.'.
+ */
 static void print_c(char *to, size_t room, int digits, double number)
 {
 	char raw[64];
@@ -44,7 +46,8 @@ static void print_c(char *to, size_t room, int digits, double number)
 void rmd_number_put_double(struct rmd_text *text, double number)
 {
 	char shortest[64];
-	/* Fifteen digits hold any short decimal; below the normal numbers fewer may do. */
+	/* Fifteen digits hold any short decimal; below the normal numbers fewer may do.
+	 */
 	int digits = fabs(number) < 2.2250738585072014e-308 ? 1 : 15;
 	do
 		print_c(shortest, sizeof shortest, digits, number);
@@ -122,7 +125,8 @@ static uint32_t divide(uint32_t *limbs, size_t *count)
 void rmd_number_put_bigint(struct rmd_text *text, struct rmd_slice twos)
 {
 	size_t room = twos.len / 4 + 1, chunk_count = 0;
-	/* A chunk holds over 29 bits: 32 / 29 of the limbs is enough, an eighth more is too. */
+	/* A chunk holds over 29 bits: 32 / 29 of the limbs is enough, an eighth more is
+	 * too. */
 	uint32_t *limbs = rmd_calloc(room + room + room / 8 + 2, sizeof *limbs);
 	if (limbs == NULL) {
 		text->failed = true;
@@ -166,7 +170,7 @@ static int get_long(struct rmd_slice digits, bool negative, struct rmd_arena *ar
 		    struct remuda_value *ret_value)
 {
 	size_t first = digits.len % CHUNK_DIGITS, count = 0;
-	size_t room = digits.len / CHUNK_DIGITS + 3;  /* a chunk takes less than a limb */
+	size_t room = digits.len / CHUNK_DIGITS + 3; /* a chunk takes less than a limb */
 	if (arena->limit_bytes != 0 && room * 4 > arena->limit_bytes - arena->used_bytes)
 		return RMD_ELIMIT;
 	uint32_t *limbs = rmd_arena_calloc(arena, room, sizeof *limbs);
@@ -174,7 +178,8 @@ static int get_long(struct rmd_slice digits, bool negative, struct rmd_arena *ar
 		return RMD_ENOMEM;
 	multiply_add(limbs, &count, 1, chunk_of(digits.data, first));
 	for (size_t at = first; at < digits.len; at += CHUNK_DIGITS)
-		multiply_add(limbs, &count, CHUNK, chunk_of(digits.data + at, CHUNK_DIGITS));
+		multiply_add(limbs, &count, CHUNK,
+			     chunk_of(digits.data + at, CHUNK_DIGITS));
 	if (negative)
 		negate(limbs, count + 1);
 	/* Limbs are stored as the wire has them: least significant byte first. */

@@ -6,7 +6,7 @@
 #include "proto/base/alloc.h"
 #include "proto/base/errcode.h"
 
-#define TEXT_MIN    128u
+#define TEXT_MIN 128u
 #define PRINTED_MAX 120
 
 static const char base64_digits[] =
@@ -93,7 +93,8 @@ void rmd_text_put_base64(struct rmd_text *text, struct rmd_slice bytes)
 	if (to == NULL)
 		return;
 	for (; left >= 3; left -= 3, from += 3, to += 4) {
-		uint32_t bits = (uint32_t)from[0] << 16 | (uint32_t)from[1] << 8 | from[2];
+		uint32_t bits = (uint32_t)from[0] << 16 | (uint32_t)from[1] << 8 |
+				from[2];
 		to[0] = base64_digits[bits >> 18];
 		to[1] = base64_digits[bits >> 12 & 63];
 		to[2] = base64_digits[bits >> 6 & 63];
@@ -101,7 +102,8 @@ void rmd_text_put_base64(struct rmd_text *text, struct rmd_slice bytes)
 	}
 	if (left == 0)
 		return;
-	uint32_t bits = (uint32_t)from[0] << 16 | (left == 2 ? (uint32_t)from[1] << 8 : 0);
+	uint32_t bits = (uint32_t)from[0] << 16 |
+			(left == 2 ? (uint32_t)from[1] << 8 : 0);
 	to[0] = base64_digits[bits >> 18];
 	to[1] = base64_digits[bits >> 12 & 63];
 	to[2] = left == 2 ? base64_digits[bits >> 6 & 63] : '=';
@@ -146,7 +148,8 @@ int rmd_text_get_base64(struct rmd_slice digits, uint8_t *ret_bytes, size_t *ret
 	size_t padding = 0, len = 0;
 	if (digits.len % 4 != 0)
 		return RMD_EINVAL;
-	while (padding < 2 && padding < digits.len && digits.data[digits.len - 1 - padding] == '=')
+	while (padding < 2 && padding < digits.len &&
+	       digits.data[digits.len - 1 - padding] == '=')
 		padding++;
 	for (size_t i = 0; i < digits.len; i += 4) {
 		size_t here = i + 4 == digits.len ? 4 - padding : 4;

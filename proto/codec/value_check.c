@@ -4,16 +4,18 @@
 #include "proto/base/errcode.h"
 #include "proto/codec/value.h"
 
-/* Years 1 to 9999, and 10,000 years: the ranges of google.protobuf's Timestamp and Duration. */
+/* Years 1 to 9999, and 10,000 years: the ranges of google.protobuf's Timestamp and
+ * Duration. */
 #define TIMESTAMP_MIN_S INT64_C(-62135596800)
 #define TIMESTAMP_MAX_S INT64_C(253402300799)
-#define DURATION_MAX_S  INT64_C(315576000000)
-#define NANOS_MAX       999999999
-#define WORD_MAX        40u   /* longer keys are cut in a path */
+#define DURATION_MAX_S INT64_C(315576000000)
+#define NANOS_MAX 999999999
+#define WORD_MAX 40u /* longer keys are cut in a path */
 
 /* ---- one value by itself ---- */
 
-static const char *text_blemish(struct remuda_string text, size_t max, const char *too_long)
+static const char *text_blemish(struct remuda_string text, size_t max,
+				const char *too_long)
 {
 	if (text.len != 0 && text.data == NULL)
 		return "text without data";
@@ -94,9 +96,21 @@ static const char *list_blemish(const void *items, size_t len)
 	return len != 0 && items == NULL ? "a length without items" : NULL;
 }
 
+static const char *opaque_blemish(const struct remuda_value *value)
+{
+	const char *why = text_blemish(value->u.opaque.codec, REMUDA_OPAQUE_CODEC_MAX,
+				       "a codec's name over 64 bytes");
+	return why != NULL ? why : bytes_blemish(value->u.opaque.data);
+}
+
+static const char *any_blemish(const struct remuda_value *value)
+{
+	const char *why = text_blemish(value->u.any.type_url, SIZE_MAX, NULL);
+	return why != NULL ? why : bytes_blemish(value->u.any.data);
+}
+
 const char *rmd_value_blemish(const struct remuda_value *value)
 {
-	const char *why;
 	switch (value->kind) {
 	case REMUDA_NULL:
 	case REMUDA_BOOLEAN:
@@ -128,17 +142,14 @@ const char *rmd_value_blemish(const struct remuda_value *value)
 		return text_blemish(value->u.string, REMUDA_FUNCTION_NAME_MAX,
 				    "a function's name over 512 bytes");
 	case REMUDA_ANY:
-		why = text_blemish(value->u.any.type_url, SIZE_MAX, NULL);
-		return why != NULL ? why : bytes_blemish(value->u.any.data);
+		return any_blemish(value);
 	case REMUDA_NAMED:
 		if (value->u.named.value == NULL)
 			return "a named value without a value";
 		return text_blemish(value->u.named.name, REMUDA_NAMED_NAME_MAX,
 				    "a value's name over 256 bytes");
 	case REMUDA_OPAQUE:
-		why = text_blemish(value->u.opaque.codec, REMUDA_OPAQUE_CODEC_MAX,
-				   "a codec's name over 64 bytes");
-		return why != NULL ? why : bytes_blemish(value->u.opaque.data);
+		return opaque_blemish(value);
 	case REMUDA_INTS:
 		return list_blemish(value->u.ints.data, value->u.ints.len);
 	case REMUDA_DOUBLES:
@@ -165,7 +176,8 @@ static bool plain_word(struct remuda_string text)
 		return false;
 	for (size_t i = 0; i < text.len; i++) {
 		char c = text.data[i];
-		bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+		bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+			      c == '_';
 		if (!letter && (i == 0 || c < '0' || c > '9'))
 			return false;
 	}
@@ -226,15 +238,16 @@ static int fault(const struct step *step, int rc, const char *why,
 	return rc;
 }
 
-static int check(const struct remuda_value *value, unsigned depth, const struct step *step,
-		 struct rmd_value_fault *ret_fault);
+static int check(const struct remuda_value *value, unsigned depth,
+		 const struct step *step, struct rmd_value_fault *ret_fault);
 
 static int check_items(const struct remuda_value *value, unsigned depth,
 		       const struct step *up, struct rmd_value_fault *ret_fault)
 {
 	struct step step = {.up = up, .kind = STEP_ITEM};
 	for (; step.index < value->u.list.len; step.index++) {
-		int rc = check(&value->u.list.items[step.index], depth + 1, &step, ret_fault);
+		int rc = check(&value->u.list.items[step.index], depth + 1, &step,
+			       ret_fault);
 		if (rc < 0)
 			return rc;
 	}
@@ -264,8 +277,8 @@ static int check_pairs(const struct remuda_value *value, unsigned depth,
 	return rc < 0 ? fault(up, rc, "out of memory", ret_fault) : 0;
 }
 
-static int check(const struct remuda_value *value, unsigned depth, const struct step *step,
-		 struct rmd_value_fault *ret_fault)
+static int check(const struct remuda_value *value, unsigned depth,
+		 const struct step *step, struct rmd_value_fault *ret_fault)
 {
 	bool packed = (value->kind == REMUDA_INTS || value->kind == REMUDA_DOUBLES) &&
 		      remuda_value_list_len(value) != 0;

@@ -1,10 +1,10 @@
-/* The order of values: for equality, and to find a map's key that comes twice. Hashing would
- * need a secret seed to be safe from chosen keys; sorting needs none. */
+/* The order of values: for equality, and to find a map's key that comes twice. Hashing
+ * would need a secret seed to be safe from chosen keys; sorting needs none. */
 #include "proto/base/alloc.h"
 #include "proto/base/errcode.h"
 #include "proto/codec/value.h"
 
-#define FEW_KEYS 12u  /* so many are compared each with each */
+#define FEW_KEYS 12u /* so many are compared each with each */
 
 /* An integer of whatever kind as shortest two's complement. */
 struct integer {
@@ -64,7 +64,8 @@ static void integer_of(const struct remuda_value *value, struct integer *ret)
 							       : 0;
 		for (size_t i = 0; i < 8; i++)
 			ret->own[i] = (uint8_t)(bits >> (8 * i));
-		ret->own[8] = value->kind == REMUDA_INT64 && value->u.int64 < 0 ? 0xff : 0;
+		ret->own[8] = value->kind == REMUDA_INT64 && value->u.int64 < 0 ? 0xff
+										: 0;
 		ret->bytes = ret->own;
 		ret->len = sizeof ret->own;
 	}
@@ -101,7 +102,8 @@ struct remuda_value rmd_value_of_twos(struct rmd_slice bytes)
 	}
 	uint64_t bits = negative ? UINT64_MAX : 0;
 	for (size_t i = 0; i < len && i < 8; i++)
-		bits = (bits & ~(UINT64_C(0xff) << (8 * i))) | (uint64_t)bytes.data[i] << (8 * i);
+		bits = (bits & ~(UINT64_C(0xff) << (8 * i))) | (uint64_t)bytes.data[i]
+								       << (8 * i);
 	value.kind = len == 9 ? REMUDA_UINT64 : REMUDA_INT64;
 	if (len == 9)
 		value.u.uint64 = bits;
@@ -126,7 +128,8 @@ static int order_lists(const struct remuda_value *a, const struct remuda_value *
 static int order_maps(const struct remuda_value *a, const struct remuda_value *b)
 {
 	for (size_t i = 0; i < a->u.map.len && i < b->u.map.len; i++) {
-		const struct remuda_entry *x = &a->u.map.entries[i], *y = &b->u.map.entries[i];
+		const struct remuda_entry *x = &a->u.map.entries[i],
+					  *y = &b->u.map.entries[i];
 		int rc = rmd_value_compare(&x->key, &y->key);
 		if (rc == 0)
 			rc = rmd_value_compare(&x->value, &y->value);
@@ -168,7 +171,8 @@ static int order_leaves(const struct remuda_value *a, const struct remuda_value 
 	case REMUDA_COMPLEX:
 		rc = order_double(a->u.complex.real, b->u.complex.real);
 		return rc != 0 ? rc
-			       : order_double(a->u.complex.imaginary, b->u.complex.imaginary);
+			       : order_double(a->u.complex.imaginary,
+					      b->u.complex.imaginary);
 	case REMUDA_STRING:
 	case REMUDA_FUNCTION:
 		return order_text(a->u.string, b->u.string);
@@ -194,7 +198,7 @@ static int order_leaves(const struct remuda_value *a, const struct remuda_value 
 		return rc != 0 ? rc
 			       : order_bytes(a->u.opaque.data.data, a->u.opaque.data.len,
 					     b->u.opaque.data.data, b->u.opaque.data.len);
-	default:                     /* null; the rest has gone elsewhere */
+	default: /* null; the rest has gone elsewhere */
 		return 0;
 	}
 }
@@ -215,7 +219,8 @@ int rmd_value_compare(const struct remuda_value *a, const struct remuda_value *b
 		return order_maps(a, b);
 	case REMUDA_NAMED: {
 		int rc = order_text(a->u.named.name, b->u.named.name);
-		return rc != 0 ? rc : rmd_value_compare(a->u.named.value, b->u.named.value);
+		return rc != 0 ? rc
+			       : rmd_value_compare(a->u.named.value, b->u.named.value);
 	}
 	default:
 		return order_leaves(a, b);
@@ -278,7 +283,8 @@ static bool ascending(const struct remuda_entry *entries, size_t len)
 	return true;
 }
 
-int rmd_value_keys_distinct(const struct remuda_entry *entries, size_t len, size_t *ret_twin)
+int rmd_value_keys_distinct(const struct remuda_entry *entries, size_t len,
+			    size_t *ret_twin)
 {
 	if (len <= FEW_KEYS)
 		return few_distinct(entries, len, ret_twin);
@@ -294,7 +300,8 @@ int rmd_value_keys_distinct(const struct remuda_entry *entries, size_t len, size
 	for (size_t i = 1; i < len && rc == 0; i++) {
 		if (order_keys(keys[i - 1], keys[i]) != 0)
 			continue;
-		*ret_twin = (size_t)((keys[i] > keys[i - 1] ? keys[i] : keys[i - 1]) - entries);
+		*ret_twin = (size_t)((keys[i] > keys[i - 1] ? keys[i] : keys[i - 1]) -
+				     entries);
 		rc = RMD_EEXIST;
 	}
 	rmd_free(keys);

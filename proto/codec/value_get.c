@@ -21,7 +21,8 @@ static int take(struct rmd_arena *arena, size_t count, size_t size, void **ret)
 	return *ret == NULL ? RMD_ENOMEM : 0;
 }
 
-static int get_text(struct rmd_slice bytes, struct rmd_arena *arena, struct remuda_string *ret)
+static int get_text(struct rmd_slice bytes, struct rmd_arena *arena,
+		    struct remuda_string *ret)
 {
 	void *copy;
 	if (bytes.len == 0) {
@@ -61,9 +62,9 @@ static int get_aligned(struct rmd_slice bytes, size_t align, struct rmd_arena *a
 
 /* What a message of a few fields by number holds: the last of each. */
 struct few_fields {
-	struct rmd_slice bytes[4];   /* LEN */
-	uint64_t numbers[4];         /* VARINT, I64 */
-	bool present[4];             /* LEN */
+	struct rmd_slice bytes[4]; /* LEN */
+	uint64_t numbers[4];	   /* VARINT, I64 */
+	bool present[4];	   /* LEN */
 };
 
 static int get_few(struct rmd_slice message, enum rmd_wire_type number_type,
@@ -164,16 +165,18 @@ static int get_map(struct rmd_slice message, unsigned depth, struct rmd_arena *a
 	return rc == RMD_EEXIST ? RMD_EPROTO : rc;
 }
 
-/* Counts the 8-byte items of field 1, packed or not, in all chunks; `*ret_whole` is the only
- * chunk where there is but one. */
-static int count_packed(struct rmd_slice message, size_t *ret_count, struct rmd_slice *ret_whole)
+/* Counts the 8-byte items of field 1, packed or not, in all chunks; `*ret_whole` is the
+ * only chunk where there is but one. */
+static int count_packed(struct rmd_slice message, size_t *ret_count,
+			struct rmd_slice *ret_whole)
 {
 	struct rmd_wire_reader reader = rmd_wire_reader_of(message);
 	struct rmd_wire_field field;
 	size_t count = 0, chunks = 0;
 	int rc;
 	while ((rc = rmd_wire_next(&reader, &field)) > 0) {
-		if (field.number != 1 || (field.type != RMD_WIRE_LEN && field.type != RMD_WIRE_I64))
+		if (field.number != 1 ||
+		    (field.type != RMD_WIRE_LEN && field.type != RMD_WIRE_I64))
 			continue;
 		if (field.bytes.len % 8 != 0)
 			return RMD_EPROTO;
@@ -230,11 +233,14 @@ static int get_packed(struct rmd_slice message, unsigned depth, struct rmd_arena
 }
 
 /* Appends the dimensions of one field, packed or single; beyond `max` RMD_EPROTO. */
-static int get_dimensions(const struct rmd_wire_field *field, uint64_t *shape, uint32_t *rank)
+static int get_dimensions(const struct rmd_wire_field *field, uint64_t *shape,
+			  uint32_t *rank)
 {
 	struct rmd_wire_reader reader = rmd_wire_reader_of(field->bytes);
 	uint64_t dimension = field->varint;
-	int rc = field->type == RMD_WIRE_VARINT ? 1 : rmd_wire_next_varint(&reader, &dimension);
+	int rc = field->type == RMD_WIRE_VARINT
+			 ? 1
+			 : rmd_wire_next_varint(&reader, &dimension);
 	while (rc > 0) {
 		if (*rank == REMUDA_ARRAY_RANK_MAX)
 			return RMD_EPROTO;
@@ -248,11 +254,13 @@ static int get_dimensions(const struct rmd_wire_field *field, uint64_t *shape, u
 static size_t dtype_align(enum remuda_dtype dtype)
 {
 	size_t size = remuda_dtype_size(dtype);
-	bool complex = dtype == REMUDA_DTYPE_COMPLEX64 || dtype == REMUDA_DTYPE_COMPLEX128;
+	bool complex = dtype == REMUDA_DTYPE_COMPLEX64 ||
+		       dtype == REMUDA_DTYPE_COMPLEX128;
 	return size == 0 ? 1 : complex ? size / 2 : size;
 }
 
-static int get_array(struct rmd_slice message, struct rmd_arena *arena, struct remuda_value *ret)
+static int get_array(struct rmd_slice message, struct rmd_arena *arena,
+		     struct remuda_value *ret)
 {
 	struct rmd_wire_reader reader = rmd_wire_reader_of(message);
 	struct rmd_wire_field field;
@@ -334,7 +342,8 @@ static int get_record(struct rmd_slice message, struct rmd_arena *arena,
 	case REMUDA_BLOB:
 		if (fields.bytes[1].len != sizeof ret->u.blob.digest)
 			return RMD_EPROTO;
-		memcpy(ret->u.blob.digest, fields.bytes[1].data, sizeof ret->u.blob.digest);
+		memcpy(ret->u.blob.digest, fields.bytes[1].data,
+		       sizeof ret->u.blob.digest);
 		ret->u.blob.size_bytes = fields.numbers[2];
 		return 0;
 	case REMUDA_ANY:
@@ -343,9 +352,10 @@ static int get_record(struct rmd_slice message, struct rmd_arena *arena,
 	case REMUDA_OPAQUE:
 		ret->u.opaque.data = get_bytes(fields.bytes[2]);
 		return get_text(fields.bytes[1], arena, &ret->u.opaque.codec);
-	default:                     /* REMUDA_TIMESTAMP, REMUDA_DURATION */
+	default: /* REMUDA_TIMESTAMP, REMUDA_DURATION */
 		ret->u.time.seconds = (int64_t)fields.numbers[1];
-		ret->u.time.nanos = (int32_t)(uint32_t)fields.numbers[2]; /* as protobuf: low bits */
+		ret->u.time.nanos =
+			(int32_t)(uint32_t)fields.numbers[2]; /* as protobuf: low bits */
 		return 0;
 	}
 }
@@ -356,23 +366,23 @@ static int kind_of(const struct rmd_wire_field *field)
 	static const uint8_t types[] = {
 		[REMUDA_NULL] = RMD_WIRE_VARINT,   [REMUDA_BOOLEAN] = RMD_WIRE_VARINT,
 		[REMUDA_INT64] = RMD_WIRE_VARINT,  [REMUDA_UINT64] = RMD_WIRE_VARINT,
-		[REMUDA_BIGINT] = RMD_WIRE_LEN,    [REMUDA_FLOAT64] = RMD_WIRE_I64,
+		[REMUDA_BIGINT] = RMD_WIRE_LEN,	   [REMUDA_FLOAT64] = RMD_WIRE_I64,
 		[REMUDA_COMPLEX] = RMD_WIRE_LEN,   [REMUDA_STRING] = RMD_WIRE_LEN,
-		[REMUDA_BYTES] = RMD_WIRE_LEN,     [REMUDA_LIST] = RMD_WIRE_LEN,
-		[REMUDA_TUPLE] = RMD_WIRE_LEN,     [REMUDA_MAP] = RMD_WIRE_LEN,
-		[REMUDA_SET] = RMD_WIRE_LEN,       [REMUDA_ARRAY] = RMD_WIRE_LEN,
+		[REMUDA_BYTES] = RMD_WIRE_LEN,	   [REMUDA_LIST] = RMD_WIRE_LEN,
+		[REMUDA_TUPLE] = RMD_WIRE_LEN,	   [REMUDA_MAP] = RMD_WIRE_LEN,
+		[REMUDA_SET] = RMD_WIRE_LEN,	   [REMUDA_ARRAY] = RMD_WIRE_LEN,
 		[REMUDA_TIMESTAMP] = RMD_WIRE_LEN, [REMUDA_DURATION] = RMD_WIRE_LEN,
 		[REMUDA_FUNCTION] = RMD_WIRE_LEN,  [REMUDA_BLOB] = RMD_WIRE_LEN,
-		[REMUDA_ANY] = RMD_WIRE_LEN,       [REMUDA_NAMED] = RMD_WIRE_LEN,
-		[REMUDA_OPAQUE] = RMD_WIRE_LEN,    [REMUDA_INTS] = RMD_WIRE_LEN,
+		[REMUDA_ANY] = RMD_WIRE_LEN,	   [REMUDA_NAMED] = RMD_WIRE_LEN,
+		[REMUDA_OPAQUE] = RMD_WIRE_LEN,	   [REMUDA_INTS] = RMD_WIRE_LEN,
 		[REMUDA_DOUBLES] = RMD_WIRE_LEN,
 	};
 	uint32_t kind = field->number - 1;
 	return kind < sizeof types && types[kind] == field->type ? (int)kind : -1;
 }
 
-static int get_kind(const struct rmd_wire_field *field, unsigned depth, struct rmd_arena *arena,
-		    struct remuda_value *ret)
+static int get_kind(const struct rmd_wire_field *field, unsigned depth,
+		    struct rmd_arena *arena, struct remuda_value *ret)
 {
 	switch (ret->kind) {
 	case REMUDA_NULL:

@@ -3,9 +3,11 @@
 #include "proto/base/check.h"
 #include "proto/codec/value.h"
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "packed numbers are copied as they are");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+	       "packed numbers are copied as they are");
 
-static void put(struct rmd_wire_writer *writer, const struct remuda_value *value, unsigned depth);
+static void put(struct rmd_wire_writer *writer, const struct remuda_value *value,
+		unsigned depth);
 
 static struct rmd_slice text_slice(struct remuda_string text)
 {
@@ -33,7 +35,7 @@ static size_t shape_size(const struct remuda_array *array)
 
 static size_t array_size(const struct remuda_array *array)
 {
-	size_t size = 2;             /* tag and dtype */
+	size_t size = 2; /* tag and dtype */
 	if (array->rank != 0)
 		size += field_size(shape_size(array));
 	if (array->data_bytes != 0)
@@ -56,7 +58,7 @@ static size_t flat_size(const struct remuda_value *value)
 		return field_size(value->u.bytes.len);
 	case REMUDA_ARRAY:
 		return field_size(array_size(&value->u.array));
-	case REMUDA_INTS:            /* these have numbers over 15: a tag of two bytes */
+	case REMUDA_INTS: /* these have numbers over 15: a tag of two bytes */
 		return 1 + field_size(packed_size(value->u.ints.len));
 	case REMUDA_DOUBLES:
 		return 1 + field_size(packed_size(value->u.doubles.len));
@@ -88,8 +90,8 @@ static void put_packed(struct rmd_wire_writer *writer, uint32_t number, const vo
 }
 
 /* Writes a list of int64 only or of float64 only packed; false: it is neither. */
-static bool put_homogeneous(struct rmd_wire_writer *writer, const struct remuda_value *items,
-			    size_t len)
+static bool put_homogeneous(struct rmd_wire_writer *writer,
+			    const struct remuda_value *items, size_t len)
 {
 	enum remuda_kind kind = len < 2 ? REMUDA_NULL : items[0].kind;
 	if (kind != REMUDA_INT64 && kind != REMUDA_FLOAT64)
@@ -109,6 +111,9 @@ static bool put_homogeneous(struct rmd_wire_writer *writer, const struct remuda_
 static void put_list(struct rmd_wire_writer *writer, uint32_t number,
 		     const struct remuda_value *value, unsigned depth)
 {
+	if (value->kind == REMUDA_LIST &&
+	    put_homogeneous(writer, value->u.list.items, value->u.list.len))
+		return;
 	struct rmd_wire_nest nest = rmd_wire_open(writer, number);
 	for (size_t i = 0; i < value->u.list.len && !writer->failed; i++)
 		put_nested(writer, 1, &value->u.list.items[i], depth + 1);
@@ -125,6 +130,15 @@ static void put_map(struct rmd_wire_writer *writer, uint32_t number,
 		put_nested(writer, 2, &value->u.map.entries[i].value, depth + 1);
 		rmd_wire_close(writer, pair);
 	}
+	rmd_wire_close(writer, nest);
+}
+
+static void put_named(struct rmd_wire_writer *writer, uint32_t number,
+		      const struct remuda_value *value, unsigned depth)
+{
+	struct rmd_wire_nest nest = rmd_wire_open(writer, number);
+	rmd_wire_put_bytes_nz(writer, 1, text_slice(value->u.named.name));
+	put_nested(writer, 2, value->u.named.value, depth + 1);
 	rmd_wire_close(writer, nest);
 }
 
@@ -186,8 +200,9 @@ static void put_record(struct rmd_wire_writer *writer, uint32_t number,
 		rmd_wire_put_bytes_nz(writer, 1, text_slice(value->u.string));
 		break;
 	case REMUDA_BLOB:
-		rmd_wire_put_bytes(writer, 1, rmd_slice_of(value->u.blob.digest,
-							   sizeof value->u.blob.digest));
+		rmd_wire_put_bytes(
+			writer, 1,
+			rmd_slice_of(value->u.blob.digest, sizeof value->u.blob.digest));
 		rmd_wire_put_varint_nz(writer, 2, value->u.blob.size_bytes);
 		break;
 	case REMUDA_ANY:
@@ -205,7 +220,8 @@ static void put_record(struct rmd_wire_writer *writer, uint32_t number,
 }
 
 /* A kind's field number is its place in the enum plus one. */
-static void put(struct rmd_wire_writer *writer, const struct remuda_value *value, unsigned depth)
+static void put(struct rmd_wire_writer *writer, const struct remuda_value *value,
+		unsigned depth)
 {
 	uint32_t number = (uint32_t)value->kind + 1;
 	if (depth > REMUDA_VALUE_DEPTH_MAX || number > REMUDA_DOUBLES + 1)
@@ -234,10 +250,6 @@ static void put(struct rmd_wire_writer *writer, const struct remuda_value *value
 		rmd_wire_put_bytes(writer, number, bytes_slice(value->u.bytes));
 		break;
 	case REMUDA_LIST:
-		if (put_homogeneous(writer, value->u.list.items, value->u.list.len))
-			break;
-		put_list(writer, number, value, depth);
-		break;
 	case REMUDA_TUPLE:
 	case REMUDA_SET:
 		put_list(writer, number, value, depth);
@@ -248,13 +260,9 @@ static void put(struct rmd_wire_writer *writer, const struct remuda_value *value
 	case REMUDA_ARRAY:
 		put_array(writer, number, &value->u.array);
 		break;
-	case REMUDA_NAMED: {
-		struct rmd_wire_nest nest = rmd_wire_open(writer, number);
-		rmd_wire_put_bytes_nz(writer, 1, text_slice(value->u.named.name));
-		put_nested(writer, 2, value->u.named.value, depth + 1);
-		rmd_wire_close(writer, nest);
+	case REMUDA_NAMED:
+		put_named(writer, number, value, depth);
 		break;
-	}
 	case REMUDA_INTS:
 		put_packed(writer, number, value->u.ints.data, value->u.ints.len);
 		break;

@@ -5,9 +5,9 @@
 #include "proto/base/errcode.h"
 
 #define VARINT_MAX_BYTES 10u
-#define NUMBER_MAX       ((UINT64_C(1) << 29) - 1)
-#define BLOCK_MIN        256u
-#define SPLICES_MIN      4u
+#define NUMBER_MAX ((UINT64_C(1) << 29) - 1)
+#define BLOCK_MIN 256u
+#define SPLICES_MIN 4u
 
 /* ---- reading ---- */
 
@@ -21,7 +21,7 @@ static int read_varint_slow(const uint8_t **at, const uint8_t *end, uint64_t *re
 			return RMD_ETRUNC;
 		uint8_t byte = *p++;
 		if (i == VARINT_MAX_BYTES - 1 && byte > 1)
-			return RMD_EPROTO;   /* more than 64 bits */
+			return RMD_EPROTO; /* more than 64 bits */
 		value |= (uint64_t)(byte & 0x7f) << (7 * i);
 		if (byte < 0x80) {
 			*at = p;
@@ -42,7 +42,8 @@ static inline int read_varint(const uint8_t **at, const uint8_t *end, uint64_t *
 }
 
 /* Reads `size` (4 or 8) little-endian bytes. */
-static int read_fixed(const uint8_t **at, const uint8_t *end, size_t size, uint64_t *ret_value)
+static int read_fixed(const uint8_t **at, const uint8_t *end, size_t size,
+		      uint64_t *ret_value)
 {
 	if ((size_t)(end - *at) < size)
 		return RMD_ETRUNC;
@@ -91,7 +92,7 @@ int rmd_wire_next(struct rmd_wire_reader *reader, struct rmd_wire_field *ret_fie
 		at += len;
 		break;
 	}
-	default:                     /* groups, and numbers that mean nothing */
+	default: /* groups, and numbers that mean nothing */
 		return RMD_EPROTO;
 	}
 	if (rc < 0)
@@ -120,13 +121,13 @@ static size_t utf8_sequence(const uint8_t *p, size_t left)
 	} else if (lead >= 0xe0 && lead <= 0xef) {
 		len = 3;
 		if (lead == 0xe0)
-			low = 0xa0;  /* overlong below */
+			low = 0xa0; /* overlong below */
 		else if (lead == 0xed)
 			high = 0x9f; /* surrogates above */
 	} else if (lead >= 0xf0 && lead <= 0xf4) {
 		len = 4;
 		if (lead == 0xf0)
-			low = 0x90;  /* overlong below */
+			low = 0x90; /* overlong below */
 		else if (lead == 0xf4)
 			high = 0x8f; /* beyond U+10FFFF above */
 	} else {
@@ -238,7 +239,8 @@ uint8_t *rmd_wire_reserve(struct rmd_wire_writer *writer, size_t len)
 {
 	if (writer->failed)
 		return NULL;
-	if ((writer->data == NULL || len > writer->capacity - writer->len) && !grow(writer, len))
+	if ((writer->data == NULL || len > writer->capacity - writer->len) &&
+	    !grow(writer, len))
 		return NULL;
 	uint8_t *at = writer->data + writer->len;
 	writer->len += len;
@@ -264,7 +266,8 @@ static uint64_t tag_of(uint32_t number, enum rmd_wire_type type)
 void rmd_wire_put_varint(struct rmd_wire_writer *writer, uint32_t number, uint64_t value)
 {
 	uint64_t tag = tag_of(number, RMD_WIRE_VARINT);
-	uint8_t *at = rmd_wire_reserve(writer, rmd_wire_varint_size(tag) + rmd_wire_varint_size(value));
+	uint8_t *at = rmd_wire_reserve(writer, rmd_wire_varint_size(tag) +
+						       rmd_wire_varint_size(value));
 	if (at != NULL)
 		store_varint(store_varint(at, tag), value);
 }
@@ -311,12 +314,14 @@ void rmd_wire_put_raw_varint(struct rmd_wire_writer *writer, uint64_t value)
 void rmd_wire_put_len_header(struct rmd_wire_writer *writer, uint32_t number, size_t len)
 {
 	uint64_t tag = tag_of(number, RMD_WIRE_LEN);
-	uint8_t *at = rmd_wire_reserve(writer, rmd_wire_varint_size(tag) + rmd_wire_varint_size(len));
+	uint8_t *at = rmd_wire_reserve(writer, rmd_wire_varint_size(tag) +
+						       rmd_wire_varint_size(len));
 	if (at != NULL)
 		store_varint(store_varint(at, tag), len);
 }
 
-void rmd_wire_put_bytes(struct rmd_wire_writer *writer, uint32_t number, struct rmd_slice bytes)
+void rmd_wire_put_bytes(struct rmd_wire_writer *writer, uint32_t number,
+			struct rmd_slice bytes)
 {
 	rmd_wire_put_len_header(writer, number, bytes.len);
 	rmd_wire_put_raw(writer, bytes);
@@ -325,7 +330,8 @@ void rmd_wire_put_bytes(struct rmd_wire_writer *writer, uint32_t number, struct 
 static struct rmd_wire_splice *splice_add(struct rmd_wire_writer *writer)
 {
 	if (writer->splice_count == writer->splice_capacity) {
-		size_t want = writer->splice_capacity == 0 ? SPLICES_MIN : writer->splice_capacity * 2;
+		size_t want = writer->splice_capacity == 0 ? SPLICES_MIN
+							   : writer->splice_capacity * 2;
 		struct rmd_wire_splice *splices =
 			rmd_realloc(writer->splices, want * sizeof *splices);
 		if (splices == NULL) {
@@ -338,7 +344,8 @@ static struct rmd_wire_splice *splice_add(struct rmd_wire_writer *writer)
 	return &writer->splices[writer->splice_count++];
 }
 
-void rmd_wire_put_piece(struct rmd_wire_writer *writer, uint32_t number, struct rmd_piece piece)
+void rmd_wire_put_piece(struct rmd_wire_writer *writer, uint32_t number,
+			struct rmd_piece piece)
 {
 	if (piece.bytes.len < RMD_WIRE_SPLICE_MIN) {
 		rmd_wire_put_bytes(writer, number, piece.bytes);
@@ -364,9 +371,10 @@ struct rmd_wire_nest rmd_wire_open(struct rmd_wire_writer *writer, uint32_t numb
 	return (struct rmd_wire_nest){writer->len - 1, writer->splice_bytes};
 }
 
-/* One byte was kept for the length, which is right for most messages. Where the length needs
- * more, the content moves back, and with it the places of the splices made since open (a
- * splice from before lies in front of the length byte, as the tag stands between them). */
+/* One byte was kept for the length, which is right for most messages. Where the length
+ * needs more, the content moves back, and with it the places of the splices made since
+ * open (a splice from before lies in front of the length byte, as the tag stands between
+ * them). */
 void rmd_wire_close(struct rmd_wire_writer *writer, struct rmd_wire_nest nest)
 {
 	if (writer->failed)
@@ -379,8 +387,10 @@ void rmd_wire_close(struct rmd_wire_writer *writer, struct rmd_wire_nest nest)
 	if (shift != 0) {
 		if (rmd_wire_reserve(writer, shift) == NULL)
 			return;
-		memmove(writer->data + content_at + shift, writer->data + content_at, in_block);
-		for (size_t i = writer->splice_count; i-- > 0 && writer->splices[i].at >= content_at;)
+		memmove(writer->data + content_at + shift, writer->data + content_at,
+			in_block);
+		for (size_t i = writer->splice_count;
+		     i-- > 0 && writer->splices[i].at >= content_at;)
 			writer->splices[i].at += shift;
 	}
 	store_varint(writer->data + nest.length_at, len);

@@ -1,5 +1,5 @@
-/* Any text as JSON: what parses prints, and what is printed parses to the same and prints as
- * the same text. A refusal says where. */
+/* Any text as JSON: what parses prints, and what is printed parses to the same and prints
+ * as the same text. A refusal says where. */
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
 #include "proto/codec/json.h"
@@ -14,7 +14,8 @@ static void settle(const struct remuda_value *first, struct rmd_arena *arena)
 	struct rmd_text once = {0}, twice = {0};
 	struct remuda_value second;
 	RMD_CHECK(rmd_json_print(first, &once) == 0);
-	RMD_CHECK(rmd_json_parse(rmd_slice_of(once.data, once.len), arena, &second, NULL) == 0);
+	RMD_CHECK(rmd_json_parse(rmd_slice_of(once.data, once.len), arena, &second,
+				 NULL) == 0);
 	RMD_CHECK(rmd_value_equal(first, &second));
 	RMD_CHECK(rmd_json_print(&second, &twice) == 0);
 	RMD_CHECK(once.len == twice.len && memcmp(once.data, twice.data, once.len) == 0);

@@ -1,5 +1,6 @@
-/* Any bytes as a Value: what decodes is encodable, and what is encoded decodes to the same and
- * encodes to the same bytes. Memory stays within the stated multiple of the input. */
+/* Any bytes as a Value: what decodes is encodable, and what is encoded decodes to the
+ * same and encodes to the same bytes. Memory stays within the stated multiple of the
+ * input. */
 #include "proto/base/check.h"
 #include "proto/base/errcode.h"
 #include "proto/codec/arguments.h"
@@ -47,7 +48,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		RMD_CHECK(rmd_value_get(bytes, &small, &value) == RMD_ELIMIT);
 		rmd_arena_fini(&small);
 	}
-	if (rmd_arguments_get(bytes, &arena, &arguments, NULL) == 0 && arguments.arg_count > 0)
+	if (rmd_arguments_get(bytes, &arena, &arguments, NULL) == 0 &&
+	    arguments.arg_count > 0)
 		settle(&arguments.args[0], &arena);
 	rmd_arena_fini(&arena);
 	return 0;

@@ -1,5 +1,6 @@
-/* Any bytes through the wire reader: it stays within them, and what it reads it writes again
- * so that it reads the same. Every LEN field is tried as a message too, a few levels down. */
+/* Any bytes through the wire reader: it stays within them, and what it reads it writes
+ * again so that it reads the same. Every LEN field is tried as a message too, a few
+ * levels down. */
 #include "proto/base/check.h"
 #include "proto/codec/arguments.h"
 #include "proto/codec/wire.h"
@@ -8,7 +9,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define LEVELS 4
 
-static void write_again(struct rmd_wire_writer *writer, const struct rmd_wire_field *field)
+static void write_again(struct rmd_wire_writer *writer,
+			const struct rmd_wire_field *field)
 {
 	switch (field->type) {
 	case RMD_WIRE_VARINT:
@@ -17,7 +19,7 @@ static void write_again(struct rmd_wire_writer *writer, const struct rmd_wire_fi
 	case RMD_WIRE_I64:
 		rmd_wire_put_fixed64(writer, field->number, field->varint);
 		break;
-	case RMD_WIRE_I32:           /* there is no writer for it: as the varint it stands for */
+	case RMD_WIRE_I32: /* there is no writer for it: as the varint it stands for */
 		rmd_wire_put_varint(writer, field->number, field->varint);
 		break;
 	case RMD_WIRE_LEN:

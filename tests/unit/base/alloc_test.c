@@ -36,7 +36,8 @@ static void only_the_nth_allocation_fails(void **state)
 {
 	(void)state;
 	rmd_alloc_fail_at(3);
-	void *given[4] = {rmd_malloc(1), rmd_calloc(1, 1), rmd_realloc(NULL, 1), rmd_strdup("x")};
+	void *given[4] = {rmd_malloc(1), rmd_calloc(1, 1), rmd_realloc(NULL, 1),
+			  rmd_strdup("x")};
 	assert_int_equal(rmd_alloc_count(), 4);
 	rmd_alloc_fail_at(0);
 	assert_non_null(given[0]);

@@ -48,7 +48,8 @@ static void foreign_memory_is_released_with_the_last_reference(void **state)
 {
 	(void)state;
 	releases = 0;
-	struct rmd_buf *buf = rmd_buf_wrap(rmd_slice_of("abc", 3), count_release, &releases);
+	struct rmd_buf *buf =
+		rmd_buf_wrap(rmd_slice_of("abc", 3), count_release, &releases);
 	assert_ptr_equal(rmd_buf_ref(buf), buf);
 	rmd_buf_unref(buf);
 	assert_int_equal(releases, 0);
@@ -91,8 +92,10 @@ static void slices_are_equal_by_their_bytes(void **state)
 	(void)state;
 	assert_true(rmd_slice_equal(rmd_slice_of(NULL, 0), rmd_slice_of("", 0)));
 	assert_true(rmd_slice_equal(rmd_slice_of_string("ab"), rmd_slice_of("abc", 2)));
-	assert_false(rmd_slice_equal(rmd_slice_of_string("ab"), rmd_slice_of_string("ac")));
-	assert_false(rmd_slice_equal(rmd_slice_of_string("ab"), rmd_slice_of_string("abc")));
+	assert_false(
+		rmd_slice_equal(rmd_slice_of_string("ab"), rmd_slice_of_string("ac")));
+	assert_false(
+		rmd_slice_equal(rmd_slice_of_string("ab"), rmd_slice_of_string("abc")));
 }
 
 static void *ref_and_unref(void *buf)
@@ -108,9 +111,12 @@ static void threads_may_share_a_buf(void **state)
 	(void)state;
 	releases = 0;
 	pthread_t threads[4];
-	struct rmd_buf *buf = rmd_buf_wrap(rmd_slice_of("abc", 3), count_release, &releases);
+	struct rmd_buf *buf =
+		rmd_buf_wrap(rmd_slice_of("abc", 3), count_release, &releases);
 	for (int i = 0; i < 4; i++)
-		assert_int_equal(pthread_create(&threads[i], NULL, ref_and_unref, rmd_buf_ref(buf)), 0);
+		assert_int_equal(pthread_create(&threads[i], NULL, ref_and_unref,
+						rmd_buf_ref(buf)),
+				 0);
 	rmd_buf_unref(buf);
 	for (int i = 0; i < 4; i++)
 		pthread_join(threads[i], NULL);

@@ -20,7 +20,8 @@ static const char *const vectors[][2] = {
 	{"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
 	 "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"},
 };
-static const char million_a[] = "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0";
+static const char million_a[] =
+	"cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0";
 
 static void bytes_have_the_digests_of_the_standard(void **state)
 {
@@ -28,7 +29,8 @@ static void bytes_have_the_digests_of_the_standard(void **state)
 	for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++) {
 		struct rmd_digest digest;
 		char hex[RMD_DIGEST_HEX_BYTES];
-		assert_int_equal(rmd_digest_of(rmd_slice_of_string(vectors[i][0]), &digest), 0);
+		assert_int_equal(
+			rmd_digest_of(rmd_slice_of_string(vectors[i][0]), &digest), 0);
 		rmd_digest_hex(&digest, hex);
 		assert_string_equal(hex, vectors[i][1]);
 	}

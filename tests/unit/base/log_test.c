@@ -65,7 +65,9 @@ static void a_line_has_its_time_level_and_source(void **state)
 	catch_stderr(speak_at_all_levels);
 	int chars = 0;
 	unsigned year, ms;
-	assert_int_equal(sscanf(caught, "%4u-%*2u-%*2uT%*2u:%*2u:%*2u.%3uZ%n", &year, &ms, &chars), 2);
+	assert_int_equal(
+		sscanf(caught, "%4u-%*2u-%*2uT%*2u:%*2u:%*2u.%3uZ%n", &year, &ms, &chars),
+		2);
 	assert_int_equal(strncmp(caught + chars, " error pool: one task=1\n", 24), 0);
 	assert_non_null(strstr(caught, "Z info pool: two\n"));
 	assert_null(strstr(caught, "three"));

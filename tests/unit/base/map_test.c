@@ -11,7 +11,7 @@
 #include "proto/base/map.h"
 
 #define KEYS 700u
-#define OPS  200000u
+#define OPS 200000u
 
 static uint64_t random_state = 88172645463325252u;
 
@@ -28,10 +28,13 @@ static int values[KEYS];
 /* Keys that differ in their low, high or all bits. */
 static uint64_t key_of(size_t i, int spread)
 {
-	return spread == 0 ? i : spread == 1 ? (uint64_t)i << 54 : i * UINT64_C(0x9e3779b97f4a7c15);
+	return spread == 0   ? i
+	       : spread == 1 ? (uint64_t)i << 54
+			     : i * UINT64_C(0x9e3779b97f4a7c15);
 }
 
-static void walk_finds_what_is_there(const struct rmd_map *map, void *const *model, size_t count)
+static void walk_finds_what_is_there(const struct rmd_map *map, void *const *model,
+				     size_t count)
 {
 	size_t cursor = 0, found = 0;
 	uint8_t seen[KEYS] = {0};

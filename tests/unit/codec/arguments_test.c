@@ -38,7 +38,8 @@ static struct rmd_slice written(void)
 static void arguments_by_position_and_by_name_come_back(void **state)
 {
 	(void)state;
-	struct remuda_value one = test_int(1), text = test_string("two"), three = test_int(3);
+	struct remuda_value one = test_int(1), text = test_string("two"),
+			    three = test_int(3);
 	rmd_arguments_put(&writer, &one);
 	rmd_arguments_put_named(&writer, rmd_slice_of_string("key"), &three);
 	rmd_arguments_put(&writer, &text);
@@ -51,7 +52,8 @@ static void arguments_by_position_and_by_name_come_back(void **state)
 	assert_string_equal(arguments.kwargs[0].key.u.string.data, "key");
 	assert_true(rmd_value_equal(&arguments.kwargs[0].value, &three));
 
-	Remuda__V1__Arguments *pb = remuda__v1__arguments__unpack(NULL, writer.len, writer.data);
+	Remuda__V1__Arguments *pb =
+		remuda__v1__arguments__unpack(NULL, writer.len, writer.data);
 	assert_non_null(pb);
 	assert_int_equal(pb->n_args, 2);
 	assert_int_equal(pb->args[0]->int64, 1);
@@ -65,8 +67,8 @@ static void the_iterator_opens_no_value(void **state)
 {
 	(void)state;
 	/* args: garbage of three bytes; a stranger; kwargs: name only */
-	struct rmd_wire_reader reader =
-		rmd_wire_reader_of(rmd_slice_of("\x0a\x03\xff\xff\xff\x18\x01\x12\x03\x0a\x01k", 12));
+	struct rmd_wire_reader reader = rmd_wire_reader_of(
+		rmd_slice_of("\x0a\x03\xff\xff\xff\x18\x01\x12\x03\x0a\x01k", 12));
 	struct rmd_argument argument;
 	assert_int_equal(rmd_arguments_next(&reader, &argument), 1);
 	assert_false(argument.by_name);
@@ -82,7 +84,8 @@ static void no_arguments_are_no_bytes(void **state)
 {
 	(void)state;
 	struct rmd_arguments arguments;
-	assert_int_equal(rmd_arguments_get(rmd_slice_of(NULL, 0), &arena, &arguments, NULL), 0);
+	assert_int_equal(
+		rmd_arguments_get(rmd_slice_of(NULL, 0), &arena, &arguments, NULL), 0);
 	assert_int_equal(arguments.arg_count, 0);
 	assert_int_equal(arguments.kwarg_count, 0);
 }
@@ -103,10 +106,12 @@ static void more_than_255_of_a_sort_are_refused(void **state)
 	assert_int_equal(arguments.kwarg_count, 255);
 	size_t len = writer.len;
 	rmd_arguments_put(&writer, &null);
-	assert_int_equal(rmd_arguments_get(written(), &arena, &arguments, NULL), RMD_ELIMIT);
+	assert_int_equal(rmd_arguments_get(written(), &arena, &arguments, NULL),
+			 RMD_ELIMIT);
 	writer.len = len;
 	rmd_arguments_put_named(&writer, rmd_slice_of_string("one more"), &null);
-	assert_int_equal(rmd_arguments_get(written(), &arena, &arguments, NULL), RMD_ELIMIT);
+	assert_int_equal(rmd_arguments_get(written(), &arena, &arguments, NULL),
+			 RMD_ELIMIT);
 }
 
 static void a_bad_name_is_refused(void **state)
@@ -116,16 +121,21 @@ static void a_bad_name_is_refused(void **state)
 	struct rmd_arguments arguments;
 	char name[RMD_ARGUMENT_NAME_MAX + 1];
 	memset(name, 'n', sizeof name);
-	rmd_arguments_put_named(&writer, rmd_slice_of(name, RMD_ARGUMENT_NAME_MAX), &null);
+	rmd_arguments_put_named(&writer, rmd_slice_of(name, RMD_ARGUMENT_NAME_MAX),
+				&null);
 	assert_int_equal(rmd_arguments_get(written(), &arena, &arguments, NULL), 0);
-	rmd_arguments_put_named(&writer, rmd_slice_of(name, RMD_ARGUMENT_NAME_MAX), &null);
-	assert_int_equal(rmd_arguments_get(written(), &arena, &arguments, NULL), RMD_EPROTO);
+	rmd_arguments_put_named(&writer, rmd_slice_of(name, RMD_ARGUMENT_NAME_MAX),
+				&null);
+	assert_int_equal(rmd_arguments_get(written(), &arena, &arguments, NULL),
+			 RMD_EPROTO);
 	rmd_wire_writer_reset(&writer);
 	rmd_arguments_put_named(&writer, rmd_slice_of(name, sizeof name), &null);
-	assert_int_equal(rmd_arguments_get(written(), &arena, &arguments, NULL), RMD_EPROTO);
+	assert_int_equal(rmd_arguments_get(written(), &arena, &arguments, NULL),
+			 RMD_EPROTO);
 	rmd_wire_writer_reset(&writer);
 	rmd_arguments_put_named(&writer, rmd_slice_of_string("\xff"), &null);
-	assert_int_equal(rmd_arguments_get(written(), &arena, &arguments, NULL), RMD_EPROTO);
+	assert_int_equal(rmd_arguments_get(written(), &arena, &arguments, NULL),
+			 RMD_EPROTO);
 }
 
 static void the_place_of_a_bad_value_is_told(void **state)
@@ -138,11 +148,13 @@ static void the_place_of_a_bad_value_is_told(void **state)
 	rmd_arguments_put_named(&writer, rmd_slice_of_string("a"), &good);
 	size_t len = writer.len;
 	rmd_arguments_put(&writer, &bad);
-	assert_int_equal(rmd_arguments_get(written(), &arena, &arguments, &at), RMD_EPROTO);
+	assert_int_equal(rmd_arguments_get(written(), &arena, &arguments, &at),
+			 RMD_EPROTO);
 	assert_int_equal(at, 1);
 	writer.len = len;
 	rmd_arguments_put_named(&writer, rmd_slice_of_string("b"), &bad);
-	assert_int_equal(rmd_arguments_get(written(), &arena, &arguments, &at), RMD_EPROTO);
+	assert_int_equal(rmd_arguments_get(written(), &arena, &arguments, &at),
+			 RMD_EPROTO);
 	assert_int_equal(at, 2);
 }
 

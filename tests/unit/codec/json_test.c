@@ -67,10 +67,12 @@ static void random_values_of_every_kind_come_back_as_they_were_printed(void **st
 	(void)state;
 	struct test_random random = {.state = 77};
 	for (unsigned i = 0; i < ROUNDS; i++) {
-		struct remuda_value value = test_value_random(&random, &arena, 1 + i % 5), back;
+		struct remuda_value value = test_value_random(&random, &arena, 1 + i % 5),
+				    back;
 		char *why = NULL;
 		printed(&value);
-		int rc = rmd_json_parse(rmd_slice_of(text.data, text.len), &arena, &back, &why);
+		int rc = rmd_json_parse(rmd_slice_of(text.data, text.len), &arena, &back,
+					&why);
 		if (rc < 0)
 			fail_msg("%s: %s", text.data, why);
 		assert_true(rmd_value_equal(&value, &back));
@@ -107,10 +109,23 @@ static void doubles_are_printed_in_their_shortest_form(void **state)
 {
 	(void)state;
 	static const char *const forms[] = {
-		"0.1", "1.0", "-0.0", "0.0", "1e+22", "100000.0", "1.7976931348623157e+308", "5e-324",
-		"2.2250738585072014e-308", "0.30000000000000004", "1e-07", "123456789012345.0",
-		"{\"$float\":\"nan\"}", "{\"$float\":\"inf\"}", "{\"$float\":\"-inf\"}",
-		"{\"$float\":\"nan:7ff8dead00beef00\"}", "{\"$float\":\"nan:fff0000000000001\"}",
+		"0.1",
+		"1.0",
+		"-0.0",
+		"0.0",
+		"1e+22",
+		"100000.0",
+		"1.7976931348623157e+308",
+		"5e-324",
+		"2.2250738585072014e-308",
+		"0.30000000000000004",
+		"1e-07",
+		"123456789012345.0",
+		"{\"$float\":\"nan\"}",
+		"{\"$float\":\"inf\"}",
+		"{\"$float\":\"-inf\"}",
+		"{\"$float\":\"nan:7ff8dead00beef00\"}",
+		"{\"$float\":\"nan:fff0000000000001\"}",
 	};
 	for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
 		assert_int_equal(same(forms[i]).kind, REMUDA_FLOAT64);
@@ -130,9 +145,13 @@ static void each_other_kind_has_its_form(void **state)
 		{"{\"$map\":[[1,\"one\"],[[1,2],null]]}", REMUDA_MAP},
 		{"{\"$map\":[[\"$bytes\",1]]}", REMUDA_MAP},
 		{"{\"$complex\":[1.5,{\"$float\":\"-inf\"}]}", REMUDA_COMPLEX},
-		{"{\"$array\":{\"dtype\":\"int16\",\"shape\":[2,1],\"data\":\"AQACAA==\"}}", REMUDA_ARRAY},
-		{"{\"$array\":{\"dtype\":\"bool\",\"shape\":[],\"data\":\"AQ==\"}}", REMUDA_ARRAY},
-		{"{\"$array\":{\"dtype\":\"complex128\",\"shape\":[0,5],\"data\":\"\"}}", REMUDA_ARRAY},
+		{"{\"$array\":{\"dtype\":\"int16\",\"shape\":[2,1],\"data\":\"AQACAA==\"}"
+		 "}",
+		 REMUDA_ARRAY},
+		{"{\"$array\":{\"dtype\":\"bool\",\"shape\":[],\"data\":\"AQ==\"}}",
+		 REMUDA_ARRAY},
+		{"{\"$array\":{\"dtype\":\"complex128\",\"shape\":[0,5],\"data\":\"\"}}",
+		 REMUDA_ARRAY},
 		{"{\"$timestamp\":\"2024-02-29T23:59:59.000000001Z\"}", REMUDA_TIMESTAMP},
 		{"{\"$timestamp\":\"0001-01-01T00:00:00Z\"}", REMUDA_TIMESTAMP},
 		{"{\"$timestamp\":\"9999-12-31T23:59:59.999999999Z\"}", REMUDA_TIMESTAMP},
@@ -143,10 +162,13 @@ static void each_other_kind_has_its_form(void **state)
 		{"{\"$function\":\"native:demo.square\"}", REMUDA_FUNCTION},
 		{"{\"$blob\":{\"digest\":"
 		 "\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\","
-		 "\"size_bytes\":18446744073709551615}}", REMUDA_BLOB},
+		 "\"size_bytes\":18446744073709551615}}",
+		 REMUDA_BLOB},
 		{"{\"$any\":{\"type_url\":\"t/x.Y\",\"data\":\"CAE=\"}}", REMUDA_ANY},
-		{"{\"$named\":{\"name\":\"decimal\",\"value\":{\"$tuple\":[1]}}}", REMUDA_NAMED},
-		{"{\"$opaque\":{\"codec\":\"pickle\",\"data\":\"gASVAA==\"}}", REMUDA_OPAQUE},
+		{"{\"$named\":{\"name\":\"decimal\",\"value\":{\"$tuple\":[1]}}}",
+		 REMUDA_NAMED},
+		{"{\"$opaque\":{\"codec\":\"pickle\",\"data\":\"gASVAA==\"}}",
+		 REMUDA_OPAQUE},
 	};
 	for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
 		assert_int_equal(same(forms[i].json).kind, forms[i].kind);
@@ -155,8 +177,8 @@ static void each_other_kind_has_its_form(void **state)
 static void other_spellings_are_read_too(void **state)
 {
 	(void)state;
-	struct remuda_value value =
-		parsed("{ \"$array\" : {\"data\":\"AQ==\", \"shape\":[ 1 ], \"dtype\":\"uint8\"} }");
+	struct remuda_value value = parsed("{ \"$array\" : {\"data\":\"AQ==\", "
+					   "\"shape\":[ 1 ], \"dtype\":\"uint8\"} }");
 	assert_int_equal(value.u.array.dtype, REMUDA_DTYPE_UINT8);
 	value = parsed("{\"$timestamp\":\"2024-05-01T14:00:00+02:00\"}");
 	assert_string_equal(printed(&value), "{\"$timestamp\":\"2024-05-01T12:00:00Z\"}");
@@ -196,18 +218,21 @@ static void integers_of_any_size_are_exact(void **state)
 			if (!(sign && len == 1))
 				same(digits);
 		}
-	/* each power of two and its neighbours, around where a byte or a limb more is needed */
+	/* each power of two and its neighbours, around where a byte or a limb more is
+	 * needed */
 	for (unsigned bits = 60; bits < 200; bits++)
 		for (int less = 0; less < 2; less++)
 			for (int negative = 0; negative < 2; negative++) {
 				uint8_t twos[40] = {0};
 				twos[bits / 8] = (uint8_t)(1 << bits % 8);
 				for (unsigned i = 0; less && i <= bits / 8; i++)
-					twos[i] = i < bits / 8 ? 0xff : (uint8_t)(twos[i] - 1);
+					twos[i] = i < bits / 8 ? 0xff
+							       : (uint8_t)(twos[i] - 1);
 				for (unsigned i = 0; negative && i < sizeof twos; i++)
-					twos[i] = (uint8_t)~twos[i]; /* the negative, less one */
-				struct remuda_value value =
-					rmd_value_of_twos(rmd_slice_of(twos, sizeof twos));
+					twos[i] = (uint8_t)~twos[i]; /* the negative, less
+									one */
+				struct remuda_value value = rmd_value_of_twos(
+					rmd_slice_of(twos, sizeof twos));
 				struct remuda_value back = parsed(printed(&value));
 				assert_true(rmd_value_equal(&value, &back));
 			}
@@ -240,69 +265,81 @@ static void refused(const char *json, int code, const char *message)
 	assert_int_equal(parse(json, &value, NULL), code);
 }
 
+static const char *const malformed[][2] = {
+	{"", "line 1, column 1: expected a value, found the end"},
+	{"  ", "line 1, column 3: expected a value, found the end"},
+	{"[1,\n 2,]", "line 2, column 4: expected a value, found ']'"},
+	{"[1 2]", "line 1, column 4: expected ',' or ']', found '2'"},
+	{"nul", "line 1, column 1: expected a value, found 'n'"},
+	{"\xef\xbb\xbf"
+	 "1",
+	 "line 1, column 1: expected a value, found byte 0xef"},
+	{"1 1", "line 1, column 3: expected nothing more, found '1'"},
+	{"01", "line 1, column 2: expected no digit after a leading 0, found '1'"},
+	{"-", "line 1, column 2: expected a digit, found the end"},
+	{"1.", "line 1, column 3: expected a digit, found the end"},
+	{"1e+", "line 1, column 4: expected a digit, found the end"},
+	{".5", "line 1, column 1: expected a value, found '.'"},
+	{"NaN", "line 1, column 1: expected a value, found 'N'"},
+	{"{a:1}", "line 1, column 2: expected a key in quotes, found 'a'"},
+	{"{\"a\" 1}", "line 1, column 6: expected ':', found '1'"},
+	{"{\"a\":1", "line 1, column 7: expected ',' or '}', found the end"},
+	{"{\"a\":1,\"é\":2,\"a\":3}",
+	 "line 1, column 19: the map that ends here has a key twice: \"a\""},
+	{"\"abc", "line 1, column 5: expected a closing '\"', found the end"},
+	{"\"a\nb\"", "line 1, column 3: expected an escape for a control character, "
+		     "found byte 0x0a"},
+	{"\"\\x\"", "line 1, column 3: expected an escape such as \\n or "
+		    "\\u00e9, found 'x'"},
+	{"\"\\u12\"", "line 1, column 4: expected four hexadecimal digits, found '1'"},
+	{"\"\\ud800\"", "line 1, column 4: half of a surrogate pair"},
+	{"\"\\udc00\\ud800\"", "line 1, column 4: half of a surrogate pair"},
+	{"\"\\ud800\\u0041\"", "line 1, column 4: half of a surrogate pair"},
+	{"\"\xff\"", "line 1, column 2: text that is not valid UTF-8"},
+	{"{\"$bytes\":\"A\"}", "line 1, column 11: expected base64, padded with '='"},
+	{"{\"$bytes\":\"AB==\"}", "line 1, column 11: expected base64, padded with '='"},
+	{"{\"$bytes\":\"A===\"}", "line 1, column 11: expected base64, padded with '='"},
+	{"{\"$bytes\":\"AA==AA==\"}",
+	 "line 1, column 11: expected base64, padded with '='"},
+	{"{\"$bytes\":\"\",\"x\":1}",
+	 "line 1, column 13: expected '}': nothing may stand beside \"$bytes\""},
+	{"{\"$float\":\"nan:7ff0000000000000\"}",
+	 "line 1, column 11: expected \"nan\", \"inf\", \"-inf\", or \"nan:\" "
+	 "and the 16 "
+	 "hexadecimal digits of one"},
+	{"{\"$array\":{\"dtype\":\"int9\"}}",
+	 "line 1, column 20: expected a dtype such as \"int32\" or \"float64\""},
+	{"{\"$array\":{\"dtype\":\"int8\",\"shape\":[2],\"data\":\"AA==\"}}",
+	 "line 1, column 11: an array whose data is not as long as its shape "
+	 "says"},
+	{"{\"$array\":{\"dtype\":\"int8\",\"shape\":[-2],\"data\":\"AA==\"}}",
+	 "line 1, column 36: expected a whole number from 0 to 2^64-1"},
+	{"{\"$array\":{\"dtype\":\"int8\",\"shape\":[]}}",
+	 "line 1, column 37: expected \"data\" too"},
+	{"{\"$blob\":{\"digest\":\"12\"}}",
+	 "line 1, column 20: expected 64 hexadecimal digits"},
+	{"{\"$any\":{\"url\":1}}", "line 1, column 10: expected \"type_url\", \"data\""},
+	{"{\"$named\":{\"name\":\"a\",\"name\":\"b\"}}",
+	 "line 1, column 23: \"name\" twice"},
+	{"{\"$timestamp\":\"2023-02-29T00:00:00Z\"}",
+	 "line 1, column 15: expected a moment such as "
+	 "\"2024-05-01T12:00:00.5Z\""},
+	{"{\"$timestamp\":\"0000-12-31T00:00:00Z\"}",
+	 "line 1, column 15: expected a year from 1 to 9999"},
+	{"{\"$duration\":\"1.5\"}",
+	 "line 1, column 14: expected seconds such as \"1.5s\""},
+	{"{\"$duration\":\"315576000001s\"}",
+	 "line 1, column 14: a duration over 315576000000 seconds"},
+	{"{\"$map\":[[1]]}", "line 1, column 12: expected ',' and a value, found ']'"},
+	{"{\"$map\":[[1,2],[1,3]]}",
+	 "line 1, column 21: the map that ends here has a key twice"},
+};
+
 static void errors_name_the_place_and_what_was_expected(void **state)
 {
 	(void)state;
-	static const char *const cases[][2] = {
-		{"", "line 1, column 1: expected a value, found the end"},
-		{"  ", "line 1, column 3: expected a value, found the end"},
-		{"[1,\n 2,]", "line 2, column 4: expected a value, found ']'"},
-		{"[1 2]", "line 1, column 4: expected ',' or ']', found '2'"},
-		{"nul", "line 1, column 1: expected a value, found 'n'"},
-		{"\xef\xbb\xbf" "1", "line 1, column 1: expected a value, found byte 0xef"},
-		{"1 1", "line 1, column 3: expected nothing more, found '1'"},
-		{"01", "line 1, column 2: expected no digit after a leading 0, found '1'"},
-		{"-", "line 1, column 2: expected a digit, found the end"},
-		{"1.", "line 1, column 3: expected a digit, found the end"},
-		{"1e+", "line 1, column 4: expected a digit, found the end"},
-		{".5", "line 1, column 1: expected a value, found '.'"},
-		{"NaN", "line 1, column 1: expected a value, found 'N'"},
-		{"{a:1}", "line 1, column 2: expected a key in quotes, found 'a'"},
-		{"{\"a\" 1}", "line 1, column 6: expected ':', found '1'"},
-		{"{\"a\":1", "line 1, column 7: expected ',' or '}', found the end"},
-		{"{\"a\":1,\"é\":2,\"a\":3}",
-		 "line 1, column 19: the map that ends here has a key twice: \"a\""},
-		{"\"abc", "line 1, column 5: expected a closing '\"', found the end"},
-		{"\"a\nb\"", "line 1, column 3: expected an escape for a control character, "
-			     "found byte 0x0a"},
-		{"\"\\x\"", "line 1, column 3: expected an escape such as \\n or \\u00e9, found 'x'"},
-		{"\"\\u12\"", "line 1, column 4: expected four hexadecimal digits, found '1'"},
-		{"\"\\ud800\"", "line 1, column 4: half of a surrogate pair"},
-		{"\"\\udc00\\ud800\"", "line 1, column 4: half of a surrogate pair"},
-		{"\"\\ud800\\u0041\"", "line 1, column 4: half of a surrogate pair"},
-		{"\"\xff\"", "line 1, column 2: text that is not valid UTF-8"},
-		{"{\"$bytes\":\"A\"}", "line 1, column 11: expected base64, padded with '='"},
-		{"{\"$bytes\":\"AB==\"}", "line 1, column 11: expected base64, padded with '='"},
-		{"{\"$bytes\":\"A===\"}", "line 1, column 11: expected base64, padded with '='"},
-		{"{\"$bytes\":\"AA==AA==\"}", "line 1, column 11: expected base64, padded with '='"},
-		{"{\"$bytes\":\"\",\"x\":1}",
-		 "line 1, column 13: expected '}': nothing may stand beside \"$bytes\""},
-		{"{\"$float\":\"nan:7ff0000000000000\"}",
-		 "line 1, column 11: expected \"nan\", \"inf\", \"-inf\", or \"nan:\" and the 16 "
-		 "hexadecimal digits of one"},
-		{"{\"$array\":{\"dtype\":\"int9\"}}",
-		 "line 1, column 20: expected a dtype such as \"int32\" or \"float64\""},
-		{"{\"$array\":{\"dtype\":\"int8\",\"shape\":[2],\"data\":\"AA==\"}}",
-		 "line 1, column 11: an array whose data is not as long as its shape says"},
-		{"{\"$array\":{\"dtype\":\"int8\",\"shape\":[-2],\"data\":\"AA==\"}}",
-		 "line 1, column 36: expected a whole number from 0 to 2^64-1"},
-		{"{\"$array\":{\"dtype\":\"int8\",\"shape\":[]}}",
-		 "line 1, column 37: expected \"data\" too"},
-		{"{\"$blob\":{\"digest\":\"12\"}}", "line 1, column 20: expected 64 hexadecimal digits"},
-		{"{\"$any\":{\"url\":1}}", "line 1, column 10: expected \"type_url\", \"data\""},
-		{"{\"$named\":{\"name\":\"a\",\"name\":\"b\"}}", "line 1, column 23: \"name\" twice"},
-		{"{\"$timestamp\":\"2023-02-29T00:00:00Z\"}",
-		 "line 1, column 15: expected a moment such as \"2024-05-01T12:00:00.5Z\""},
-		{"{\"$timestamp\":\"0000-12-31T00:00:00Z\"}",
-		 "line 1, column 15: expected a year from 1 to 9999"},
-		{"{\"$duration\":\"1.5\"}", "line 1, column 14: expected seconds such as \"1.5s\""},
-		{"{\"$duration\":\"315576000001s\"}",
-		 "line 1, column 14: a duration over 315576000000 seconds"},
-		{"{\"$map\":[[1]]}", "line 1, column 12: expected ',' and a value, found ']'"},
-		{"{\"$map\":[[1,2],[1,3]]}", "line 1, column 21: the map that ends here has a key twice"},
-	};
-	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-		refused(cases[i][0], RMD_EINVAL, cases[i][1]);
+	for (size_t i = 0; i < sizeof malformed / sizeof *malformed; i++)
+		refused(malformed[i][0], RMD_EINVAL, malformed[i][1]);
 	refused("1e999", RMD_ERANGE, "line 1, column 1: a number beyond float64");
 	refused("[-1e309]", RMD_ERANGE, "line 1, column 2: a number beyond float64");
 }
@@ -350,10 +387,14 @@ static void thirty_levels_are_read_and_one_more_is_not(void **state)
 	size_t len = text.len;
 	assert_int_equal(rmd_json_print(&deep, &text), RMD_EDEPTH);
 	assert_int_equal(text.len, len);
-	assert_int_equal(parse("{\"$named\":{\"value\":{\"$named\":{\"value\":{\"$named\":{\"value\":"
-			       "{\"$named\":{\"value\":[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]"
-			       ",\"name\":\"\"}},\"name\":\"\"}},\"name\":\"\"}},\"name\":\"\"}}", &deep, NULL),
-			 RMD_EDEPTH);
+	assert_int_equal(
+		parse("{\"$named\":{\"value\":{\"$named\":{\"value\":{\"$named\":{"
+		      "\"value\":"
+		      "{\"$named\":{\"value\":[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]"
+		      "]]]]]]]]]]"
+		      ",\"name\":\"\"}},\"name\":\"\"}},\"name\":\"\"}},\"name\":\"\"}}",
+		      &deep, NULL),
+		RMD_EDEPTH);
 }
 
 static void what_cannot_be_encoded_cannot_be_printed(void **state)

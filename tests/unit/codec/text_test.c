@@ -51,8 +51,14 @@ static void base64_is_that_of_the_rfc(void **state)
 {
 	(void)state;
 	static const char *const cases[][2] = {
-		{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="},
-		{"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}, {"\xff\xef\xbe", "/+++"},
+		{"", ""},
+		{"f", "Zg=="},
+		{"fo", "Zm8="},
+		{"foo", "Zm9v"},
+		{"foob", "Zm9vYg=="},
+		{"fooba", "Zm9vYmE="},
+		{"foobar", "Zm9vYmFy"},
+		{"\xff\xef\xbe", "/+++"},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		uint8_t back[8];
@@ -66,13 +72,15 @@ static void base64_is_that_of_the_rfc(void **state)
 		assert_int_equal(len, strlen(cases[i][0]));
 		assert_memory_equal(back, cases[i][0], len);
 	}
-	static const char *const bad[] = {"Z", "Zg", "Zg=", "Zg===", "Zh==", "Zm9=", "Z===", "====",
-					  "Zg==Zg==", "Zm-v", "Zm 9", "Zm9v\n", "=Zm9"};
+	static const char *const bad[] = {"Z",	  "Zg",	    "Zg=",  "Zg===",	"Zh==",
+					  "Zm9=", "Z===",   "====", "Zg==Zg==", "Zm-v",
+					  "Zm 9", "Zm9v\n", "=Zm9"};
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		uint8_t back[8];
 		size_t len;
-		assert_int_equal(rmd_text_get_base64(rmd_slice_of_string(bad[i]), back, &len),
-				 RMD_EINVAL);
+		assert_int_equal(
+			rmd_text_get_base64(rmd_slice_of_string(bad[i]), back, &len),
+			RMD_EINVAL);
 	}
 }
 
@@ -84,10 +92,14 @@ static void hexadecimal_takes_either_case_and_nothing_else(void **state)
 	assert_memory_equal(bytes, "\xaf\x09", 2);
 	rmd_text_put_hex(&text, rmd_slice_of(bytes, 2));
 	assert_string_equal(text.data, "af09");
-	assert_int_equal(rmd_text_get_hex(rmd_slice_of_string("aF0"), bytes, 2), RMD_EINVAL);
-	assert_int_equal(rmd_text_get_hex(rmd_slice_of_string("aF0g"), bytes, 2), RMD_EINVAL);
-	assert_int_equal(rmd_text_get_hex(rmd_slice_of_string("aF0911"), bytes, 2), RMD_EINVAL);
-	assert_int_equal(rmd_text_get_hex(rmd_slice_of_string("aF091"), bytes, 2), RMD_EINVAL);
+	assert_int_equal(rmd_text_get_hex(rmd_slice_of_string("aF0"), bytes, 2),
+			 RMD_EINVAL);
+	assert_int_equal(rmd_text_get_hex(rmd_slice_of_string("aF0g"), bytes, 2),
+			 RMD_EINVAL);
+	assert_int_equal(rmd_text_get_hex(rmd_slice_of_string("aF0911"), bytes, 2),
+			 RMD_EINVAL);
+	assert_int_equal(rmd_text_get_hex(rmd_slice_of_string("aF091"), bytes, 2),
+			 RMD_EINVAL);
 }
 
 static void every_double_reads_back_as_the_same_bits(void **state)
@@ -104,7 +116,8 @@ static void every_double_reads_back_as_the_same_bits(void **state)
 		text.len = 0;
 		rmd_number_put_double(&text, number);
 		assert_int_equal(
-			rmd_number_get_double(rmd_slice_of(text.data, text.len), &back), 0);
+			rmd_number_get_double(rmd_slice_of(text.data, text.len), &back),
+			0);
 		memcpy(&kept, &back, sizeof kept);
 		assert_true(kept == bits);
 		assert_non_null(strpbrk(text.data, ".e"));
@@ -120,7 +133,8 @@ static void a_double_of_many_digits_is_rounded_once(void **state)
 	assert_int_equal(rmd_number_get_double(rmd_slice_of_string(digits), &number), 0);
 	assert_true(number == 1.0 / 3.0);
 	rmd_alloc_fail_at(1);
-	assert_int_equal(rmd_number_get_double(rmd_slice_of_string(digits), &number), RMD_ENOMEM);
+	assert_int_equal(rmd_number_get_double(rmd_slice_of_string(digits), &number),
+			 RMD_ENOMEM);
 	rmd_alloc_fail_at(0);
 }
 
@@ -128,14 +142,16 @@ static void a_double_of_many_digits_is_rounded_once(void **state)
 static void moments_agree_with_the_c_library(void **state)
 {
 	(void)state;
-	for (int64_t day = -719162; day <= 2932896; day += day < 0 || day > 146097 ? 97 : 1) {
+	for (int64_t day = -719162; day <= 2932896;
+	     day += day < 0 || day > 146097 ? 97 : 1) {
 		time_t at = (time_t)(day * 86400 + (day & 1 ? 86399 : 0));
 		struct tm utc;
 		char expected[40];
 		int64_t seconds;
 		int32_t nanos;
 		assert_non_null(gmtime_r(&at, &utc));
-		size_t len = strftime(expected, sizeof expected, "%Y-%m-%dT%H:%M:%SZ", &utc);
+		size_t len =
+			strftime(expected, sizeof expected, "%Y-%m-%dT%H:%M:%SZ", &utc);
 		if (len < 20) { /* years below 1000 are not filled up there */
 			memmove(expected + 20 - len, expected, len + 1);
 			memset(expected, '0', 20 - len);
@@ -143,7 +159,9 @@ static void moments_agree_with_the_c_library(void **state)
 		text.len = 0;
 		rmd_moment_put(&text, (int64_t)at, 0);
 		assert_string_equal(text.data, expected);
-		assert_int_equal(rmd_moment_get(rmd_slice_of(text.data, text.len), &seconds, &nanos), 0);
+		assert_int_equal(rmd_moment_get(rmd_slice_of(text.data, text.len),
+						&seconds, &nanos),
+				 0);
 		assert_true(seconds == (int64_t)at && nanos == 0);
 	}
 }
@@ -166,31 +184,50 @@ static void moments_take_offsets_and_fractions(void **state)
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		int64_t seconds;
 		int32_t nanos;
-		assert_int_equal(rmd_moment_get(rmd_slice_of_string(cases[i].text), &seconds, &nanos), 0);
+		assert_int_equal(rmd_moment_get(rmd_slice_of_string(cases[i].text),
+						&seconds, &nanos),
+				 0);
 		assert_int_equal(seconds, cases[i].seconds);
 		assert_int_equal(nanos, cases[i].nanos);
 	}
 	static const char *const bad[] = {
-		"", "1970", "1970-01-01", "1970-01-01 00:00:00Z", "1970-01-01T00:00:00",
-		"1970-01-01T00:00:00z", "1970-13-01T00:00:00Z", "1970-00-01T00:00:00Z",
-		"1970-02-30T00:00:00Z", "1900-02-29T00:00:00Z", "1970-01-01T24:00:00Z",
-		"1970-01-01T00:60:00Z", "1970-01-01T00:00:60Z", "1970-01-01T00:00:00.Z",
-		"1970-01-01T00:00:00.1234567890Z", "1970-01-01T00:00:00+1:00",
-		"1970-01-01T00:00:00+24:00", "1970-01-01T00:00:00ZZ", "-970-01-01T00:00:00Z",
-		"1970-1-01T00:00:00Z", "1970-01-01T00:00:00 01:00",
+		"",
+		"1970",
+		"1970-01-01",
+		"1970-01-01 00:00:00Z",
+		"1970-01-01T00:00:00",
+		"1970-01-01T00:00:00z",
+		"1970-13-01T00:00:00Z",
+		"1970-00-01T00:00:00Z",
+		"1970-02-30T00:00:00Z",
+		"1900-02-29T00:00:00Z",
+		"1970-01-01T24:00:00Z",
+		"1970-01-01T00:60:00Z",
+		"1970-01-01T00:00:60Z",
+		"1970-01-01T00:00:00.Z",
+		"1970-01-01T00:00:00.1234567890Z",
+		"1970-01-01T00:00:00+1:00",
+		"1970-01-01T00:00:00+24:00",
+		"1970-01-01T00:00:00ZZ",
+		"-970-01-01T00:00:00Z",
+		"1970-1-01T00:00:00Z",
+		"1970-01-01T00:00:00 01:00",
 	};
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		int64_t seconds;
 		int32_t nanos;
-		assert_int_equal(rmd_moment_get(rmd_slice_of_string(bad[i]), &seconds, &nanos),
-				 RMD_EINVAL);
+		assert_int_equal(
+			rmd_moment_get(rmd_slice_of_string(bad[i]), &seconds, &nanos),
+			RMD_EINVAL);
 	}
 	int64_t seconds;
 	int32_t nanos;
-	assert_int_equal(rmd_moment_get(rmd_slice_of_string("0001-01-01T00:00:00+00:01"), &seconds,
-					&nanos), RMD_ERANGE);
-	assert_int_equal(rmd_moment_get(rmd_slice_of_string("9999-12-31T23:59:59-00:01"), &seconds,
-					&nanos), RMD_ERANGE);
+	assert_int_equal(rmd_moment_get(rmd_slice_of_string("0001-01-01T00:00:00+00:01"),
+					&seconds, &nanos),
+			 RMD_ERANGE);
+	assert_int_equal(rmd_moment_get(rmd_slice_of_string("9999-12-31T23:59:59-00:01"),
+					&seconds, &nanos),
+			 RMD_ERANGE);
 }
 
 static void spans_are_seconds_with_a_fraction(void **state)
@@ -201,8 +238,11 @@ static void spans_are_seconds_with_a_fraction(void **state)
 		int64_t seconds;
 		int32_t nanos;
 	} cases[] = {
-		{"0s", 0, 0}, {"1.5s", 1, 500000000}, {"-1.5s", -1, -500000000},
-		{"-0.000000001s", 0, -1}, {"315576000000s", 315576000000, 0},
+		{"0s", 0, 0},
+		{"1.5s", 1, 500000000},
+		{"-1.5s", -1, -500000000},
+		{"-0.000000001s", 0, -1},
+		{"315576000000s", 315576000000, 0},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		int64_t seconds;
@@ -215,12 +255,22 @@ static void spans_are_seconds_with_a_fraction(void **state)
 		rmd_moment_put_span(&text, seconds, nanos);
 		assert_string_equal(text.data, cases[i].text);
 	}
-	static const char *const bad[] = {"", "s", "1", "1.s", ".5s", "+1s", "--1s", "1 s", "1ss",
-					  "1.1234567890s", "1234567890123456s"};
+	static const char *const bad[] = {"",
+					  "s",
+					  "1",
+					  "1.s",
+					  ".5s",
+					  "+1s",
+					  "--1s",
+					  "1 s",
+					  "1ss",
+					  "1.1234567890s",
+					  "1234567890123456s"};
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		int64_t seconds;
 		int32_t nanos;
-		assert_int_equal(rmd_moment_get_span(rmd_slice_of_string(bad[i]), &seconds, &nanos),
+		assert_int_equal(rmd_moment_get_span(rmd_slice_of_string(bad[i]),
+						     &seconds, &nanos),
 				 RMD_EINVAL);
 	}
 }

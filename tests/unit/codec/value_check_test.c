@@ -104,8 +104,8 @@ static void a_deep_fault_keeps_to_the_path_buffer(void **state)
 	assert_int_equal(strlen(fault.path), sizeof fault.path - 1);
 }
 
-static struct remuda_value array_of(enum remuda_dtype dtype, uint32_t rank, const uint64_t *shape,
-				    size_t data_bytes)
+static struct remuda_value array_of(enum remuda_dtype dtype, uint32_t rank,
+				    const uint64_t *shape, size_t data_bytes)
 {
 	static const uint8_t zeros[64];
 	struct remuda_value value = {.kind = REMUDA_ARRAY};
@@ -119,9 +119,11 @@ static void arrays_must_be_as_long_as_their_shape(void **state)
 	uint64_t shape[REMUDA_ARRAY_RANK_MAX + 1];
 	for (size_t i = 0; i < sizeof shape / sizeof *shape; i++)
 		shape[i] = 1;
-	struct remuda_value good = array_of(REMUDA_DTYPE_INT64, REMUDA_ARRAY_RANK_MAX, shape, 8);
+	struct remuda_value good =
+		array_of(REMUDA_DTYPE_INT64, REMUDA_ARRAY_RANK_MAX, shape, 8);
 	round_trip(&good);
-	faulty(array_of(REMUDA_DTYPE_INT64, REMUDA_ARRAY_RANK_MAX + 1, shape, 8), "", "dimensions");
+	faulty(array_of(REMUDA_DTYPE_INT64, REMUDA_ARRAY_RANK_MAX + 1, shape, 8), "",
+	       "dimensions");
 	faulty(array_of((enum remuda_dtype)0, 1, shape, 1), "", "dtype");
 	faulty(array_of((enum remuda_dtype)15, 1, shape, 1), "", "dtype");
 	shape[0] = 3;
@@ -171,7 +173,8 @@ static void names_have_a_greatest_length(void **state)
 	name[sizeof name - 1] = '\0';
 	struct remuda_value inner = {.kind = REMUDA_NULL};
 	struct remuda_value function = {.kind = REMUDA_FUNCTION};
-	struct remuda_value named = {.kind = REMUDA_NAMED}, opaque = {.kind = REMUDA_OPAQUE};
+	struct remuda_value named = {.kind = REMUDA_NAMED},
+			    opaque = {.kind = REMUDA_OPAQUE};
 	named.u.named.value = &inner;
 	struct {
 		struct remuda_value *value;

@@ -1,4 +1,5 @@
-/* Our encoder against protobuf-c over random values: the same bytes, so each reads the other's. */
+/* Our encoder against protobuf-c over random values: the same bytes, so each reads the
+ * other's. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -31,9 +32,9 @@ static int arena_teardown(void **state)
 	return 0;
 }
 
-#define NEW(type, name, INIT)                                                        \
-	type *name = rmd_arena_alloc(&arena, sizeof *name);                          \
-	RMD_CHECK(name != NULL);                                                     \
+#define NEW(type, name, INIT)                               \
+	type *name = rmd_arena_alloc(&arena, sizeof *name); \
+	RMD_CHECK(name != NULL);                            \
 	*name = (type)INIT
 
 static char *pb_text(struct remuda_string text)
@@ -88,7 +89,8 @@ static void pb_record(const struct remuda_value *value, pb_value *pb)
 	switch (value->kind) {
 	case REMUDA_BIGINT: {
 		NEW(Remuda__V1__BigInt, bigint, REMUDA__V1__BIG_INT__INIT);
-		bigint->twos_complement = pb_bytes(value->u.bytes.data, value->u.bytes.len);
+		bigint->twos_complement =
+			pb_bytes(value->u.bytes.data, value->u.bytes.len);
 		pb->bigint = bigint;
 		break;
 	}
@@ -100,7 +102,8 @@ static void pb_record(const struct remuda_value *value, pb_value *pb)
 		break;
 	}
 	case REMUDA_TIMESTAMP: {
-		NEW(Google__Protobuf__Timestamp, stamp, GOOGLE__PROTOBUF__TIMESTAMP__INIT);
+		NEW(Google__Protobuf__Timestamp, stamp,
+		    GOOGLE__PROTOBUF__TIMESTAMP__INIT);
 		stamp->seconds = value->u.time.seconds;
 		stamp->nanos = value->u.time.nanos;
 		pb->timestamp = stamp;
@@ -143,7 +146,8 @@ static void pb_record(const struct remuda_value *value, pb_value *pb)
 	case REMUDA_OPAQUE: {
 		NEW(Remuda__V1__Opaque, opaque, REMUDA__V1__OPAQUE__INIT);
 		opaque->codec = pb_text(value->u.opaque.codec);
-		opaque->data = pb_bytes(value->u.opaque.data.data, value->u.opaque.data.len);
+		opaque->data =
+			pb_bytes(value->u.opaque.data.data, value->u.opaque.data.len);
 		pb->opaque = opaque;
 		break;
 	}
@@ -243,8 +247,8 @@ static void every_kind_has_the_bytes_that_protobuf_c_writes(void **state)
 	struct test_random random = {.state = 7, .plain = true};
 	for (int kind = REMUDA_NULL; kind <= REMUDA_DOUBLES; kind++)
 		for (unsigned i = 0; i < 100; i++) {
-			struct remuda_value value =
-				test_value_of_kind(&random, &arena, (enum remuda_kind)kind, 2);
+			struct remuda_value value = test_value_of_kind(
+				&random, &arena, (enum remuda_kind)kind, 2);
 			same_bytes_as_protobuf_c(&value);
 			rmd_arena_reset(&arena);
 		}
@@ -287,10 +291,12 @@ static void a_homogeneous_list_that_is_not_packed_reads_as_the_packed_one(void *
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(every_kind_has_the_bytes_that_protobuf_c_writes,
-						arena_setup, arena_teardown),
-		cmocka_unit_test_setup_teardown(random_values_have_the_bytes_that_protobuf_c_writes,
-						arena_setup, arena_teardown),
+		cmocka_unit_test_setup_teardown(
+			every_kind_has_the_bytes_that_protobuf_c_writes, arena_setup,
+			arena_teardown),
+		cmocka_unit_test_setup_teardown(
+			random_values_have_the_bytes_that_protobuf_c_writes, arena_setup,
+			arena_teardown),
 		cmocka_unit_test_setup_teardown(
 			a_homogeneous_list_that_is_not_packed_reads_as_the_packed_one,
 			arena_setup, arena_teardown),

@@ -78,8 +78,13 @@ static void every_bit_of_a_float_is_kept(void **state)
 {
 	(void)state;
 	static const uint64_t bits[] = {
-		0, UINT64_C(0x8000000000000000), 1, UINT64_C(0x7ff0000000000001),
-		UINT64_C(0xfff8000000000000), UINT64_C(0x7ff8dead00beef00), UINT64_MAX,
+		0,
+		UINT64_C(0x8000000000000000),
+		1,
+		UINT64_C(0x7ff0000000000001),
+		UINT64_C(0xfff8000000000000),
+		UINT64_C(0x7ff8dead00beef00),
+		UINT64_MAX,
 	};
 	for (size_t i = 0; i < sizeof bits / sizeof *bits; i++) {
 		struct remuda_value value = {.kind = REMUDA_FLOAT64}, back;
@@ -108,10 +113,14 @@ static void integers_come_back_in_their_narrowest_kind(void **state)
 		{8, {0, 0, 0, 0, 0, 0, 0, 0x80}, REMUDA_INT64, UINT64_C(1) << 63},
 		{9, {0, 0, 0, 0, 0, 0, 0, 0x80, 0}, REMUDA_UINT64, UINT64_C(1) << 63},
 		{9, {0, 0, 0, 0, 0, 0, 0, 0x80, 0xff}, REMUDA_INT64, UINT64_C(1) << 63},
-		{10, {255, 255, 255, 255, 255, 255, 255, 255, 0, 0}, REMUDA_UINT64, UINT64_MAX},
+		{10,
+		 {255, 255, 255, 255, 255, 255, 255, 255, 0, 0},
+		 REMUDA_UINT64,
+		 UINT64_MAX},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		uint8_t wire[20] = {0x2a, (uint8_t)(cases[i].len + 2), 0x0a, (uint8_t)cases[i].len};
+		uint8_t wire[20] = {0x2a, (uint8_t)(cases[i].len + 2), 0x0a,
+				    (uint8_t)cases[i].len};
 		struct remuda_value value;
 		memcpy(wire + 4, cases[i].bytes, cases[i].len);
 		assert_int_equal(decode(wire, 4 + cases[i].len, &value), 0);
@@ -181,7 +190,10 @@ static void what_is_not_known_is_skipped_and_the_last_kind_counts(void **state)
 	assert_int_equal(value.kind, REMUDA_INT64);
 	assert_int_equal(value.u.int64, 3);
 	/* boolean, then string "a", then int64 with another wire type: a stranger */
-	assert_int_equal(decode("\x10\x01\x42\x01" "a\x1a\x00", 7, &value), 0);
+	assert_int_equal(decode("\x10\x01\x42\x01"
+				"a\x1a\x00",
+				7, &value),
+			 0);
 	assert_int_equal(value.kind, REMUDA_STRING);
 	assert_string_equal(value.u.string.data, "a");
 	/* a list of one, then a list of none: not merged */
@@ -194,10 +206,8 @@ static void packed_lists_read_in_chunks_and_singly(void **state)
 {
 	(void)state;
 	static const uint8_t wire[] = {
-		0xb2, 0x01, 21,
-		0x0a, 8, 1, 0, 0, 0, 0, 0, 0, 0,
-		0x09, 2, 0, 0, 0, 0, 0, 0, 0,
-		0x0a, 0,
+		0xb2, 0x01, 21, 0x0a, 8, 1, 0, 0, 0, 0, 0,    0,
+		0,    0x09, 2,	0,    0, 0, 0, 0, 0, 0, 0x0a, 0,
 	};
 	struct remuda_value value;
 	assert_int_equal(decode(wire, sizeof wire, &value), 0);
@@ -206,7 +216,10 @@ static void packed_lists_read_in_chunks_and_singly(void **state)
 	assert_int_equal(value.u.ints.data[0], 1);
 	assert_int_equal(value.u.ints.data[1], 2);
 	/* seven bytes are no whole number of items */
-	assert_int_equal(decode("\xb2\x01\x09\x0a\x07" "1234567", 12, &value), RMD_EPROTO);
+	assert_int_equal(decode("\xb2\x01\x09\x0a\x07"
+				"1234567",
+				12, &value),
+			 RMD_EPROTO);
 }
 
 static void aligned_arrays_are_borrowed_and_others_copied(void **state)
@@ -216,7 +229,8 @@ static void aligned_arrays_are_borrowed_and_others_copied(void **state)
 	int64_t numbers[4] = {1, 2, 3, 4};
 	uint64_t shape[] = {4};
 	struct remuda_value value = {.kind = REMUDA_ARRAY}, back;
-	value.u.array = (struct remuda_array){REMUDA_DTYPE_INT64, 1, shape, numbers, sizeof numbers};
+	value.u.array = (struct remuda_array){REMUDA_DTYPE_INT64, 1, shape, numbers,
+					      sizeof numbers};
 	struct rmd_slice bytes = encoded(&value);
 	bool borrowed = false, copied = false;
 	for (size_t shift = 0; shift < 8; shift++) {
@@ -245,7 +259,8 @@ static void thirty_levels_are_read_and_one_more_is_not(void **state)
 	assert_true(writer.failed);
 	rmd_wire_writer_fini(&writer);
 
-	/* the same by hand, as a hostile peer would: also with packed items at the bottom */
+	/* the same by hand, as a hostile peer would: also with packed items at the bottom
+	 */
 	uint8_t wire[300];
 	size_t at = sizeof wire;
 	wire[--at] = 0;
@@ -280,7 +295,8 @@ static void packed_items_are_a_level_of_their_own(void **state)
 	rmd_wire_writer_fini(&writer);
 }
 
-/* A list or map of `count` empty items of two bytes each: the most memory for the fewest bytes. */
+/* A list or map of `count` empty items of two bytes each: the most memory for the fewest
+ * bytes. */
 static uint8_t *crowd(uint8_t tag, size_t count, size_t *ret_len)
 {
 	struct rmd_wire_writer writer = {0};
@@ -304,12 +320,14 @@ static void a_crowd_of_empty_items_stays_within_the_stated_expansion(void **stat
 		uint8_t *wire = crowd(tags[i], 10000, &len);
 		size_t before = arena.used_bytes;
 		int rc = decode(wire, len, &value);
-		assert_int_equal(rc, tags[i] == 0x52 ? 0 : RMD_EPROTO); /* null twice as a key */
+		assert_int_equal(
+			rc, tags[i] == 0x52 ? 0 : RMD_EPROTO); /* null twice as a key */
 		assert_true(arena.used_bytes - before <= RMD_VALUE_EXPANSION_MAX * len);
 
 		struct rmd_arena small;
 		rmd_arena_init(&small, 10 * len);
-		assert_int_equal(rmd_value_get(rmd_slice_of(wire, len), &small, &value), RMD_ELIMIT);
+		assert_int_equal(rmd_value_get(rmd_slice_of(wire, len), &small, &value),
+				 RMD_ELIMIT);
 		assert_int_equal(small.used_bytes, 0);
 		rmd_arena_fini(&small);
 		rmd_free(wire);
@@ -325,7 +343,8 @@ static void random_values_stay_within_the_stated_expansion(void **state)
 		struct rmd_slice bytes = encoded(&value);
 		size_t before = arena.used_bytes;
 		assert_int_equal(rmd_value_get(bytes, &arena, &back), 0);
-		assert_true(arena.used_bytes - before <= RMD_VALUE_EXPANSION_MAX * bytes.len);
+		assert_true(arena.used_bytes - before <=
+			    RMD_VALUE_EXPANSION_MAX * bytes.len);
 		rmd_arena_reset(&arena);
 	}
 }
@@ -337,8 +356,8 @@ static void a_map_of_many_keys_is_checked_in_good_time(void **state)
 	struct remuda_entry *entries = rmd_calloc(COUNT, sizeof *entries);
 	char(*texts)[40] = rmd_calloc(COUNT, sizeof *texts);
 	for (size_t i = 0; i < COUNT; i++) { /* one prefix, no order */
-		int len = snprintf(texts[i], sizeof texts[i], "the same for all of them %zu",
-				   i * 7919 % COUNT);
+		int len = snprintf(texts[i], sizeof texts[i],
+				   "the same for all of them %zu", i * 7919 % COUNT);
 		entries[i].key.kind = REMUDA_STRING;
 		entries[i].key.u.string = (struct remuda_string){texts[i], (size_t)len};
 	}
@@ -363,7 +382,8 @@ static void keys_that_differ_in_spelling_only_are_the_same(void **state)
 	struct rmd_value_fault fault;
 	static const int64_t ints[] = {1, 2};
 	struct remuda_value items[] = {test_int(1), test_int(2)};
-	struct remuda_entry entries[2] = {{.key = test_list(items, 2)}, {.key = {.kind = REMUDA_INTS}}};
+	struct remuda_entry entries[2] = {{.key = test_list(items, 2)},
+					  {.key = {.kind = REMUDA_INTS}}};
 	entries[1].key.u.ints = (struct remuda_int64s){ints, 2};
 	struct remuda_value map = {.kind = REMUDA_MAP};
 	map.u.map.entries = entries;
@@ -380,21 +400,24 @@ static void messages_that_break_a_limit_are_refused(void **state)
 		size_t len;
 		int rc;
 	} cases[] = {
-		{"\x42\x01\xff", 3, RMD_EPROTO},                /* string, not UTF-8 */
-		{"\x42\x05" "ab", 4, RMD_ETRUNC},               /* string, cut short */
-		{"\x92\x01\x00", 3, RMD_EPROTO},                /* blob without digest */
-		{"\x72\x00", 2, RMD_EPROTO},                    /* array without dtype */
-		{"\x72\x02\x08\x0f", 4, RMD_EPROTO},            /* array of dtype 15 */
+		{"\x42\x01\xff", 3, RMD_EPROTO}, /* string, not UTF-8 */
+		{"\x42\x05"
+		 "ab",
+		 4, RMD_ETRUNC},				 /* string, cut short */
+		{"\x92\x01\x00", 3, RMD_EPROTO},		 /* blob without digest */
+		{"\x72\x00", 2, RMD_EPROTO},			 /* array without dtype */
+		{"\x72\x02\x08\x0f", 4, RMD_EPROTO},		 /* array of dtype 15 */
 		{"\x72\x05\x08\x02\x12\x01\x80", 7, RMD_ETRUNC}, /* shape, cut short */
-		{"\x72\x04\x08\x02\x10\x01", 6, RMD_EPROTO},    /* one int8, no data */
-		{"\x7a\x02\x10\x80", 4, RMD_ETRUNC},            /* timestamp, cut short */
-		{"\x52\x02\x0a\x01", 4, RMD_ETRUNC},            /* list, cut short within */
-		{"\x62\x04\x0a\x00\x0a\x00", 6, RMD_EPROTO},    /* map: null twice */
-		{"\x0b", 1, RMD_EPROTO},                        /* a group */
+		{"\x72\x04\x08\x02\x10\x01", 6, RMD_EPROTO},	 /* one int8, no data */
+		{"\x7a\x02\x10\x80", 4, RMD_ETRUNC},	     /* timestamp, cut short */
+		{"\x52\x02\x0a\x01", 4, RMD_ETRUNC},	     /* list, cut short within */
+		{"\x62\x04\x0a\x00\x0a\x00", 6, RMD_EPROTO}, /* map: null twice */
+		{"\x0b", 1, RMD_EPROTO},		     /* a group */
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct remuda_value value = test_int(77);
-		assert_int_equal(decode(cases[i].bytes, cases[i].len, &value), cases[i].rc);
+		assert_int_equal(decode(cases[i].bytes, cases[i].len, &value),
+				 cases[i].rc);
 		assert_int_equal(value.u.int64, 77); /* untouched */
 	}
 }
@@ -411,7 +434,8 @@ static int encode_and_decode(const struct remuda_value *value)
 	if (rc == 0) {
 		rmd_value_put(&writer, value);
 		rc = writer.failed ? RMD_ENOMEM
-				   : rmd_value_get(rmd_slice_of(writer.data, writer.len), &fresh, &back);
+				   : rmd_value_get(rmd_slice_of(writer.data, writer.len),
+						   &fresh, &back);
 	}
 	if (rc == 0)
 		assert_true(rmd_value_equal(value, &back));

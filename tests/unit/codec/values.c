@@ -29,8 +29,19 @@ static void *room(struct rmd_arena *arena, size_t bytes)
 /* Often an edge, else of any magnitude. */
 static uint64_t any_bits(struct test_random *random)
 {
-	static const uint64_t edges[] = {0, 1, 2, 63, 64, 127, 128, 255, 256, UINT64_MAX,
-					 INT64_MAX, UINT64_C(1) << 63, (UINT64_C(1) << 63) + 1};
+	static const uint64_t edges[] = {0,
+					 1,
+					 2,
+					 63,
+					 64,
+					 127,
+					 128,
+					 255,
+					 256,
+					 UINT64_MAX,
+					 INT64_MAX,
+					 UINT64_C(1) << 63,
+					 (UINT64_C(1) << 63) + 1};
 	if (test_random_below(random, 4) == 0)
 		return edges[test_random_below(random, sizeof edges / sizeof *edges)];
 	return test_random_next(random) >> test_random_below(random, 64);
@@ -38,18 +49,22 @@ static uint64_t any_bits(struct test_random *random)
 
 static double any_double(struct test_random *random)
 {
-	static const double edges[] = {0.0, -0.0, 1.0, -1.0, 0.1, 1e22, 5e-324, 1.7976931348623157e308,
-				       INFINITY, -INFINITY, NAN, 2.2250738585072014e-308};
+	static const double edges[] = {
+		0.0,	  -0.0,	     1.0,    -1.0,
+		0.1,	  1e22,	     5e-324, 1.7976931348623157e308,
+		INFINITY, -INFINITY, NAN,    2.2250738585072014e-308};
 	if (test_random_below(random, 2) == 0)
 		return edges[test_random_below(random, sizeof edges / sizeof *edges)];
-	return rmd_wire_double(test_random_next(random)); /* NaNs with payloads among them */
+	return rmd_wire_double(
+		test_random_next(random)); /* NaNs with payloads among them */
 }
 
 static struct remuda_string any_text(struct test_random *random, struct rmd_arena *arena,
 				     size_t max)
 {
-	static const char *const pieces[] = {"a", "Z", "0", " ", "\"", "\\", "\n", "\t", "$", "\x01",
-					     "\x7f", "é", "€", "😀", "/", "\xef\xbf\xbf", "key"};
+	static const char *const pieces[] = {
+		"a",	"Z",	"0", " ", "\"", "\\", "\n",	      "\t", "$",
+		"\x01", "\x7f", "é", "€", "😀",	"/",  "\xef\xbf\xbf", "key"};
 	size_t wanted = test_random_below(random, max < 24 ? max + 1 : 24), len = 0;
 	char *text = room(arena, max + 8);
 	while (len < wanted) {
@@ -100,8 +115,9 @@ static struct remuda_value any_map(struct test_random *random, struct rmd_arena 
 	bool text_keys = test_random_below(random, 2) == 0;
 	struct remuda_entry *entries = room(arena, len * sizeof *entries);
 	for (size_t i = 0; i < len; i++) {
-		entries[i].key = text_keys ? test_value_of_kind(random, arena, REMUDA_STRING, 1)
-					   : test_value_random(random, arena, depth - 1);
+		entries[i].key =
+			text_keys ? test_value_of_kind(random, arena, REMUDA_STRING, 1)
+				  : test_value_random(random, arena, depth - 1);
 		entries[i].value = test_value_random(random, arena, depth - 1);
 	}
 	while (rmd_value_keys_distinct(entries, len, &twin) < 0)
@@ -123,8 +139,8 @@ static struct remuda_value any_array(struct test_random *random, struct rmd_aren
 		shape[i] = test_random_below(random, 5);
 		total *= shape[i];
 	}
-	value.u.array = (struct remuda_array){dtype, rank, shape,
-					      any_bytes(random, arena, total).data, total};
+	value.u.array = (struct remuda_array){
+		dtype, rank, shape, any_bytes(random, arena, total).data, total};
 	return value;
 }
 
@@ -160,7 +176,8 @@ static struct remuda_value any_bigint(struct test_random *random, struct rmd_are
 static void any_time(struct test_random *random, struct remuda_value *value)
 {
 	bool stamp = value->kind == REMUDA_TIMESTAMP;
-	int64_t range = stamp ? INT64_C(62135596800) + INT64_C(253402300800) : INT64_C(315576000001);
+	int64_t range = stamp ? INT64_C(62135596800) + INT64_C(253402300800)
+			      : INT64_C(315576000001);
 	value->u.time.seconds = (int64_t)(test_random_next(random) >> 1) % range;
 	value->u.time.nanos = (int32_t)test_random_below(random, 1000000000);
 	if (test_random_below(random, 3) == 0)
@@ -186,8 +203,29 @@ static struct remuda_value any_named(struct test_random *random, struct rmd_aren
 	return value;
 }
 
-struct remuda_value test_value_of_kind(struct test_random *random, struct rmd_arena *arena,
-				       enum remuda_kind kind, unsigned depth)
+static void any_record(struct test_random *random, struct rmd_arena *arena,
+		       struct remuda_value *value)
+{
+	switch (value->kind) {
+	case REMUDA_BLOB:
+		memcpy(value->u.blob.digest, any_bytes(random, arena, 32).data, 32);
+		value->u.blob.size_bytes = any_bits(random);
+		break;
+	case REMUDA_ANY:
+		value->u.any.type_url = any_text(random, arena, 100);
+		value->u.any.data =
+			any_bytes(random, arena, test_random_below(random, 50));
+		break;
+	default: /* REMUDA_OPAQUE */
+		value->u.opaque.codec = any_text(random, arena, REMUDA_OPAQUE_CODEC_MAX);
+		value->u.opaque.data =
+			any_bytes(random, arena, test_random_below(random, 50));
+	}
+}
+
+struct remuda_value test_value_of_kind(struct test_random *random,
+				       struct rmd_arena *arena, enum remuda_kind kind,
+				       unsigned depth)
 {
 	struct remuda_value value = {.kind = kind};
 	switch (kind) {
@@ -237,21 +275,14 @@ struct remuda_value test_value_of_kind(struct test_random *random, struct rmd_ar
 		any_time(random, &value);
 		break;
 	case REMUDA_BLOB:
-		memcpy(value.u.blob.digest, any_bytes(random, arena, 32).data, 32);
-		value.u.blob.size_bytes = any_bits(random);
-		break;
 	case REMUDA_ANY:
-		value.u.any.type_url = any_text(random, arena, 100);
-		value.u.any.data = any_bytes(random, arena, test_random_below(random, 50));
+	case REMUDA_OPAQUE:
+		any_record(random, arena, &value);
 		break;
 	case REMUDA_NAMED:
 		if (depth == 1)
 			return test_int(1);
 		return any_named(random, arena, depth);
-	case REMUDA_OPAQUE:
-		value.u.opaque.codec = any_text(random, arena, REMUDA_OPAQUE_CODEC_MAX);
-		value.u.opaque.data = any_bytes(random, arena, test_random_below(random, 50));
-		break;
 	case REMUDA_INTS:
 	case REMUDA_DOUBLES:
 		return any_packed(random, arena, kind, depth);
@@ -262,7 +293,8 @@ struct remuda_value test_value_of_kind(struct test_random *random, struct rmd_ar
 struct remuda_value test_value_random(struct test_random *random, struct rmd_arena *arena,
 				      unsigned depth)
 {
-	enum remuda_kind kind = (enum remuda_kind)test_random_below(random, REMUDA_DOUBLES + 1);
+	enum remuda_kind kind =
+		(enum remuda_kind)test_random_below(random, REMUDA_DOUBLES + 1);
 	return test_value_of_kind(random, arena, kind, depth);
 }
 

@@ -31,7 +31,8 @@ static void each_wire_type_is_read(void **state)
 	(void)state;
 	static const char bytes[] = "\x08\x96\x01"
 				    "\x11\x01\x02\x03\x04\x05\x06\x07\x88"
-				    "\x1a\x03" "abc"
+				    "\x1a\x03"
+				    "abc"
 				    "\x25\xff\xff\xff\x80"
 				    "\xfa\xff\xff\xff\x0f\x00";
 	struct rmd_wire_reader reader = reader_of(bytes, sizeof bytes - 1);
@@ -73,11 +74,13 @@ static void what_is_cut_short_or_malformed_is_refused_and_nothing_moves(void **s
 		{"\x11\1\2\3\4\5\6\7", 8, RMD_ETRUNC},
 		{"\x15\1\2\3", 4, RMD_ETRUNC},
 		{"\x1a", 1, RMD_ETRUNC},
-		{"\x1a\x04" "abc", 5, RMD_ETRUNC},
+		{"\x1a\x04"
+		 "abc",
+		 5, RMD_ETRUNC},
 		{"\x1a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11, RMD_ETRUNC},
-		{"\x00\x01", 2, RMD_EPROTO},                 /* number 0 */
+		{"\x00\x01", 2, RMD_EPROTO},		     /* number 0 */
 		{"\x80\x80\x80\x80\x10\x01", 6, RMD_EPROTO}, /* number 2^29 */
-		{"\x0b", 1, RMD_EPROTO},                     /* groups */
+		{"\x0b", 1, RMD_EPROTO},		     /* groups */
 		{"\x0c", 1, RMD_EPROTO},
 		{"\x0e\x01", 2, RMD_EPROTO},
 		{"\x0f\x01", 2, RMD_EPROTO},
@@ -97,8 +100,8 @@ static void a_varint_may_be_longer_than_needed_and_hold_all_64_bits(void **state
 {
 	(void)state;
 	struct rmd_wire_field field;
-	struct rmd_wire_reader reader =
-		reader_of("\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x08\x81\x80\x00", 15);
+	struct rmd_wire_reader reader = reader_of(
+		"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x08\x81\x80\x00", 15);
 	assert_int_equal(rmd_wire_next(&reader, &field), 1);
 	assert_true(field.varint == UINT64_MAX);
 	assert_int_equal(rmd_wire_next(&reader, &field), 1);
@@ -138,14 +141,36 @@ static bool utf8(const char *text, size_t len)
 static void utf8_is_valid_only_in_its_one_form(void **state)
 {
 	(void)state;
-	static const char *const good[] = {"", "plain", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80",
-					   "\xed\x9f\xbf", "\xee\x80\x80", "\xef\xbf\xbf",
-					   "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf",
-					   "twelve bytes \xe2\x82\xac and more than eight again"};
+	static const char *const good[] = {
+		"",
+		"plain",
+		"\xc2\x80",
+		"\xdf\xbf",
+		"\xe0\xa0\x80",
+		"\xed\x9f\xbf",
+		"\xee\x80\x80",
+		"\xef\xbf\xbf",
+		"\xf0\x90\x80\x80",
+		"\xf4\x8f\xbf\xbf",
+		"twelve bytes \xe2\x82\xac and more than eight again"};
 	static const char *const bad[] = {
-		"\x80", "\xc0\x80", "\xc1\xbf", "\xc2", "\xc2\x41", "\xe0\x9f\xbf", "\xed\xa0\x80",
-		"\xed\xbf\xbf", "\xe2\x82", "\xe2\x82\x41", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80",
-		"\xf5\x80\x80\x80", "\xff", "\xf0\x9f\x98", "eight by\xff", "aaaaaaaaaaaaaaaaa\xe2",
+		"\x80",
+		"\xc0\x80",
+		"\xc1\xbf",
+		"\xc2",
+		"\xc2\x41",
+		"\xe0\x9f\xbf",
+		"\xed\xa0\x80",
+		"\xed\xbf\xbf",
+		"\xe2\x82",
+		"\xe2\x82\x41",
+		"\xf0\x8f\xbf\xbf",
+		"\xf4\x90\x80\x80",
+		"\xf5\x80\x80\x80",
+		"\xff",
+		"\xf0\x9f\x98",
+		"eight by\xff",
+		"aaaaaaaaaaaaaaaaa\xe2",
 	};
 	for (size_t i = 0; i < sizeof good / sizeof *good; i++)
 		assert_true(utf8(good[i], strlen(good[i])));
@@ -202,13 +227,13 @@ static void sizes_of_varints_are_foretold(void **state)
 		}
 }
 
-/* A message of one nested message of one nested byte string of `len`, for lengths around where
- * the length takes one byte more. */
+/* A message of one nested message of one nested byte string of `len`, for lengths around
+ * where the length takes one byte more. */
 static void nested_lengths_are_patched_whatever_they_take(void **state)
 {
 	(void)state;
-	static const size_t lens[] = {0, 1, 123, 124, 125, 126, 127, 128, 16379, 16380, 16381,
-				      16383, 16384, 3000000};
+	static const size_t lens[] = {0,   1,	  123,	 124,	125,   126,   127,
+				      128, 16379, 16380, 16381, 16383, 16384, 3000000};
 	for (size_t i = 0; i < sizeof lens / sizeof *lens; i++) {
 		struct rmd_wire_writer writer = {0};
 		uint8_t *bytes = rmd_calloc(lens[i], 1);
@@ -244,10 +269,11 @@ static void nested_lengths_are_patched_whatever_they_take(void **state)
 	}
 }
 
-/* Writes a random tree of nested messages with pieces in it: once with pieces, once with plain
- * bytes into `plain`. */
+/* Writes a random tree of nested messages with pieces in it: once with pieces, once with
+ * plain bytes into `plain`. */
 static void random_tree(struct test_random *random, struct rmd_wire_writer *spliced,
-			struct rmd_wire_writer *plain, struct rmd_buf *big, unsigned depth)
+			struct rmd_wire_writer *plain, struct rmd_buf *big,
+			unsigned depth)
 {
 	size_t parts = test_random_below(random, 5);
 	for (size_t i = 0; i < parts; i++) {
@@ -333,7 +359,8 @@ static void write_something(struct rmd_wire_writer *writer, struct rmd_buf *big)
 {
 	for (unsigned i = 0; i < 6; i++) {
 		struct rmd_wire_nest nest = rmd_wire_open(writer, 1);
-		rmd_wire_put_piece(writer, 1, (struct rmd_piece){rmd_buf_slice(big), big});
+		rmd_wire_put_piece(writer, 1,
+				   (struct rmd_piece){rmd_buf_slice(big), big});
 		rmd_wire_put_bytes(writer, 2, rmd_slice_of(rmd_buf_slice(big).data, 300));
 		rmd_wire_close(writer, nest);
 	}
@@ -369,7 +396,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_empty_message_has_no_fields),
 		cmocka_unit_test(each_wire_type_is_read),
-		cmocka_unit_test(what_is_cut_short_or_malformed_is_refused_and_nothing_moves),
+		cmocka_unit_test(
+			what_is_cut_short_or_malformed_is_refused_and_nothing_moves),
 		cmocka_unit_test(a_varint_may_be_longer_than_needed_and_hold_all_64_bits),
 		cmocka_unit_test(bare_varints_are_read_to_the_end),
 		cmocka_unit_test(zigzag_goes_both_ways),
