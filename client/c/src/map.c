@@ -15,7 +15,7 @@
 #define WINDOW_DEFAULT 4096u
 #define WINDOW_MAX     (1u << 20)
 
-struct remuda_map {
+struct remuda_mapping {
 	struct remuda *client;
 	char *function;
 	struct remuda_task_options task;
@@ -45,7 +45,7 @@ struct map_place {
 
 static int array_source(void *ctx, struct remuda_item *ret_item)
 {
-	struct remuda_map *map = ctx;
+	struct remuda_mapping *map = ctx;
 	if (map->item_next == map->item_count)
 		return 0;
 	map->item = remuda_arg_value(map->items[map->item_next++]);
@@ -54,7 +54,7 @@ static int array_source(void *ctx, struct remuda_item *ret_item)
 }
 
 /* Tables for the window. */
-static bool map_reserve(struct remuda_map *map)
+static bool map_reserve(struct remuda_mapping *map)
 {
 	map->ring = rmd_calloc(map->window, sizeof(struct remuda_future *));
 	if (!map->as_completed)
@@ -68,7 +68,7 @@ static bool map_reserve(struct remuda_map *map)
 	return true;
 }
 
-static void map_free(struct remuda_map *map)
+static void map_free(struct remuda_mapping *map)
 {
 	rmd_done_queue_fini(&map->queue);
 	rmd_client_unref(map->client);
@@ -79,13 +79,13 @@ static void map_free(struct remuda_map *map)
 	rmd_free(map);
 }
 
-struct remuda_map *remuda_map(struct remuda *client, const char *function, remuda_source_fn *source,
+struct remuda_mapping *remuda_map(struct remuda *client, const char *function, remuda_source_fn *source,
 			      void *ctx, const struct remuda_map_options *options)
 {
 	struct remuda_map_options defaults = REMUDA_MAP_OPTIONS_INIT;
 	if (options == NULL)
 		options = &defaults;
-	struct remuda_map *map = client == NULL ? NULL : rmd_calloc(1, sizeof *map);
+	struct remuda_mapping *map = client == NULL ? NULL : rmd_calloc(1, sizeof *map);
 	if (map == NULL)
 		return NULL;
 	rmd_done_queue_init(&map->queue);
@@ -111,11 +111,11 @@ struct remuda_map *remuda_map(struct remuda *client, const char *function, remud
 	return NULL;
 }
 
-struct remuda_map *remuda_map_array(struct remuda *client, const char *function,
+struct remuda_mapping *remuda_map_array(struct remuda *client, const char *function,
 				    const struct remuda_value *items, size_t count,
 				    const struct remuda_map_options *options)
 {
-	struct remuda_map *map = remuda_map(client, function, array_source, NULL, options);
+	struct remuda_mapping *map = remuda_map(client, function, array_source, NULL, options);
 	if (map == NULL)
 		return NULL;
 	map->source_ctx = map;
@@ -125,7 +125,7 @@ struct remuda_map *remuda_map_array(struct remuda *client, const char *function,
 }
 
 /* Draws one item and submits it: 0; RMD_EAGAIN: there is none; RMD_ENOMEM. */
-static int submit_one(struct remuda_map *map)
+static int submit_one(struct remuda_mapping *map)
 {
 	struct remuda_item item = {0};
 	map->source_end = map->source(map->source_ctx, &item);
@@ -153,7 +153,7 @@ static int submit_one(struct remuda_map *map)
 }
 
 /* Draws a chunk when there is room for one, so that its items go out together. */
-static int refill(struct remuda_map *map)
+static int refill(struct remuda_mapping *map)
 {
 	if (map->source_end <= 0 || map->window - (map->submitted - map->given) < map->chunk)
 		return 0;
@@ -169,7 +169,7 @@ static int refill(struct remuda_map *map)
 	return 0;
 }
 
-static int take_in_order(struct remuda_map *map, uint64_t until_ns, struct remuda_future **ret_future,
+static int take_in_order(struct remuda_mapping *map, uint64_t until_ns, struct remuda_future **ret_future,
 			 uint64_t *ret_index)
 {
 	struct remuda_future **place = &map->ring[map->given % map->window];
@@ -187,7 +187,7 @@ static int take_in_order(struct remuda_map *map, uint64_t until_ns, struct remud
 	return 0;
 }
 
-static int take_completed(struct remuda_map *map, uint64_t until_ns, struct remuda_future **ret_future,
+static int take_completed(struct remuda_mapping *map, uint64_t until_ns, struct remuda_future **ret_future,
 			  uint64_t *ret_index)
 {
 	struct remuda_future *future = rmd_done_queue_pop_wait(&map->queue, until_ns);
@@ -202,7 +202,7 @@ static int take_completed(struct remuda_map *map, uint64_t until_ns, struct remu
 	return 0;
 }
 
-int remuda_map_next(struct remuda_map *map, int64_t timeout_ms, struct remuda_future **ret_future,
+int remuda_map_next(struct remuda_mapping *map, int64_t timeout_ms, struct remuda_future **ret_future,
 		    uint64_t *ret_index)
 {
 	uint64_t index;
@@ -223,10 +223,10 @@ int remuda_map_next(struct remuda_map *map, int64_t timeout_ms, struct remuda_fu
 
 static void map_gone(struct rmd_done_queue *queue)
 {
-	map_free((struct remuda_map *)(void *)((char *)queue - offsetof(struct remuda_map, queue)));
+	map_free((struct remuda_mapping *)(void *)((char *)queue - offsetof(struct remuda_mapping, queue)));
 }
 
-void remuda_map_close(struct remuda_map *map)
+void remuda_map_close(struct remuda_mapping *map)
 {
 	if (map == NULL || rmd_client_forked(map->client))
 		return;

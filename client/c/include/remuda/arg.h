@@ -22,8 +22,10 @@ struct remuda_arg {
 
 #ifdef __cplusplus
 #define REMUDA_ARG_ZERO_ remuda_arg()
+#define REMUDA_CAST_(type, x) static_cast<type>(x)
 #else
 #define REMUDA_ARG_ZERO_ ((struct remuda_arg){0})
+#define REMUDA_CAST_(type, x) ((type)(x))
 #endif
 
 static inline struct remuda_arg remuda_arg_null(void)
@@ -51,8 +53,8 @@ static inline struct remuda_arg remuda_arg_int64(int64_t number)
 static inline struct remuda_arg remuda_arg_uint64(uint64_t number)
 {
 	struct remuda_arg arg = REMUDA_ARG_ZERO_;
-	if (number <= (uint64_t)INT64_MAX)
-		return remuda_arg_int64((int64_t)number);
+	if (number <= INT64_MAX)
+		return remuda_arg_int64(REMUDA_CAST_(int64_t, number));
 	arg.value.kind = REMUDA_UINT64;
 	arg.value.u.uint64 = number;
 	return arg;
@@ -218,7 +220,7 @@ static inline struct remuda_arg remuda_arg_pointer(const void *null)
 #include <type_traits>
 #include <vector>
 
-namespace remuda {
+namespace remuda_cpp { /* not `remuda`: that is a struct */
 
 /* One argument from an expression, by type: any integer, bool, floating point, text
  * (char *, std::string, std::string_view), vectors of numbers, and remuda's own structs. */
@@ -281,18 +283,18 @@ template <class... A> inline arg_list<sizeof...(A)> args(const A &...a)
 	return arg_list<sizeof...(A)>{{arg<std::decay_t<const A &>>(a)..., remuda_arg()}};
 }
 
-} /* namespace remuda */
+} /* namespace remuda_cpp */
 
-#define REMUDA_ARG(x) (::remuda::arg(x))
+#define REMUDA_ARG(x) (::remuda_cpp::arg(x))
 #define REMUDA_ARGS_0() (static_cast<const remuda_arg *>(nullptr))
-#define REMUDA_ARGS_1(a) (::remuda::args(a).data())
-#define REMUDA_ARGS_2(a, b) (::remuda::args(a, b).data())
-#define REMUDA_ARGS_3(a, b, c) (::remuda::args(a, b, c).data())
-#define REMUDA_ARGS_4(a, b, c, d) (::remuda::args(a, b, c, d).data())
-#define REMUDA_ARGS_5(a, b, c, d, e) (::remuda::args(a, b, c, d, e).data())
-#define REMUDA_ARGS_6(a, b, c, d, e, f) (::remuda::args(a, b, c, d, e, f).data())
-#define REMUDA_ARGS_7(a, b, c, d, e, f, g) (::remuda::args(a, b, c, d, e, f, g).data())
-#define REMUDA_ARGS_8(a, b, c, d, e, f, g, h) (::remuda::args(a, b, c, d, e, f, g, h).data())
+#define REMUDA_ARGS_1(a) (::remuda_cpp::args(a).data())
+#define REMUDA_ARGS_2(a, b) (::remuda_cpp::args(a, b).data())
+#define REMUDA_ARGS_3(a, b, c) (::remuda_cpp::args(a, b, c).data())
+#define REMUDA_ARGS_4(a, b, c, d) (::remuda_cpp::args(a, b, c, d).data())
+#define REMUDA_ARGS_5(a, b, c, d, e) (::remuda_cpp::args(a, b, c, d, e).data())
+#define REMUDA_ARGS_6(a, b, c, d, e, f) (::remuda_cpp::args(a, b, c, d, e, f).data())
+#define REMUDA_ARGS_7(a, b, c, d, e, f, g) (::remuda_cpp::args(a, b, c, d, e, f, g).data())
+#define REMUDA_ARGS_8(a, b, c, d, e, f, g, h) (::remuda_cpp::args(a, b, c, d, e, f, g, h).data())
 
 #endif
 #endif

@@ -127,7 +127,7 @@ remuda_submit_list_(struct remuda *client, const struct remuda_task_options *opt
 
 #include <cstdlib>
 
-namespace remuda {
+namespace remuda_cpp {
 
 inline int get(remuda_future *f, int64_t *ret, remuda_error **e) { return remuda_get_int64(f, ret, e); }
 inline int get(remuda_future *f, long long *ret, remuda_error **e) { return remuda_get_llong(f, ret, e); }
@@ -161,9 +161,9 @@ inline int get(remuda_future *f, std::string *ret, remuda_error **e)
 	return code;
 }
 
-} /* namespace remuda */
+} /* namespace remuda_cpp */
 
-#define REMUDA_GET_(future, ret, ret_err) (::remuda::get(future, ret, ret_err))
+#define REMUDA_GET_(future, ret, ret_err) (::remuda_cpp::get(future, ret, ret_err))
 
 #endif
 #endif

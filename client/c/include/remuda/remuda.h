@@ -38,7 +38,7 @@ extern "C" {
 
 struct remuda;
 struct remuda_future;
-struct remuda_map;
+struct remuda_mapping;
 
 /* What functions return. */
 enum remuda_code {
@@ -318,23 +318,23 @@ typedef int remuda_source_fn(void *ctx, struct remuda_item *ret_item);
 /* Runs `function` over items: draws them as results are taken, never more than the window
  * ahead, so neither the items nor the results need fit in memory. One thread at a time.
  * Gives a map (close with remuda_map_close), or NULL when memory is out. `options` may be NULL. */
-REMUDA_API struct remuda_map *remuda_map(struct remuda *client, const char *function,
+REMUDA_API struct remuda_mapping *remuda_map(struct remuda *client, const char *function,
 					 remuda_source_fn *source, void *ctx,
 					 const struct remuda_map_options *options);
 
 /* The same over an array of values, one argument each; borrowed until close. */
-REMUDA_API struct remuda_map *remuda_map_array(struct remuda *client, const char *function,
+REMUDA_API struct remuda_mapping *remuda_map_array(struct remuda *client, const char *function,
 					       const struct remuda_value *items, size_t count,
 					       const struct remuda_map_options *options);
 
 /* Waits for the next result: 0, and gives its future, which has ended (take it with
  * remuda_get), and the index of its item, from 0 (`ret_index` may be NULL).
  * REMUDA_ENOTFOUND: no more items. REMUDA_ETIMEOUT (timeout_ms below 0: for ever). Other codes: the source's own. */
-REMUDA_API int remuda_map_next(struct remuda_map *map, int64_t timeout_ms,
+REMUDA_API int remuda_map_next(struct remuda_mapping *map, int64_t timeout_ms,
 			       struct remuda_future **ret_future, uint64_t *ret_index);
 
 /* Cancels what has been submitted and not given out; frees the map. NULL is allowed. */
-REMUDA_API void remuda_map_close(struct remuda_map *map);
+REMUDA_API void remuda_map_close(struct remuda_mapping *map);
 
 /* ---- pools and modules ---- */
 

@@ -410,7 +410,7 @@ static inline int remuda_get_at_(remuda_ctx *ctx, struct remuda_place place, uin
 #include <typeinfo>
 #endif
 
-namespace remuda {
+namespace remuda_cpp {
 namespace tk {
 
 template <class Q> constexpr uint32_t type_of()
@@ -523,20 +523,20 @@ template <class F> void invoke(remuda_ctx *ctx, [[maybe_unused]] const remuda_ta
 }
 
 } /* namespace tk */
-} /* namespace remuda */
+} /* namespace remuda_cpp */
 
 #define REMUDA_TK_NULL_(...) (static_cast<std::add_pointer_t<__VA_ARGS__>>(nullptr))
 #define REMUDA_TK_NULL_FN_ REMUDA_TK_NULL_
-#define REMUDA_TK_TYPE_(x) (::remuda::tk::type_of<decltype(x)>())
-#define REMUDA_TK_RESULT_(e) (::remuda::tk::result_of<decltype(e)>())
+#define REMUDA_TK_TYPE_(x) (::remuda_cpp::tk::type_of<decltype(x)>())
+#define REMUDA_TK_RESULT_(e) (::remuda_cpp::tk::result_of<decltype(e)>())
 #define REMUDA_TK_RESULT_CHECK_(e)                                                   \
 	static_assert(std::is_void_v<decltype(e)> ||                                 \
-			      (::remuda::tk::result_of<decltype(e)>() != REMUDA_TYPE_VOID && \
-			       ::remuda::tk::result_of<decltype(e)>() != REMUDA_TYPE_CTX), \
+			      (::remuda_cpp::tk::result_of<decltype(e)>() != REMUDA_TYPE_VOID && \
+			       ::remuda_cpp::tk::result_of<decltype(e)>() != REMUDA_TYPE_CTX), \
 		      "remuda: a task cannot return a result of this type")
 #define REMUDA_TK_LOCALS_(i, p) REMUDA_TK_FIRST_ p remuda_p##i{};
 #define REMUDA_TK_CALL_(f, e)                                                        \
-	::remuda::tk::invoke(remuda_ctx_, f##__remuda, [&]() { return e; });
+	::remuda_cpp::tk::invoke(remuda_ctx_, f##__remuda, [&]() { return e; });
 
 #endif
 #endif
