@@ -136,13 +136,19 @@ static struct remuda_error *encode_error(struct remuda_error *err)
 	return err;
 }
 
+/* A parameter's type as it was written: stdbool.h makes `bool` a macro. */
+static const char *type_text(const struct remuda_param *param)
+{
+	return strcmp(param->text, "_Bool") == 0 ? "bool" : param->text;
+}
+
 /* "square(int64_t x)" */
 static void signature(const struct remuda_task *task, char *ret_text, size_t size)
 {
 	int n = snprintf(ret_text, size, "%s(", task->name);
 	for (uint32_t i = 0; i < task->param_count && n > 0 && (size_t)n < size; i++)
 		n += snprintf(ret_text + n, size - (size_t)n, "%s%s %s", i == 0 ? "" : ", ",
-			      task->params[i].text, task->params[i].name);
+			      type_text(&task->params[i]), task->params[i].name);
 	if (n > 0 && (size_t)n < size)
 		snprintf(ret_text + n, size - (size_t)n, ")");
 }
@@ -168,7 +174,7 @@ struct remuda_error *rmd_check_signature(const struct remuda_task *task, const s
 		return encode_error(remuda_error_create(
 			rc == RMD_ERANGE ? "ArgumentRange" : "ArgumentType",
 			"%s: argument %zu (%s): expected %s, %s %s: %s", task->name, i + 1,
-			task->params[i].name, task->params[i].text,
+			task->params[i].name, type_text(&task->params[i]),
 			rc == RMD_ERANGE ? "which does not hold this" : "got", given, text));
 	}
 	return NULL;

@@ -280,10 +280,9 @@ static void hear_hello(struct fake_session **ret_session, struct fake *fake, str
 	}
 	session->stream = stream;
 	*ret_session = session;
-	if (session->accepted != 0) {        /* a new stream numbers its transfers anew */
-		rmd_transfers_fini(&session->transfers);
-		rmd_transfers_init(&session->transfers, 100, 1u << 30, 1);
-	}
+	/* A new stream numbers its transfers anew. */
+	rmd_transfers_fini(&session->transfers);
+	rmd_transfers_init(&session->transfers, 100, 1u << 30, 1);
 	fake->hold_back = false;
 	struct rmd_session_welcome welcome = {
 		.protocol = RMD_PROTOCOL_VERSION,
