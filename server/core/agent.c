@@ -17,10 +17,12 @@ static bool labels_fit(const struct rmd_core_label *labels, size_t count)
 
 static bool info_fits(const struct rmd_core_agent_info *info)
 {
-	if (info->name.len > RMD_CORE_NAME_MAX || info->runtime_count > RMD_CORE_RUNTIMES_MAX)
+	if (info->name.len > RMD_CORE_NAME_MAX ||
+	    info->runtime_count > RMD_CORE_RUNTIMES_MAX)
 		return false;
 	for (size_t i = 0; i < info->runtime_count; i++)
-		if (info->runtimes[i].len == 0 || info->runtimes[i].len > RMD_CORE_RUNTIME_MAX)
+		if (info->runtimes[i].len == 0 ||
+		    info->runtimes[i].len > RMD_CORE_RUNTIME_MAX)
 			return false;
 	return labels_fit(info->labels, info->label_count);
 }
@@ -43,7 +45,8 @@ static struct rmd_core_agent *agent_new(const struct rmd_core_agent_info *info)
 	for (size_t i = 0; i < info->label_count; i++)
 		bytes += info->labels[i].key.len + info->labels[i].value.len;
 	struct rmd_core_agent *agent;
-	agent = rmd_calloc(1, sizeof(*agent) + info->runtime_count * sizeof(*agent->runtimes) +
+	agent = rmd_calloc(1, sizeof(*agent) +
+				      info->runtime_count * sizeof(*agent->runtimes) +
 				      info->label_count * sizeof(*agent->labels) + bytes);
 	if (agent == NULL)
 		return NULL;
@@ -61,8 +64,8 @@ static struct rmd_core_agent *agent_new(const struct rmd_core_agent_info *info)
 	return agent;
 }
 
-/* An agent came, left or changed its mind: pools that no agent suited may find one, or the
- * reverse. */
+/* An agent came, left or changed its mind: pools that no agent suited may find one, or
+ * the reverse. */
 static void agents_changed(struct rmd_core *core)
 {
 	struct rmd_core_pool *pool;
@@ -127,21 +130,21 @@ void rmd_core_agent_draining(struct rmd_core *core, uint64_t now_ms,
 	if (agent->draining)
 		return;
 	agent->draining = true;
-	TAILQ_FOREACH(ledger, &agent->ledgers, agent_link) {
+	TAILQ_FOREACH (ledger, &agent->ledgers, agent_link) {
 		rmd_core_ledger_want(ledger, 0);
 		rmd_core_ledger_sort(ledger);
 	}
 	agents_changed(core);
 }
 
-void rmd_core_agent_lost(struct rmd_core *core, uint64_t now_ms, struct rmd_core_agent *agent,
-			 enum rmd_core_farewell how)
+void rmd_core_agent_lost(struct rmd_core *core, uint64_t now_ms,
+			 struct rmd_core_agent *agent, enum rmd_core_farewell how)
 {
 	struct rmd_core_ledger *ledger;
 	rmd_core_enter(core, now_ms);
 	RMD_CHECK_OBJ(agent, RMD_CORE_AGENT_MAGIC);
 	agent->draining = true;
-	TAILQ_FOREACH(ledger, &agent->ledgers, agent_link)
+	TAILQ_FOREACH (ledger, &agent->ledgers, agent_link)
 		rmd_core_lease_take_back(ledger, how == RMD_CORE_FAREWELL_LOST);
 	while ((ledger = TAILQ_FIRST(&agent->ledgers)) != NULL)
 		rmd_core_ledger_destroy(ledger);
@@ -149,7 +152,7 @@ void rmd_core_agent_lost(struct rmd_core *core, uint64_t now_ms, struct rmd_core
 	agents_changed(core);
 }
 
-/* --- looking at it --------------------------------------------------------------------------- */
+/* --- looking at it ----------------------------------------------------------------- */
 
 uint64_t rmd_core_agent_number(const struct rmd_core_agent *agent)
 {

@@ -20,7 +20,7 @@ struct rmd_core_agent {
 	struct rmd_core *core;
 	uint64_t number;
 	void *user;
-	char *name;                  /* this and what follows lie behind the struct */
+	char *name; /* this and what follows lie behind the struct */
 	struct rmd_slice *runtimes;
 	size_t runtime_count;
 	struct rmd_core_label *labels;
@@ -28,8 +28,8 @@ struct rmd_core_agent {
 	uint32_t cpu_milli, workers_max;
 	uint64_t memory_bytes;
 	struct rmd_core_load occupied; /* by workers that it has or should have */
-	struct rmd_core_load wanted; /* by workers that it should have */
-	uint64_t held;               /* leases */
+	struct rmd_core_load wanted;   /* by workers that it should have */
+	uint64_t held;		       /* leases */
 	struct rmd_map ledgers_by_pool;
 	struct rmd_core_ledger_list ledgers;
 	LIST_HEAD(, rmd_core_ledger) staffed; /* ledgers with wanted workers */

@@ -64,13 +64,14 @@ void rmd_core_client_reap(struct rmd_core_client *client)
 		rmd_core_client_free(client);
 }
 
-/* Frees a task that has ended. Where all outcomes together come under their limit, clients that
- * were paused for it go on. */
+/* Frees a task that has ended. Where all outcomes together come under their limit,
+ * clients that were paused for it go on. */
 static void forget_outcome(struct rmd_core_task *task)
 {
 	struct rmd_core *core = task->client->core;
 	uint64_t bytes = task->payload.bytes.len, most = core->config.outcome_bytes_max;
-	bool came_under = core->outcome_bytes > most && core->outcome_bytes - bytes <= most;
+	bool came_under = core->outcome_bytes > most &&
+			  core->outcome_bytes - bytes <= most;
 	task->client->outcome_bytes -= bytes;
 	core->outcome_bytes -= bytes;
 	rmd_core_task_free(task);
@@ -82,7 +83,8 @@ static void forget_outcome(struct rmd_core_task *task)
 static void end_tasks(struct rmd_core_client *client)
 {
 	struct rmd_core_task *next;
-	for (struct rmd_core_task *task = TAILQ_FIRST(&client->all); task != NULL; task = next) {
+	for (struct rmd_core_task *task = TAILQ_FIRST(&client->all); task != NULL;
+	     task = next) {
 		next = TAILQ_NEXT(task, client_link);
 		if (task->state == RMD_CORE_TASK_DONE)
 			forget_outcome(task);
@@ -118,7 +120,8 @@ static void client_close(struct rmd_core_client *client)
 	rmd_core_client_reap(client);
 }
 
-void rmd_core_client_close(struct rmd_core *core, uint64_t now_ms, struct rmd_core_client *client)
+void rmd_core_client_close(struct rmd_core *core, uint64_t now_ms,
+			   struct rmd_core_client *client)
 {
 	rmd_core_enter(core, now_ms);
 	RMD_CHECK_OBJ(client, RMD_CORE_CLIENT_MAGIC);
@@ -168,7 +171,7 @@ int rmd_core_ack(struct rmd_core *core, uint64_t now_ms, struct rmd_core_client 
 	return 0;
 }
 
-/* --- back-pressure --------------------------------------------------------------------------- */
+/* --- back-pressure ----------------------------------------------------------------- */
 
 static bool holds_too_much(const struct rmd_core_client *client)
 {
@@ -191,7 +194,7 @@ void rmd_core_client_throttle(struct rmd_core_client *client)
 		LIST_INSERT_HEAD(&client->core->paused, client, paused_link);
 	else
 		LIST_REMOVE(client, paused_link);
-	LIST_FOREACH(share, &client->shares, client_link) {
+	LIST_FOREACH (share, &client->shares, client_link) {
 		rmd_core_share_turn(share);
 		rmd_core_pool_touch(share->pool);
 	}
@@ -210,9 +213,11 @@ void rmd_core_clients_unpause(struct rmd_core *core)
 void rmd_core_client_widen(struct rmd_core_client *client)
 {
 	const struct rmd_core_config *config = &client->core->config;
-	if (client->task_count >= config->tasks_per_client_max || rmd_core_client_full(client))
+	if (client->task_count >= config->tasks_per_client_max ||
+	    rmd_core_client_full(client))
 		return;
-	uint64_t window = client->accepted + (config->tasks_per_client_max - client->task_count);
+	uint64_t window = client->accepted +
+			  (config->tasks_per_client_max - client->task_count);
 	if (window > client->window)
 		client->window = window;
 }
@@ -224,7 +229,7 @@ bool rmd_core_client_full(const struct rmd_core_client *client)
 	       core->payload_bytes > core->config.payload_bytes_max / 4 * 3;
 }
 
-/* --- looking at it --------------------------------------------------------------------------- */
+/* --- looking at it ----------------------------------------------------------------- */
 
 void *rmd_core_client_user(const struct rmd_core_client *client)
 {
@@ -264,5 +269,6 @@ uint64_t rmd_core_client_outcome_bytes(const struct rmd_core_client *client)
 struct rmd_core_task *rmd_core_client_outcome_next(const struct rmd_core_client *client,
 						   const struct rmd_core_task *previous)
 {
-	return previous == NULL ? TAILQ_FIRST(&client->done) : TAILQ_NEXT(previous, state_link);
+	return previous == NULL ? TAILQ_FIRST(&client->done)
+				: TAILQ_NEXT(previous, state_link);
 }

@@ -1,7 +1,7 @@
 /* server/core/client.h: one session of one client, from the inside.
  *
- * A closed client lives on, unseen, until agents have confirmed the end of its leases. Core
- * thread only. */
+ * A closed client lives on, unseen, until agents have confirmed the end of its leases.
+ * Core thread only. */
 #pragma once
 
 #include <stdbool.h>
@@ -18,15 +18,15 @@ struct rmd_core_share;
 
 struct rmd_core_client {
 	uint32_t magic;
-	bool closed;                 /* its handle is gone */
-	bool closing;                /* in the middle of rmd_core_client_close */
-	bool paused;                 /* holds too many bytes of outcomes: no grants */
+	bool closed;  /* its handle is gone */
+	bool closing; /* in the middle of rmd_core_client_close */
+	bool paused;  /* holds too many bytes of outcomes: no grants */
 	struct rmd_core *core;
 	void *user;
 	struct rmd_core_index tasks; /* by number */
-	uint64_t accepted;           /* highest number */
-	uint64_t window;             /* as last computed; never falls */
-	uint64_t task_count;         /* in all states */
+	uint64_t accepted;	     /* highest number */
+	uint64_t window;	     /* as last computed; never falls */
+	uint64_t task_count;	     /* in all states */
 	uint64_t done_count;
 	uint64_t payload_bytes, outcome_bytes;
 	struct rmd_core_task_list all, done;

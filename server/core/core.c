@@ -29,7 +29,8 @@ static void lists_init(struct rmd_core *core)
 struct rmd_core *rmd_core_create(const struct rmd_core_config *config,
 				 const struct rmd_core_port *port, void *port_ctx)
 {
-	RMD_CHECK(port->grant && port->cancel && port->recall && port->order && port->ended);
+	RMD_CHECK(port->grant && port->cancel && port->recall && port->order &&
+		  port->ended);
 	RMD_CHECK(config->start_failures_max > 0 && config->turn_ms > 0);
 	struct rmd_core *core = rmd_calloc(1, sizeof(*core));
 	if (core == NULL)
@@ -106,13 +107,15 @@ void rmd_core_cancel_all(struct rmd_core *core, uint64_t now_ms, enum rmd_core_e
 {
 	struct rmd_core_task *next;
 	rmd_core_enter(core, now_ms);
-	for (struct rmd_core_task *task = TAILQ_FIRST(&core->tasks); task != NULL; task = next) {
+	for (struct rmd_core_task *task = TAILQ_FIRST(&core->tasks); task != NULL;
+	     task = next) {
 		next = TAILQ_NEXT(task, core_link);
 		rmd_core_task_doom(task, why);
 	}
 }
 
-void rmd_core_counters(const struct rmd_core *core, struct rmd_core_counters *ret_counters)
+void rmd_core_counters(const struct rmd_core *core,
+		       struct rmd_core_counters *ret_counters)
 {
 	*ret_counters = (struct rmd_core_counters){
 		.clients = core->client_count,

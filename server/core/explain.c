@@ -1,4 +1,5 @@
-/* server/core/explain.c: why a task waits, in words. Looks at all agents: for people only. */
+/* server/core/explain.c: why a task waits, in words. Looks at all agents: for people
+ * only. */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,7 +17,8 @@ struct text {
 	size_t left;
 };
 
-__attribute__((format(printf, 2, 3))) static void add(struct text *text, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void add(struct text *text,
+						      const char *format, ...)
 {
 	va_list args;
 	va_start(args, format);
@@ -49,11 +51,12 @@ static void add_sizes(struct text *text, const struct rmd_core_pool *pool)
 {
 	const struct rmd_core_agent *agent;
 	uint64_t cpu = 0, memory = 0;
-	TAILQ_FOREACH(agent, &pool->core->agents, link) {
+	TAILQ_FOREACH (agent, &pool->core->agents, link) {
 		cpu = agent->cpu_milli > cpu ? agent->cpu_milli : cpu;
 		memory = agent->memory_bytes > memory ? agent->memory_bytes : memory;
 	}
-	add(text, "no agent is large enough: a worker needs %.3g cpus", pool->cpu_milli / 1000.0);
+	add(text, "no agent is large enough: a worker needs %.3g cpus",
+	    pool->cpu_milli / 1000.0);
 	if (pool->memory_bytes != 0)
 		add(text, " and %" PRIu64 " MiB of memory", pool->memory_bytes >> 20);
 	add(text, "; the most that one has is %.3g cpus", (double)cpu / 1000.0);
@@ -66,7 +69,7 @@ static bool add_unfit(struct text *text, const struct rmd_core_pool *pool)
 {
 	const struct rmd_core_agent *agent;
 	enum rmd_core_unfit nearest = RMD_CORE_UNFIT_RUNTIME;
-	TAILQ_FOREACH(agent, &pool->core->agents, link)
+	TAILQ_FOREACH (agent, &pool->core->agents, link)
 		if (rmd_core_place_suits(agent, pool) > nearest)
 			nearest = rmd_core_place_suits(agent, pool);
 	if (TAILQ_EMPTY(&pool->core->agents)) {
@@ -79,8 +82,8 @@ static bool add_unfit(struct text *text, const struct rmd_core_pool *pool)
 		    (const char *)pool->runtime.data);
 		return true;
 	case RMD_CORE_UNFIT_LABELS:
-		add(text, "no agent with the runtime %.*s has the labels ", width(pool->runtime),
-		    (const char *)pool->runtime.data);
+		add(text, "no agent with the runtime %.*s has the labels ",
+		    width(pool->runtime), (const char *)pool->runtime.data);
 		add_labels(text, pool);
 		return true;
 	case RMD_CORE_UNFIT_SIZE:
@@ -139,10 +142,12 @@ void rmd_core_task_explain(const struct rmd_core_task *task, char *ret_text, siz
 	}
 	if (add_pool(&text, pool))
 		return;
-	add(&text, "waits for its turn: %" PRIu64 " tasks are queued in its pool", pool->queued);
+	add(&text, "waits for its turn: %" PRIu64 " tasks are queued in its pool",
+	    pool->queued);
 	if (pool->max_workers != 0 && pool->wanted >= pool->max_workers)
 		add(&text, ", which has all %" PRIu32 " workers of its max_workers",
 		    pool->max_workers);
 	else
-		add(&text, ", which has %" PRIu32 " workers and no room for more", pool->wanted);
+		add(&text, ", which has %" PRIu32 " workers and no room for more",
+		    pool->wanted);
 }

@@ -7,7 +7,7 @@
 #include "proto/base/errcode.h"
 
 #define CAPACITY_MIN 16u
-#define CHILDREN     4u  /* a flat heap: fewer cache lines on the way */
+#define CHILDREN 4u /* a flat heap: fewer cache lines on the way */
 
 static bool before(const struct rmd_core_heap_node *a, const struct rmd_core_heap_node *b)
 {
@@ -47,7 +47,7 @@ static void set(struct rmd_core_heap *heap, size_t at, struct rmd_core_heap_node
 	node->place = at + 1;
 }
 
-/* Finds the place of `node`, starting from the free slot `at`, upwards, then downwards. */
+/* Finds the place of `node` from the free slot `at`, upwards, then downwards. */
 static void settle(struct rmd_core_heap *heap, size_t at, struct rmd_core_heap_node *node)
 {
 	while (at > 0 && before(node, heap->slots[(at - 1) / CHILDREN])) {

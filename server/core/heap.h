@@ -1,7 +1,7 @@
 /* server/core/heap.h: a heap of nodes that are embedded in what they order.
  *
- * The smallest (key, tie) comes first. Room for a node is promised beforehand, where lack of
- * memory can still be reported; insert never fails. O(log n). Core thread only. */
+ * The smallest (key, tie) comes first. Room for a node is promised beforehand, where lack
+ * of memory can still be reported; insert never fails. O(log n). Core thread only. */
 #pragma once
 
 #include <stddef.h>
@@ -9,18 +9,18 @@
 
 struct rmd_core_heap_node {
 	uint64_t key, tie;
-	size_t place;                /* 1 + index in the heap; 0: in none */
+	size_t place; /* 1 + index in the heap; 0: in none */
 };
 
 struct rmd_core_heap {
 	struct rmd_core_heap_node **slots;
 	size_t count, capacity;
-	size_t promised;             /* nodes that may want to be in it; at least count */
+	size_t promised; /* nodes that may want to be in it; at least count */
 };
 
 /* Promises room for one more node. RMD_ENOMEM: nothing changed. */
 int rmd_core_heap_promise(struct rmd_core_heap *heap);
-/* Takes one promise back; its node is in the heap no more. Memory shrinks with promises. */
+/* Takes one promise back; its node is out. Memory shrinks with promises. */
 void rmd_core_heap_release(struct rmd_core_heap *heap);
 /* Puts `node` in, or moves it when it is in, by the key and tie given. */
 void rmd_core_heap_put(struct rmd_core_heap *heap, struct rmd_core_heap_node *node,

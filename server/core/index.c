@@ -6,12 +6,12 @@
 #include "proto/base/check.h"
 #include "proto/base/errcode.h"
 
-#define PAGE_SHIFT   4u
+#define PAGE_SHIFT 4u
 #define PAGE_ENTRIES (1u << PAGE_SHIFT)
 
 struct rmd_core_page {
-	uint64_t key;                /* number >> PAGE_SHIFT of all its tasks */
-	uint32_t count;              /* entries that are not NULL; at least 1 */
+	uint64_t key;	/* number >> PAGE_SHIFT of all its tasks */
+	uint32_t count; /* entries that are not NULL; at least 1 */
 	struct rmd_core_task *entry[PAGE_ENTRIES];
 };
 
@@ -38,7 +38,8 @@ static struct rmd_core_page *page_of(const struct rmd_core_index *index, uint64_
 	return rmd_map_get(&index->pages, key);
 }
 
-int rmd_core_index_put(struct rmd_core_index *index, uint64_t number, struct rmd_core_task *task)
+int rmd_core_index_put(struct rmd_core_index *index, uint64_t number,
+		       struct rmd_core_task *task)
 {
 	struct rmd_core_page *page = page_of(index, number);
 	if (page == NULL) {
@@ -58,7 +59,8 @@ int rmd_core_index_put(struct rmd_core_index *index, uint64_t number, struct rmd
 	return 0;
 }
 
-struct rmd_core_task *rmd_core_index_get(const struct rmd_core_index *index, uint64_t number)
+struct rmd_core_task *rmd_core_index_get(const struct rmd_core_index *index,
+					 uint64_t number)
 {
 	const struct rmd_core_page *page = page_of(index, number);
 	return page == NULL ? NULL : page->entry[number % PAGE_ENTRIES];

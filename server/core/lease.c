@@ -41,8 +41,8 @@ void rmd_core_lease_close(struct rmd_core_task *task)
 	rmd_core_ledger_sort(ledger);
 }
 
-/* Finds the task of a lease that `agent` speaks of. A lease that is over is no fault of its:
- * the words crossed. */
+/* Finds the task of a lease that `agent` speaks of. A lease that is over is no fault of
+ * its: the words crossed. */
 static int find(struct rmd_core *core, const struct rmd_core_agent *agent, uint64_t lease,
 		struct rmd_core_task **ret_task)
 {
@@ -69,7 +69,8 @@ static void requeue(struct rmd_core_task *task)
 
 /* A lease has ended and user code may have begun, or never did: tries again, or ends as
  * `ending` says. A doomed task ends as its doom says. */
-static void settle(struct rmd_core_task *task, struct rmd_core_ending *ending, bool may_retry)
+static void settle(struct rmd_core_task *task, struct rmd_core_ending *ending,
+		   bool may_retry)
 {
 	ending->agent = task->ledger->agent;
 	if (ending->began)
@@ -86,8 +87,8 @@ static void settle(struct rmd_core_task *task, struct rmd_core_ending *ending, b
 	rmd_core_task_finish(task, ending);
 }
 
-int rmd_core_agent_began(struct rmd_core *core, uint64_t now_ms, struct rmd_core_agent *agent,
-			 uint64_t lease)
+int rmd_core_agent_began(struct rmd_core *core, uint64_t now_ms,
+			 struct rmd_core_agent *agent, uint64_t lease)
 {
 	struct rmd_core_task *task;
 	rmd_core_enter(core, now_ms);
@@ -100,7 +101,8 @@ int rmd_core_agent_began(struct rmd_core *core, uint64_t now_ms, struct rmd_core
 	return 0;
 }
 
-int rmd_core_agent_outcome(struct rmd_core *core, uint64_t now_ms, struct rmd_core_agent *agent,
+int rmd_core_agent_outcome(struct rmd_core *core, uint64_t now_ms,
+			   struct rmd_core_agent *agent,
 			   const struct rmd_core_agent_outcome *outcome)
 {
 	struct rmd_core_task *task;

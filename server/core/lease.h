@@ -1,5 +1,5 @@
-/* server/core/lease.h: the grant of a task to an agent, from its number to its end. A lease is
- * embedded in its task. Core thread only. */
+/* server/core/lease.h: the grant of a task to an agent, from its number to its end. A
+ * lease is embedded in its task. Core thread only. */
 #pragma once
 
 #include <stdbool.h>
@@ -10,7 +10,8 @@ struct rmd_core_task;
 /* Leases a queued task to the agent of `ledger`, which has credit, and tells the agent.
  * RMD_ENOMEM: nothing changed. */
 int rmd_core_lease_grant(struct rmd_core_ledger *ledger, struct rmd_core_task *task);
-/* Ends the lease of a task that is LEASED and RUNNING no more; nothing happens without one. */
+/* Ends the lease of a task that is LEASED and RUNNING no more; nothing happens without
+ * one. */
 void rmd_core_lease_close(struct rmd_core_task *task);
 /* Takes every lease of `ledger` back: the agent is gone. `lost`: all may have begun. */
 void rmd_core_lease_take_back(struct rmd_core_ledger *ledger, bool lost);

@@ -7,13 +7,15 @@
 int rmd_core_ledger_get(struct rmd_core_agent *agent, struct rmd_core_pool *pool,
 			struct rmd_core_ledger **ret_ledger)
 {
-	struct rmd_core_ledger *ledger = rmd_map_get(&agent->ledgers_by_pool, pool->number);
+	struct rmd_core_ledger *ledger =
+		rmd_map_get(&agent->ledgers_by_pool, pool->number);
 	if (ledger != NULL) {
 		*ret_ledger = ledger;
 		return 0;
 	}
 	ledger = rmd_calloc(1, sizeof(*ledger));
-	if (ledger == NULL || rmd_map_put(&agent->ledgers_by_pool, pool->number, ledger) < 0) {
+	if (ledger == NULL ||
+	    rmd_map_put(&agent->ledgers_by_pool, pool->number, ledger) < 0) {
 		rmd_free(ledger);
 		return RMD_ENOMEM;
 	}
@@ -42,10 +44,11 @@ static void load_change(struct rmd_core_load *load, const struct rmd_core_pool *
 	load->memory_bytes -= from * pool->memory_bytes;
 }
 
-/* A worker takes its place from the moment it is wanted until the agent says it is gone. */
+/* A worker takes its place from when it is wanted until the agent says it is gone. */
 static void occupy(struct rmd_core_ledger *ledger)
 {
-	uint32_t places = ledger->wanted > ledger->workers ? ledger->wanted : ledger->workers;
+	uint32_t places = ledger->wanted > ledger->workers ? ledger->wanted
+							   : ledger->workers;
 	if (places == ledger->occupied)
 		return;
 	if (places < ledger->occupied)
@@ -149,7 +152,8 @@ void rmd_core_ledger_rest(struct rmd_core_ledger *ledger)
 	ledger->resting = true;
 	LIST_INSERT_HEAD(&core->resting, ledger, resting_link);
 	if (!rmd_core_timer_pending(&core->rest_timer))
-		rmd_core_timer_set(core, &core->rest_timer, core->now_ms + RMD_CORE_REST_MS);
+		rmd_core_timer_set(core, &core->rest_timer,
+				   core->now_ms + RMD_CORE_REST_MS);
 }
 
 static void wake(struct rmd_core_ledger *ledger)
@@ -172,7 +176,7 @@ void rmd_core_ledgers_rested(struct rmd_core *core)
 		return;
 	core->lacks_memory = false;
 	rmd_core_room(core);
-	TAILQ_FOREACH(pool, &core->pools, core_link)
+	TAILQ_FOREACH (pool, &core->pools, core_link)
 		rmd_core_pool_touch(pool);
 }
 
@@ -195,8 +199,8 @@ void rmd_core_ledger_destroy(struct rmd_core_ledger *ledger)
 	rmd_free(ledger);
 }
 
-void rmd_core_ledger_count(struct rmd_core_ledger *ledger, uint32_t workers, uint32_t starting,
-			   uint32_t idle)
+void rmd_core_ledger_count(struct rmd_core_ledger *ledger, uint32_t workers,
+			   uint32_t starting, uint32_t idle)
 {
 	struct rmd_core_pool *pool = ledger->pool;
 	pool->workers += workers - ledger->workers;
@@ -216,7 +220,8 @@ static uint32_t at_most(uint32_t number, uint32_t most)
 	return number < most ? number : most;
 }
 
-static void heed_starts(struct rmd_core_pool *pool, const struct rmd_core_agent_pool *state)
+static void heed_starts(struct rmd_core_pool *pool,
+			const struct rmd_core_agent_pool *state)
 {
 	if (pool->workers > pool->starting) {
 		pool->start_failures = 0;
@@ -235,22 +240,26 @@ static void heed_starts(struct rmd_core_pool *pool, const struct rmd_core_agent_
 	rmd_core_pool_fail(pool);
 }
 
-int rmd_core_agent_pool(struct rmd_core *core, uint64_t now_ms, struct rmd_core_agent *agent,
+int rmd_core_agent_pool(struct rmd_core *core, uint64_t now_ms,
+			struct rmd_core_agent *agent,
 			const struct rmd_core_agent_pool *state)
 {
 	rmd_core_enter(core, now_ms);
 	RMD_CHECK_OBJ(agent, RMD_CORE_AGENT_MAGIC);
 	if (state->pool == 0 || state->pool >= core->next_pool)
 		return RMD_EPROTO;
-	struct rmd_core_ledger *ledger = rmd_map_get(&agent->ledgers_by_pool, state->pool);
+	struct rmd_core_ledger *ledger =
+		rmd_map_get(&agent->ledgers_by_pool, state->pool);
 	if (ledger == NULL) {
 		const struct rmd_core_pool *pool = rmd_core_pool_find(core, state->pool);
-		return pool == NULL || pool->state == RMD_CORE_POOL_CLOSING ? RMD_ENOTFOUND
-									    : RMD_EPROTO;
+		return pool == NULL || pool->state == RMD_CORE_POOL_CLOSING
+			       ? RMD_ENOTFOUND
+			       : RMD_EPROTO;
 	}
 	uint32_t workers = at_most(state->workers, RMD_CORE_WORKERS_MAX);
 	uint32_t starting = at_most(state->starting, workers);
-	rmd_core_ledger_count(ledger, workers, starting, at_most(state->idle, workers - starting));
+	rmd_core_ledger_count(ledger, workers, starting,
+			      at_most(state->idle, workers - starting));
 	ledger->slots = at_most(state->slots, RMD_CORE_SLOTS_MAX);
 	wake(ledger);
 	rmd_core_ledger_sort(ledger);
@@ -258,12 +267,13 @@ int rmd_core_agent_pool(struct rmd_core *core, uint64_t now_ms, struct rmd_core_
 	return 0;
 }
 
-/* --- looking at it --------------------------------------------------------------------------- */
+/* --- looking at it ----------------------------------------------------------------- */
 
 struct rmd_core_ledger *rmd_core_ledger_next(const struct rmd_core_agent *agent,
 					     const struct rmd_core_ledger *previous)
 {
-	return previous == NULL ? TAILQ_FIRST(&agent->ledgers) : TAILQ_NEXT(previous, agent_link);
+	return previous == NULL ? TAILQ_FIRST(&agent->ledgers)
+				: TAILQ_NEXT(previous, agent_link);
 }
 
 void rmd_core_ledger_info(const struct rmd_core_ledger *ledger,

@@ -3,12 +3,12 @@
 #include "server/core/agent.h"
 #include "server/core/state.h"
 
-/* No look at waiting pools or at agents costs more than so many at a time; the rest has its
- * turn in the next. */
-#define POOLS_AT_ONCE  64u
+/* No look at waiting pools or at agents costs more than so many at a time; the rest has
+ * its turn in the next. */
+#define POOLS_AT_ONCE 64u
 #define AGENTS_AT_ONCE 256u
 
-/* --- does it fit? ---------------------------------------------------------------------------- */
+/* --- does it fit? ------------------------------------------------------------------ */
 
 static uint64_t left_of(uint64_t all, uint64_t taken)
 {
@@ -29,7 +29,7 @@ static uint64_t room(const struct rmd_core_agent *agent, const struct rmd_core_p
 		return fit;
 	if (agent->workers_max != 0) {
 		fit = smaller(fit, left_of(agent->workers_max, load->workers));
-		/* Told a number of workers, an agent has the cpus for so many usual ones. */
+		/* Told a number of workers, it has the cpus for so many usual ones. */
 		if (cpu_milli != 0 && cpu_milli < UINT64_C(1000) * agent->workers_max)
 			cpu_milli = UINT64_C(1000) * agent->workers_max;
 	}
@@ -41,7 +41,8 @@ static uint64_t room(const struct rmd_core_agent *agent, const struct rmd_core_p
 	return fit;
 }
 
-static bool has_runtime(const struct rmd_core_agent *agent, const struct rmd_core_pool *pool)
+static bool has_runtime(const struct rmd_core_agent *agent,
+			const struct rmd_core_pool *pool)
 {
 	for (size_t i = 0; i < agent->runtime_count; i++)
 		if (rmd_slice_equal(agent->runtimes[i], pool->runtime))
@@ -49,7 +50,8 @@ static bool has_runtime(const struct rmd_core_agent *agent, const struct rmd_cor
 	return false;
 }
 
-static bool has_label(const struct rmd_core_agent *agent, const struct rmd_core_label *label)
+static bool has_label(const struct rmd_core_agent *agent,
+		      const struct rmd_core_label *label)
 {
 	for (size_t i = 0; i < agent->label_count; i++)
 		if (rmd_slice_equal(agent->labels[i].key, label->key) &&
@@ -75,7 +77,8 @@ enum rmd_core_unfit rmd_core_place_suits(const struct rmd_core_agent *agent,
 /* Agents have their turns: a round begins with this one (NULL: there is none) … */
 static struct rmd_core_agent *round_first(const struct rmd_core *core)
 {
-	return core->next_to_staff != NULL ? core->next_to_staff : TAILQ_FIRST(&core->agents);
+	return core->next_to_staff != NULL ? core->next_to_staff
+					   : TAILQ_FIRST(&core->agents);
 }
 
 /* … and goes on from the last to the first. */
@@ -86,9 +89,10 @@ static struct rmd_core_agent *round_next(const struct rmd_core *core,
 	return next != NULL ? next : TAILQ_FIRST(&core->agents);
 }
 
-/* --- more workers ---------------------------------------------------------------------------- */
+/* --- more workers ------------------------------------------------------------------ */
 
-/* One round over the agents: each with room gets up to `portion`. Gives how many were placed. */
+/* One round over the agents: each with room gets up to `portion`. Gives how many were
+ * placed. */
 static uint32_t place_round(struct rmd_core_pool *pool, uint32_t need, uint32_t portion)
 {
 	struct rmd_core *core = pool->core;
@@ -129,26 +133,27 @@ static uint32_t spread(struct rmd_core_pool *pool, uint32_t need)
 	return need;
 }
 
-/* A ledger on `agent` of another pool that has a worker without work, and no work for it. */
+/* A ledger on `agent` of another pool that has a worker and no work for it. */
 static struct rmd_core_ledger *idle_other(const struct rmd_core_agent *agent,
 					  const struct rmd_core_pool *pool)
 {
 	struct rmd_core_ledger *ledger;
-	LIST_FOREACH(ledger, &agent->staffed, staffed_link)
+	LIST_FOREACH (ledger, &agent->staffed, staffed_link)
 		if (ledger->pool != pool && ledger->pool->queued == 0 &&
 		    ledger->wanted > ledger->held)
 			return ledger;
 	return NULL;
 }
 
-/* Stops idle workers of other pools, as many as `need` more workers take. Their room comes when
- * the agents say that they are gone. */
+/* Stops idle workers of other pools, as many as `need` more workers take. Their room
+ * comes when the agents say that they are gone. */
 static void make_room(struct rmd_core_pool *pool, uint64_t need)
 {
 	struct rmd_core *core = pool->core;
 	struct rmd_core_agent *agent = round_first(core);
 	uint64_t agents = smaller(core->agent_count, AGENTS_AT_ONCE);
-	for (uint64_t i = 0; i < agents && need > 0; i++, agent = round_next(core, agent)) {
+	for (uint64_t i = 0; i < agents && need > 0;
+	     i++, agent = round_next(core, agent)) {
 		struct rmd_core_ledger *idle;
 		if (rmd_core_place_suits(agent, pool) != RMD_CORE_FIT)
 			continue;
@@ -162,7 +167,7 @@ static void make_room(struct rmd_core_pool *pool, uint64_t need)
 static bool suits_any(const struct rmd_core_pool *pool)
 {
 	const struct rmd_core_agent *agent;
-	TAILQ_FOREACH(agent, &pool->core->agents, link)
+	TAILQ_FOREACH (agent, &pool->core->agents, link)
 		if (rmd_core_place_suits(agent, pool) == RMD_CORE_FIT)
 			return true;
 	return false;
@@ -204,15 +209,16 @@ static void try_to_place(struct rmd_core_pool *pool)
 		rmd_core_pool_set_place(pool, RMD_CORE_PLACE_HOMELESS);
 }
 
-/* The agents were full when this pool was last tried, and no room has come: a pool whose tasks
- * come and go at the edge must not cost a look at all agents each time. Another pool may have
- * become idle meanwhile: it is tried soon. */
+/* The agents were full when this pool was last tried, and no room has come: a pool whose
+ * tasks come and go at the edge must not cost a look at all agents each time. Another
+ * pool may have become idle meanwhile: it is tried soon. */
 static void wait_unseen(struct rmd_core_pool *pool)
 {
 	struct rmd_core *core = pool->core;
 	rmd_core_pool_set_place(pool, RMD_CORE_PLACE_SHORT);
 	if (!rmd_core_timer_pending(&core->offer_timer))
-		rmd_core_timer_set(core, &core->offer_timer, core->now_ms + RMD_CORE_OFFER_MS);
+		rmd_core_timer_set(core, &core->offer_timer,
+				   core->now_ms + RMD_CORE_OFFER_MS);
 }
 
 void rmd_core_place_pool(struct rmd_core_pool *pool)
@@ -233,13 +239,15 @@ static void try_list(struct rmd_core *core, enum rmd_core_pool_place place)
 	struct rmd_core_pool *last = TAILQ_LAST(list, rmd_core_pool_list);
 	struct rmd_core_pool *pool = TAILQ_FIRST(list);
 	for (unsigned i = 0; i < POOLS_AT_ONCE && pool != NULL; i++) {
-		struct rmd_core_pool *next = pool == last ? NULL : TAILQ_NEXT(pool, place_link);
+		struct rmd_core_pool *next = pool == last ? NULL
+							  : TAILQ_NEXT(pool, place_link);
 		try_to_place(pool);
 		rmd_core_pool_touch(pool);
 		pool = next;
 	}
 	if (pool != NULL)
-		rmd_core_timer_set(core, &core->offer_timer, core->now_ms + RMD_CORE_OFFER_MS);
+		rmd_core_timer_set(core, &core->offer_timer,
+				   core->now_ms + RMD_CORE_OFFER_MS);
 }
 
 void rmd_core_place_waiting(struct rmd_core *core)
@@ -248,27 +256,29 @@ void rmd_core_place_waiting(struct rmd_core *core)
 	try_list(core, RMD_CORE_PLACE_SHORT);
 }
 
-/* --- fewer workers --------------------------------------------------------------------------- */
+/* --- fewer workers ----------------------------------------------------------------- */
 
 void rmd_core_place_lower(struct rmd_core_pool *pool, uint32_t workers)
 {
 	struct rmd_core_ledger *ledger;
-	LIST_FOREACH(ledger, &pool->ledgers, pool_link) {
+	LIST_FOREACH (ledger, &pool->ledgers, pool_link) {
 		uint64_t surplus = left_of(pool->wanted, workers);
 		uint64_t spare = left_of(ledger->wanted, ledger->held);
-		rmd_core_ledger_want(ledger, ledger->wanted - (uint32_t)smaller(surplus, spare));
+		rmd_core_ledger_want(ledger,
+				     ledger->wanted - (uint32_t)smaller(surplus, spare));
 	}
-	LIST_FOREACH(ledger, &pool->ledgers, pool_link) {
+	LIST_FOREACH (ledger, &pool->ledgers, pool_link) {
 		uint64_t surplus = left_of(pool->wanted, workers);
-		rmd_core_ledger_want(ledger, ledger->wanted -
-						     (uint32_t)smaller(surplus, ledger->wanted));
+		rmd_core_ledger_want(ledger,
+				     ledger->wanted -
+					     (uint32_t)smaller(surplus, ledger->wanted));
 	}
 }
 
-/* --- turns ----------------------------------------------------------------------------------- */
+/* --- turns ------------------------------------------------------------------------- */
 
-/* Whether `from` has to give a worker to `pool`: it has two more, or the pool has none at all
- * and this one had its turn. */
+/* Whether `from` has to give a worker to `pool`: it has two more, or the pool has none at
+ * all and this one had its turn. */
 static bool owes(const struct rmd_core_ledger *from, const struct rmd_core_pool *pool)
 {
 	if (from->pool == pool)
@@ -283,7 +293,7 @@ static struct rmd_core_ledger *victim_on(const struct rmd_core_agent *agent,
 					 const struct rmd_core_pool *pool)
 {
 	struct rmd_core_ledger *ledger, *best = NULL;
-	LIST_FOREACH(ledger, &agent->staffed, staffed_link) {
+	LIST_FOREACH (ledger, &agent->staffed, staffed_link) {
 		if (!owes(ledger, pool))
 			continue;
 		if (best == NULL || ledger->pool->wanted > best->pool->wanted ||
@@ -294,8 +304,8 @@ static struct rmd_core_ledger *victim_on(const struct rmd_core_agent *agent,
 	return best;
 }
 
-/* Has one worker of `pool` fit on some agent, at the cost of pools that have more. True: room
- * was made, and will come when the agent says so. */
+/* Has one worker of `pool` fit on some agent, at the cost of pools that have more. True:
+ * room was made, and will come when the agent says so. */
 static bool take_turn(struct rmd_core_pool *pool)
 {
 	struct rmd_core *core = pool->core;
@@ -327,7 +337,8 @@ void rmd_core_place_turn(struct rmd_core *core)
 	for (unsigned w = 0; w < 2; w++) {
 		struct rmd_core_pool_list *list = &core->places[waiting[w]];
 		struct rmd_core_pool *pool = TAILQ_FIRST(list), *next;
-		for (unsigned i = 0; i < POOLS_AT_ONCE && pool != NULL; i++, pool = next) {
+		for (unsigned i = 0; i < POOLS_AT_ONCE && pool != NULL;
+		     i++, pool = next) {
 			next = TAILQ_NEXT(pool, place_link);
 			any = true;
 			if (!take_turn(pool))

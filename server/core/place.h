@@ -1,9 +1,9 @@
 /* server/core/place.h: how many workers each agent should have for each pool.
  *
- * A pool gets as many as it has tasks, at most max_workers, spread over the agents that suit
- * and have room. Where there is none: idle workers of other pools are stopped; else it waits,
- * and with each turn a pool that has more gives one up to a pool that has fewer (or none).
- * Core thread only. */
+ * A pool gets as many as it has tasks, at most max_workers, spread over the agents that
+ * suit and have room. Where there is none: idle workers of other pools are stopped; else
+ * it waits, and with each turn a pool that has more gives one up to a pool that has fewer
+ * (or none). Core thread only. */
 #pragma once
 
 #include <stdbool.h>
@@ -17,7 +17,7 @@ struct rmd_core_pool;
 enum rmd_core_unfit {
 	RMD_CORE_UNFIT_RUNTIME,
 	RMD_CORE_UNFIT_LABELS,
-	RMD_CORE_UNFIT_SIZE,         /* not even if nothing else ran there */
+	RMD_CORE_UNFIT_SIZE, /* not even if nothing else ran there */
 	RMD_CORE_UNFIT_DRAINING,
 	RMD_CORE_FIT,
 };

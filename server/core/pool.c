@@ -34,7 +34,7 @@ void rmd_core_pool_set_place(struct rmd_core_pool *pool, enum rmd_core_pool_plac
 				   core->now_ms + core->config.turn_ms);
 }
 
-/* --- size and holders ------------------------------------------------------------------------ */
+/* --- size and holders -------------------------------------------------------------- */
 
 /* 0 is the largest: as many as there is room for. */
 static uint32_t larger(uint32_t a, uint32_t b)
@@ -49,7 +49,7 @@ void rmd_core_pool_size(struct rmd_core_pool *pool)
 	const struct rmd_core_share *share;
 	bool asked = pool->claimed || pool->sort == RMD_CORE_POOL_DEFAULT;
 	uint32_t size = pool->asked_workers;
-	LIST_FOREACH(share, &pool->shares, pool_link) {
+	LIST_FOREACH (share, &pool->shares, pool_link) {
 		if (!share->holding)
 			continue;
 		size = asked ? larger(size, share->asked_workers) : share->asked_workers;
@@ -94,8 +94,8 @@ int rmd_core_pool_release(struct rmd_core *core, uint64_t now_ms,
 	return 0;
 }
 
-int rmd_core_pool_resize(struct rmd_core *core, uint64_t now_ms, struct rmd_core_pool *pool,
-			 uint32_t max_workers)
+int rmd_core_pool_resize(struct rmd_core *core, uint64_t now_ms,
+			 struct rmd_core_pool *pool, uint32_t max_workers)
 {
 	rmd_core_enter(core, now_ms);
 	RMD_CHECK_OBJ(pool, RMD_CORE_POOL_MAGIC);
@@ -109,7 +109,7 @@ int rmd_core_pool_resize(struct rmd_core *core, uint64_t now_ms, struct rmd_core
 	return 0;
 }
 
-/* --- ending tasks ---------------------------------------------------------------------------- */
+/* --- ending tasks ------------------------------------------------------------------ */
 
 /* Ends the queued tasks of one share. With the last task the share may go. */
 static void end_share(struct rmd_core_share *share, enum rmd_core_end why)
@@ -128,16 +128,17 @@ void rmd_core_pool_end_queued(struct rmd_core_pool *pool, enum rmd_core_end why)
 	}
 }
 
-void rmd_core_pool_doom_leased(struct rmd_core_pool *pool, enum rmd_core_end why, bool begun_too)
+void rmd_core_pool_doom_leased(struct rmd_core_pool *pool, enum rmd_core_end why,
+			       bool begun_too)
 {
 	struct rmd_core_ledger *ledger;
 	struct rmd_core_task *task;
-	LIST_FOREACH(ledger, &pool->ledgers, pool_link) {
-		TAILQ_FOREACH(task, &ledger->leased, state_link)
+	LIST_FOREACH (ledger, &pool->ledgers, pool_link) {
+		TAILQ_FOREACH (task, &ledger->leased, state_link)
 			rmd_core_task_doom(task, why);
 		if (!begun_too)
 			continue;
-		TAILQ_FOREACH(task, &ledger->running, state_link)
+		TAILQ_FOREACH (task, &ledger->running, state_link)
 			rmd_core_task_doom(task, why);
 	}
 }
@@ -149,7 +150,8 @@ void rmd_core_pool_cancel(struct rmd_core *core, uint64_t now_ms,
 	rmd_core_enter(core, now_ms);
 	RMD_CHECK_OBJ(client, RMD_CORE_CLIENT_MAGIC);
 	RMD_CHECK_OBJ(pool, RMD_CORE_POOL_MAGIC);
-	for (struct rmd_core_task *task = TAILQ_FIRST(&client->all); task != NULL; task = next) {
+	for (struct rmd_core_task *task = TAILQ_FIRST(&client->all); task != NULL;
+	     task = next) {
 		next = TAILQ_NEXT(task, client_link);
 		if (task->share != NULL && task->share->pool == pool)
 			rmd_core_task_doom(task, RMD_CORE_END_CANCELLED);
@@ -163,7 +165,7 @@ void rmd_core_pool_fail(struct rmd_core_pool *pool)
 	rmd_core_place_lower(pool, 0);
 }
 
-/* --- closing --------------------------------------------------------------------------------- */
+/* --- closing ----------------------------------------------------------------------- */
 
 /* From OPEN to CLOSING: found no more. */
 static void begin_closing(struct rmd_core_pool *pool)
@@ -176,8 +178,8 @@ static void begin_closing(struct rmd_core_pool *pool)
 	rmd_core_pool_touch(pool);
 }
 
-void rmd_core_pool_close(struct rmd_core *core, uint64_t now_ms, struct rmd_core_pool *pool,
-			 enum rmd_core_pool_close how)
+void rmd_core_pool_close(struct rmd_core *core, uint64_t now_ms,
+			 struct rmd_core_pool *pool, enum rmd_core_pool_close how)
 {
 	struct rmd_core_ledger *ledger;
 	rmd_core_enter(core, now_ms);
@@ -191,12 +193,13 @@ void rmd_core_pool_close(struct rmd_core *core, uint64_t now_ms, struct rmd_core
 	pool->killed = true;
 	rmd_core_pool_doom_leased(pool, RMD_CORE_END_POOL_CLOSED, true);
 	rmd_core_place_lower(pool, 0);
-	LIST_FOREACH(ledger, &pool->ledgers, pool_link)
+	LIST_FOREACH (ledger, &pool->ledgers, pool_link)
 		rmd_core_ledger_sort(ledger);
 	rmd_core_pool_touch(pool);
 }
 
-/* Tells the agent that the pool is no more, once, and forgets its ledger when it is empty. */
+/* Tells the agent that the pool is no more, once, and forgets its ledger when it is
+ * empty. */
 static void dismiss(struct rmd_core_ledger *ledger)
 {
 	struct rmd_core_pool *pool = ledger->pool;
@@ -255,7 +258,7 @@ void rmd_core_pool_free(struct rmd_core_pool *pool)
 	rmd_free(pool);
 }
 
-/* --- idle workers ---------------------------------------------------------------------------- */
+/* --- idle workers ------------------------------------------------------------------ */
 
 void rmd_core_pool_watch_idle(struct rmd_core_pool *pool)
 {

@@ -13,22 +13,22 @@
 struct rmd_core_share;
 
 enum rmd_core_pool_sort {
-	RMD_CORE_POOL_NAMED,         /* shared by name */
-	RMD_CORE_POOL_OWN,           /* of one client, then warm for the next of its identity */
-	RMD_CORE_POOL_DEFAULT,       /* of a runtime, shared */
+	RMD_CORE_POOL_NAMED,   /* shared by name */
+	RMD_CORE_POOL_OWN,     /* of one client, then warm for the next of its identity */
+	RMD_CORE_POOL_DEFAULT, /* of a runtime, shared */
 };
 
-enum rmd_core_pool_state {           /* OPEN -> CLOSING -> gone */
-	RMD_CORE_POOL_OPEN,
-	RMD_CORE_POOL_CLOSING,       /* takes no tasks */
+enum rmd_core_pool_state { /* OPEN -> CLOSING -> gone */
+			   RMD_CORE_POOL_OPEN,
+			   RMD_CORE_POOL_CLOSING, /* takes no tasks */
 };
 
 /* Whether it has the workers that it could use: the list it is in. */
 enum rmd_core_pool_place {
-	RMD_CORE_PLACE_FINE,         /* in no list */
-	RMD_CORE_PLACE_STARVING,     /* no worker at all, and agents are full */
-	RMD_CORE_PLACE_SHORT,        /* could use more, but agents are full */
-	RMD_CORE_PLACE_HOMELESS,     /* no agent suits, however empty */
+	RMD_CORE_PLACE_FINE,	 /* in no list */
+	RMD_CORE_PLACE_STARVING, /* no worker at all, and agents are full */
+	RMD_CORE_PLACE_SHORT,	 /* could use more, but agents are full */
+	RMD_CORE_PLACE_HOMELESS, /* no agent suits, however empty */
 };
 #define RMD_CORE_PLACES 4u
 
@@ -51,33 +51,33 @@ struct rmd_core_pool {
 
 	/* Who uses it. */
 	struct rmd_core_client *owner; /* of an OWN pool; NULL: warm */
-	bool warm;                   /* an OWN pool without its client: on core->warm */
-	bool claimed;                /* named, opened or resized without a client: stays */
-	bool killed;                 /* its closing kills workers */
-	uint32_t asked_workers;      /* without a client; counts while claimed */
-	uint32_t max_workers;        /* 0: as many as there is room for */
+	bool warm;		       /* an OWN pool without its client: on core->warm */
+	bool claimed;		/* named, opened or resized without a client: stays */
+	bool killed;		/* its closing kills workers */
+	uint32_t asked_workers; /* without a client; counts while claimed */
+	uint32_t max_workers;	/* 0: as many as there is room for */
 	uint32_t holders;
 	LIST_HEAD(, rmd_core_share) shares;
 	struct rmd_core_heap turns;
-	uint64_t turn;               /* rises with each grant */
+	uint64_t turn; /* rises with each grant */
 
 	/* Its tasks, and its workers: sums over its ledgers. */
 	uint64_t queued, leased, done;
 	uint32_t wanted, workers, starting, idle;
-	uint64_t idle_places;        /* ready workers without a lease */
-	uint64_t recalling;          /* leases asked back and not yet seen */
+	uint64_t idle_places; /* ready workers without a lease */
+	uint64_t recalling;   /* leases asked back and not yet seen */
 	LIST_HEAD(, rmd_core_ledger) ledgers;
 	struct rmd_core_ledger_list by_class[RMD_CORE_LEDGER_CLASSES];
 	LIST_HEAD(, rmd_core_ledger) overloaded;
-	uint32_t start_failures;     /* in a row */
+	uint32_t start_failures; /* in a row */
 	struct rmd_piece start_error;
 
-	struct rmd_core_timer idle_timer; /* set while it has more workers than work, or no use */
-	uint64_t peak;               /* most tasks at a time since it was set */
+	struct rmd_core_timer idle_timer; /* while it has more workers than work */
+	uint64_t peak;			  /* most tasks at a time since it was set */
 
-	uint64_t full_epoch;         /* 1 + core->room_epoch when there was no room; 0: never */
-	bool turn_due;               /* room was made for it: it is first in its list of places */
-	bool dirty;                  /* to be looked at by the next tick */
+	uint64_t full_epoch; /* 1 + core->room_epoch when there was no room; 0: never */
+	bool turn_due;	     /* room was made for it: it is first in its list of places */
+	bool dirty;	     /* to be looked at by the next tick */
 	TAILQ_ENTRY(rmd_core_pool) dirty_link, core_link, place_link, warm_link;
 	struct rmd_core_pool *name_next; /* another pool under the same hash */
 	uint8_t bytes[];
@@ -99,8 +99,10 @@ void rmd_core_pool_size(struct rmd_core_pool *pool);
 void rmd_core_pool_unhold(struct rmd_core_share *share);
 /* Ends all queued tasks, and asks for leased ones (all, or those that have not begun). */
 void rmd_core_pool_end_queued(struct rmd_core_pool *pool, enum rmd_core_end why);
-void rmd_core_pool_doom_leased(struct rmd_core_pool *pool, enum rmd_core_end why, bool begun_too);
-/* Its workers cannot be started: fails its queued tasks, stops trying until new ones come. */
+void rmd_core_pool_doom_leased(struct rmd_core_pool *pool, enum rmd_core_end why,
+			       bool begun_too);
+/* Its workers cannot be started: fails its queued tasks, stops trying until new ones
+ * come. */
 void rmd_core_pool_fail(struct rmd_core_pool *pool);
 /* The idle time is over: fewer workers, or the end of a pool that nobody uses. */
 void rmd_core_pool_idled(struct rmd_core_pool *pool);
@@ -117,4 +119,5 @@ int rmd_core_pool_name_put(struct rmd_core_pool *pool);
 /* Takes it out, if it is in. */
 void rmd_core_pool_name_drop(struct rmd_core_pool *pool);
 struct rmd_core_pool *rmd_core_pool_name_get(const struct rmd_core *core,
-					     enum rmd_core_pool_sort sort, struct rmd_slice name);
+					     enum rmd_core_pool_sort sort,
+					     struct rmd_slice name);

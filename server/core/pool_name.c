@@ -51,15 +51,19 @@ void rmd_core_pool_name_drop(struct rmd_core_pool *pool)
 }
 
 struct rmd_core_pool *rmd_core_pool_name_get(const struct rmd_core *core,
-					     enum rmd_core_pool_sort sort, struct rmd_slice name)
+					     enum rmd_core_pool_sort sort,
+					     struct rmd_slice name)
 {
-	struct rmd_core_pool *pool = rmd_map_get(&core->pools_by_name, hash(core, sort, name));
-	while (pool != NULL && (pool->sort != sort || !rmd_slice_equal(name_of(pool), name)))
+	struct rmd_core_pool *pool =
+		rmd_map_get(&core->pools_by_name, hash(core, sort, name));
+	while (pool != NULL &&
+	       (pool->sort != sort || !rmd_slice_equal(name_of(pool), name)))
 		pool = pool->name_next;
 	return pool;
 }
 
-struct rmd_core_pool *rmd_core_pool_find_name(const struct rmd_core *core, struct rmd_slice name)
+struct rmd_core_pool *rmd_core_pool_find_name(const struct rmd_core *core,
+					      struct rmd_slice name)
 {
 	return rmd_core_pool_name_get(core, RMD_CORE_POOL_NAMED, name);
 }

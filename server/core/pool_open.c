@@ -6,7 +6,7 @@
 
 #define CPU_MILLI_DEFAULT 1000u
 
-/* --- specs ---------------------------------------------------------------------------------- */
+/* --- specs ------------------------------------------------------------------------- */
 
 /* The field that is out of its range, or NULL. */
 static const char *spec_wrong(const struct rmd_core_pool_spec *spec)
@@ -30,7 +30,8 @@ static const char *spec_wrong(const struct rmd_core_pool_spec *spec)
 }
 
 /* Labels are a map: their order does not count. */
-static bool labels_equal(const struct rmd_core_pool *pool, const struct rmd_core_pool_spec *spec)
+static bool labels_equal(const struct rmd_core_pool *pool,
+			 const struct rmd_core_pool_spec *spec)
 {
 	if (pool->label_count != spec->label_count)
 		return false;
@@ -51,12 +52,14 @@ static uint32_t spec_cpu(const struct rmd_core_pool_spec *spec)
 	return spec->cpu_milli != 0 ? spec->cpu_milli : CPU_MILLI_DEFAULT;
 }
 
-static uint64_t spec_idle(const struct rmd_core *core, const struct rmd_core_pool_spec *spec)
+static uint64_t spec_idle(const struct rmd_core *core,
+			  const struct rmd_core_pool_spec *spec)
 {
-	return spec->idle_timeout_ms != 0 ? spec->idle_timeout_ms : core->config.idle_timeout_ms;
+	return spec->idle_timeout_ms != 0 ? spec->idle_timeout_ms
+					  : core->config.idle_timeout_ms;
 }
 
-/* The field in which `spec` differs from the pool, or NULL; max_workers does not count. */
+/* The field in which `spec` differs from the pool, but for max_workers, or NULL. */
 static const char *spec_differs(const struct rmd_core_pool *pool,
 				const struct rmd_core_pool_spec *spec)
 {
@@ -77,7 +80,7 @@ static const char *spec_differs(const struct rmd_core_pool *pool,
 	return NULL;
 }
 
-/* --- making ---------------------------------------------------------------------------------- */
+/* --- making ------------------------------------------------------------------------ */
 
 static struct rmd_slice copy_slice(struct rmd_slice slice, uint8_t **at)
 {
@@ -91,11 +94,13 @@ static struct rmd_slice copy_slice(struct rmd_slice slice, uint8_t **at)
 static struct rmd_core_pool *pool_new(const struct rmd_core_pool_spec *spec,
 				      struct rmd_slice owner)
 {
-	size_t bytes = spec->name.len + spec->runtime.len + spec->identity.len + owner.len;
+	size_t bytes = spec->name.len + spec->runtime.len + spec->identity.len +
+		       owner.len;
 	for (size_t i = 0; i < spec->label_count; i++)
 		bytes += spec->labels[i].key.len + spec->labels[i].value.len;
 	struct rmd_core_pool *pool;
-	pool = rmd_calloc(1, sizeof(*pool) + spec->label_count * sizeof(*pool->labels) + bytes);
+	pool = rmd_calloc(1, sizeof(*pool) + spec->label_count * sizeof(*pool->labels) +
+				     bytes);
 	if (pool == NULL)
 		return NULL;
 	pool->labels = (struct rmd_core_label *)(pool + 1);
@@ -122,11 +127,13 @@ static void lists_init(struct rmd_core_pool *pool)
 }
 
 /* Makes a pool and enters it everywhere. NULL: out of memory. */
-static struct rmd_core_pool *pool_create(struct rmd_core *core, enum rmd_core_pool_sort sort,
+static struct rmd_core_pool *pool_create(struct rmd_core *core,
+					 enum rmd_core_pool_sort sort,
 					 struct rmd_core_client *owner,
 					 const struct rmd_core_pool_spec *spec)
 {
-	struct rmd_slice identity = rmd_slice_of_string(owner != NULL ? owner->identity : "");
+	struct rmd_slice identity =
+		rmd_slice_of_string(owner != NULL ? owner->identity : "");
 	struct rmd_core_pool *pool = pool_new(spec, identity);
 	if (pool == NULL)
 		return NULL;
@@ -160,20 +167,21 @@ out:
 	return NULL;
 }
 
-/* --- getting --------------------------------------------------------------------------------- */
+/* --- getting ----------------------------------------------------------------------- */
 
 /* The client's own pool of that spec, else a warm one of its identity, or NULL. */
-static struct rmd_core_pool *find_own(struct rmd_core *core, const struct rmd_core_client *client,
+static struct rmd_core_pool *find_own(struct rmd_core *core,
+				      const struct rmd_core_client *client,
 				      const struct rmd_core_pool_spec *spec)
 {
 	const struct rmd_core_share *share;
 	struct rmd_core_pool *pool;
-	LIST_FOREACH(share, &client->shares, client_link)
+	LIST_FOREACH (share, &client->shares, client_link)
 		if (share->holding && share->pool->sort == RMD_CORE_POOL_OWN &&
 		    share->pool->state == RMD_CORE_POOL_OPEN &&
 		    spec_differs(share->pool, spec) == NULL)
 			return share->pool;
-	TAILQ_FOREACH(pool, &core->warm, warm_link)
+	TAILQ_FOREACH (pool, &core->warm, warm_link)
 		if (pool->state == RMD_CORE_POOL_OPEN &&
 		    rmd_slice_equal(pool->owner_identity,
 				    rmd_slice_of_string(client->identity)) &&
@@ -183,7 +191,8 @@ static struct rmd_core_pool *find_own(struct rmd_core *core, const struct rmd_co
 }
 
 /* The client holds the pool from now on, and asks for so many workers. */
-static int hold(struct rmd_core_client *client, struct rmd_core_pool *pool, uint32_t workers)
+static int hold(struct rmd_core_client *client, struct rmd_core_pool *pool,
+		uint32_t workers)
 {
 	struct rmd_core_share *share;
 	if (rmd_core_share_get(client, pool, &share) < 0)
@@ -220,25 +229,29 @@ static void claim(struct rmd_core_pool *pool, uint32_t workers)
 static int open_fits(const struct rmd_core *core, const struct rmd_core_client *client,
 		     const struct rmd_core_pool *found)
 {
-	bool holds = client != NULL && found != NULL && rmd_core_pool_held_by(found, client);
+	bool holds = client != NULL && found != NULL &&
+		     rmd_core_pool_held_by(found, client);
 	if (core->draining || (client != NULL && client->closed))
 		return RMD_ECLOSED;
 	if (found == NULL && core->pool_count >= core->config.pools_max)
 		return RMD_ELIMIT;
-	if (client != NULL && !holds && client->pools_held >= core->config.pools_per_client_max)
+	if (client != NULL && !holds &&
+	    client->pools_held >= core->config.pools_per_client_max)
 		return RMD_ELIMIT;
 	return 0;
 }
 
-int rmd_core_pool_open(struct rmd_core *core, uint64_t now_ms, struct rmd_core_client *client,
-		       const struct rmd_core_pool_spec *spec, struct rmd_core_pool **ret_pool,
-		       bool *ret_reused, const char **ret_field)
+int rmd_core_pool_open(struct rmd_core *core, uint64_t now_ms,
+		       struct rmd_core_client *client,
+		       const struct rmd_core_pool_spec *spec,
+		       struct rmd_core_pool **ret_pool, bool *ret_reused,
+		       const char **ret_field)
 {
 	rmd_core_enter(core, now_ms);
 	const char *field = spec_wrong(spec);
 	struct rmd_core_pool *found = NULL, *pool;
 	enum rmd_core_pool_sort sort = spec->name.len != 0 ? RMD_CORE_POOL_NAMED
-				       : client != NULL    ? RMD_CORE_POOL_OWN
+				       : client != NULL	   ? RMD_CORE_POOL_OWN
 							   : RMD_CORE_POOL_DEFAULT;
 	if (field == NULL && sort == RMD_CORE_POOL_OWN)
 		found = find_own(core, client, spec);

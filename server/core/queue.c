@@ -9,21 +9,22 @@
 #include "server/core/task.h"
 
 #define CHUNK_LEVELS 64u
-#define CHUNKS       32u  /* 2 * RMD_CORE_PRIORITY_MAX + 1 levels need no more */
-#define RANK_ZERO    ((uint32_t)RMD_CORE_PRIORITY_MAX)
-/* A task that comes back passes at most so many others that came back before it: their order
- * is a courtesy that must not cost more. */
-#define BACK_STEPS   64u
+#define CHUNKS 32u /* 2 * RMD_CORE_PRIORITY_MAX + 1 levels need no more */
+#define RANK_ZERO ((uint32_t)RMD_CORE_PRIORITY_MAX)
+/* A task that comes back passes at most so many others that came back before it: their
+ * order is a courtesy that must not cost more. */
+#define BACK_STEPS 64u
 
-_Static_assert(CHUNKS * CHUNK_LEVELS > 2 * RMD_CORE_PRIORITY_MAX, "a level for each priority");
+_Static_assert(CHUNKS *CHUNK_LEVELS > 2 * RMD_CORE_PRIORITY_MAX,
+	       "a level for each priority");
 
 struct chunk {
-	uint64_t used;               /* bit i: level[i] is not empty */
+	uint64_t used; /* bit i: level[i] is not empty */
 	struct rmd_core_task_list level[CHUNK_LEVELS];
 };
 
 struct rmd_core_levels {
-	uint32_t used;               /* bit i: chunk[i] has a level that is not empty */
+	uint32_t used; /* bit i: chunk[i] has a level that is not empty */
 	struct chunk *chunk[CHUNKS];
 };
 
@@ -107,7 +108,8 @@ void rmd_core_queue_add_back(struct rmd_core_queue *queue, struct rmd_core_task 
 	uint32_t rank = rank_of(task->priority);
 	struct rmd_core_task_list *level = level_of(queue, rank);
 	struct rmd_core_task *older = NULL, *at = TAILQ_FIRST(level);
-	for (uint32_t i = 0; i < BACK_STEPS && at != NULL && at->number < task->number; i++) {
+	for (uint32_t i = 0; i < BACK_STEPS && at != NULL && at->number < task->number;
+	     i++) {
 		older = at;
 		at = TAILQ_NEXT(at, state_link);
 	}

@@ -1,8 +1,8 @@
 /* server/core/queue.h: the tasks of one client in one pool that wait.
  *
- * First by priority, then by age: one FIFO for each priority in use. All is O(1): the FIFO of
- * priority 0 is embedded, those of others lie in chunks of 64, made when first needed, with
- * bits that say which are not empty. Core thread only; borrows the tasks. */
+ * First by priority, then by age: one FIFO for each priority in use. All is O(1): the
+ * FIFO of priority 0 is embedded, those of others lie in chunks of 64, made when first
+ * needed, with bits that say which are not empty. Core thread only; borrows the tasks. */
 #pragma once
 
 #include <stdint.h>

@@ -5,7 +5,6 @@
 #include "server/core/state.h"
 #include "server/core/task.h"
 
-
 struct rmd_core_share *rmd_core_share_find(const struct rmd_core_client *client,
 					   const struct rmd_core_pool *pool)
 {
@@ -23,7 +22,8 @@ int rmd_core_share_get(struct rmd_core_client *client, struct rmd_core_pool *poo
 	if (rmd_core_heap_promise(&pool->turns) < 0)
 		return RMD_ENOMEM;
 	share = rmd_calloc(1, sizeof(*share));
-	if (share == NULL || rmd_map_put(&client->shares_by_pool, pool->number, share) < 0) {
+	if (share == NULL ||
+	    rmd_map_put(&client->shares_by_pool, pool->number, share) < 0) {
 		rmd_free(share);
 		rmd_core_heap_release(&pool->turns);
 		return RMD_ENOMEM;

@@ -1,8 +1,9 @@
-/* server/core/share.h: what one client has in one pool: a queue, a turn, a claim to its size.
+/* server/core/share.h: what one client has in one pool: a queue, a turn, a claim to its
+ * size.
  *
- * Lives while the client holds the pool or has a task in it that has not ended. Turns: the
- * client with the fewest leases in the pool is next, then the one that waited longest. Core
- * thread only. */
+ * Lives while the client holds the pool or has a task in it that has not ended. Turns:
+ * the client with the fewest leases in the pool is next, then the one that waited
+ * longest. Core thread only. */
 #pragma once
 
 #include <stdbool.h>
@@ -20,17 +21,17 @@ struct rmd_core_share {
 	struct rmd_core_client *client;
 	struct rmd_core_pool *pool;
 	struct rmd_core_queue queue;
-	struct rmd_core_heap_node turn; /* in pool->turns while a task of it may be granted */
-	uint64_t turn_taken;         /* when it was last granted a lease, in turns of the pool */
-	uint64_t held;               /* leases */
-	uint64_t open;               /* tasks that have not ended */
-	bool holding;                /* the client opened the pool and has not released it */
-	uint32_t asked_workers;      /* by the client, while holding; 0: all there is room for */
+	struct rmd_core_heap_node turn; /* in pool->turns while it may be granted */
+	uint64_t turn_taken; /* when it was last granted a lease, in turns of the pool */
+	uint64_t held;	     /* leases */
+	uint64_t open;	     /* tasks that have not ended */
+	bool holding;	     /* the client opened the pool and has not released it */
+	uint32_t asked_workers; /* while holding; 0: all there is room for */
 	LIST_ENTRY(rmd_core_share) client_link, pool_link;
 };
 
-/* Gives the share of `client` in `pool`, made anew if need be: the caller must add a task or a
- * hold to it, or drop it. RMD_ENOMEM. */
+/* Gives the share of `client` in `pool`, made anew if need be: the caller must add a task
+ * or a hold to it, or drop it. RMD_ENOMEM. */
 int rmd_core_share_get(struct rmd_core_client *client, struct rmd_core_pool *pool,
 		       struct rmd_core_share **ret_share);
 /* The share if there is one, or NULL. */

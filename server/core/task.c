@@ -11,7 +11,7 @@ uint64_t rmd_core_task_bytes(const struct rmd_core_task *task)
 	return task->payload.bytes.len + task->labels.bytes.len + task->function_bytes;
 }
 
-/* --- states --------------------------------------------------------------------------------- */
+/* --- states ------------------------------------------------------------------------ */
 
 static void quit(struct rmd_core_task *task)
 {
@@ -82,12 +82,14 @@ void rmd_core_task_move(struct rmd_core_task *task, enum rmd_core_task_state to)
 /* Room in a task for a small outcome: most fit, and pin no frame. */
 #define ROOM_MIN 32u
 
-_Static_assert(sizeof(struct rmd_core_task) <= 320, "a queued task costs at most 512 bytes");
+_Static_assert(sizeof(struct rmd_core_task) <= 320,
+	       "a queued task costs at most 512 bytes");
 
-/* --- submit --------------------------------------------------------------------------------- */
+/* --- submit ------------------------------------------------------------------------ */
 
-/* A reference to a small part of a large frame would keep the whole frame: copy it, unless that
- * would cost more than it saves. Bytes without a buf are the caller's: always copied. */
+/* A reference to a small part of a large frame would keep the whole frame: copy it,
+ * unless that would cost more than it saves. Bytes without a buf are the caller's: always
+ * copied. */
 static bool worth_copying(struct rmd_piece piece)
 {
 	if (piece.buf == NULL || piece.bytes.len < RMD_CORE_PAYLOAD_COPY_MAX)
@@ -139,7 +141,8 @@ static struct rmd_core_task *task_new(const struct rmd_core_submit *submit)
 {
 	bool copy_payload = worth_copying(submit->payload);
 	bool copy_labels = worth_copying(submit->labels);
-	size_t bytes = submit->function.len + (copy_labels ? submit->labels.bytes.len : 0);
+	size_t bytes = submit->function.len +
+		       (copy_labels ? submit->labels.bytes.len : 0);
 	size_t room = copy_payload ? submit->payload.bytes.len : 0;
 	if (room < ROOM_MIN)
 		room = ROOM_MIN;
@@ -152,7 +155,8 @@ static struct rmd_core_task *task_new(const struct rmd_core_submit *submit)
 		.magic = RMD_CORE_TASK_MAGIC,
 		.priority = (int16_t)submit->priority,
 		.function_bytes = (uint16_t)submit->function.len,
-		.max_attempts = (uint16_t)(submit->max_attempts == 0 ? 1 : submit->max_attempts),
+		.max_attempts =
+			(uint16_t)(submit->max_attempts == 0 ? 1 : submit->max_attempts),
 		.depth = submit->depth,
 		.room_bytes = (uint32_t)room,
 		.stream_logs = submit->stream_logs,
@@ -208,8 +212,9 @@ out:
 	return rc;
 }
 
-int rmd_core_submit(struct rmd_core *core, uint64_t now_ms, struct rmd_core_client *client,
-		    const struct rmd_core_submit *submit, struct rmd_core_task **ret_task)
+int rmd_core_submit(struct rmd_core *core, uint64_t now_ms,
+		    struct rmd_core_client *client, const struct rmd_core_submit *submit,
+		    struct rmd_core_task **ret_task)
 {
 	struct rmd_core_task *task;
 	rmd_core_enter(core, now_ms);
@@ -233,14 +238,15 @@ int rmd_core_submit(struct rmd_core *core, uint64_t now_ms, struct rmd_core_clie
 	join(task, RMD_CORE_TASK_QUEUED);
 	rmd_core_pool_touch(task->share->pool);
 	if (task->timed)
-		rmd_core_timer_set(core, &task->deadline, core->now_ms + submit->deadline_ms);
+		rmd_core_timer_set(core, &task->deadline,
+				   core->now_ms + submit->deadline_ms);
 	rmd_core_client_widen(client);
 	if (ret_task != NULL)
 		*ret_task = task;
 	return 0;
 }
 
-/* --- the end -------------------------------------------------------------------------------- */
+/* --- the end ----------------------------------------------------------------------- */
 
 /* The task's share does not count it any more. */
 static void leave_share(struct rmd_core_task *task)
@@ -283,8 +289,8 @@ void rmd_core_task_free(struct rmd_core_task *task)
 	task_delete(core, task);
 }
 
-/* What is held until it is acknowledged shall not keep a whole frame alive: a small outcome
- * moves to where the arguments were, or to a buf of its own. */
+/* What is held until it is acknowledged shall not keep a whole frame alive: a small
+ * outcome moves to where the arguments were, or to a buf of its own. */
 static void hold_outcome(struct rmd_core_task *task)
 {
 	struct rmd_piece held = task->payload;

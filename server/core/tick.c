@@ -5,17 +5,20 @@
 #include "server/core/state.h"
 #include "server/core/task.h"
 
-/* Room that comes from one decision allows another; past so many rounds the rest waits. */
+/* Room from one decision allows another; past so many rounds the rest waits. */
 #define ROUNDS_MAX 4u
 
-#define SHARE(node) \
-	((struct rmd_core_share *)(void *)((char *)(node) - offsetof(struct rmd_core_share, turn)))
+#define SHARE(node)                                                 \
+	((struct rmd_core_share *)(void *)((char *)(node)-offsetof( \
+		struct rmd_core_share, turn)))
 
 /* The ledger that is granted a task next, or NULL: no agent has credit. */
 static struct rmd_core_ledger *next_ledger(const struct rmd_core_pool *pool)
 {
-	struct rmd_core_ledger *ledger = TAILQ_FIRST(&pool->by_class[RMD_CORE_LEDGER_IDLE]);
-	return ledger != NULL ? ledger : TAILQ_FIRST(&pool->by_class[RMD_CORE_LEDGER_PREFETCH]);
+	struct rmd_core_ledger *ledger =
+		TAILQ_FIRST(&pool->by_class[RMD_CORE_LEDGER_IDLE]);
+	return ledger != NULL ? ledger
+			      : TAILQ_FIRST(&pool->by_class[RMD_CORE_LEDGER_PREFETCH]);
 }
 
 static void grant_all(struct rmd_core_pool *pool)
@@ -32,15 +35,15 @@ static void grant_all(struct rmd_core_pool *pool)
 	}
 }
 
-/* Where nothing is queued, what waits at one agent while workers of another are idle comes back
- * to be given to those. */
+/* Where nothing is queued, what waits at one agent while workers of another are idle
+ * comes back to be given to those. */
 static void recall_for_idle(struct rmd_core_pool *pool)
 {
 	struct rmd_core_ledger *ledger;
 	if (pool->queued > 0 || pool->idle_places <= pool->recalling)
 		return;
 	uint64_t need = pool->idle_places - pool->recalling;
-	LIST_FOREACH(ledger, &pool->overloaded, overloaded_link) {
+	LIST_FOREACH (ledger, &pool->overloaded, overloaded_link) {
 		uint32_t waiting = ledger->held - rmd_core_ledger_ready(ledger);
 		if (need == 0)
 			return;
@@ -66,8 +69,8 @@ static void offer_idle(const struct rmd_core_pool *pool)
 	rmd_core_timer_set(core, &core->offer_timer, core->now_ms + RMD_CORE_OFFER_MS);
 }
 
-/* Takes the first dirty pool and decides for it. It stays marked meanwhile, so that its own
- * decisions don't bring it back. It may be gone when this returns. */
+/* Takes the first dirty pool and decides for it. It stays marked meanwhile, so that its
+ * own decisions don't bring it back. It may be gone when this returns. */
 static void decide(struct rmd_core *core, struct rmd_core_pool *pool)
 {
 	TAILQ_REMOVE(&core->dirty, pool, dirty_link);
@@ -80,7 +83,8 @@ static void decide(struct rmd_core *core, struct rmd_core_pool *pool)
 	rmd_core_pool_reap(pool);
 }
 
-/* Looks at each pool that is dirty now; those that become so meanwhile come in the next round. */
+/* Looks at each pool that is dirty now; those that become so meanwhile come in the next
+ * round. */
 static void decide_all(struct rmd_core *core)
 {
 	struct rmd_core_pool *pool, *last = TAILQ_LAST(&core->dirty, rmd_core_dirty_list);
@@ -113,7 +117,8 @@ static void flush_orders(struct rmd_core *core)
 static void heed_memory(struct rmd_core *core)
 {
 	if (core->lacks_memory && !rmd_core_timer_pending(&core->rest_timer))
-		rmd_core_timer_set(core, &core->rest_timer, core->now_ms + RMD_CORE_REST_MS);
+		rmd_core_timer_set(core, &core->rest_timer,
+				   core->now_ms + RMD_CORE_REST_MS);
 }
 
 static void heed_drain(struct rmd_core *core)
@@ -143,7 +148,8 @@ uint64_t rmd_core_tick(struct rmd_core *core, uint64_t now_ms)
 			break;
 	}
 	if (core->room_came || !TAILQ_EMPTY(&core->dirty))
-		rmd_core_timer_set(core, &core->offer_timer, core->now_ms + RMD_CORE_OFFER_MS);
+		rmd_core_timer_set(core, &core->offer_timer,
+				   core->now_ms + RMD_CORE_OFFER_MS);
 	flush_orders(core);
 	heed_memory(core);
 	heed_drain(core);

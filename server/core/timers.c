@@ -7,7 +7,8 @@
 #include "server/core/state.h"
 #include "server/core/task.h"
 
-#define HOLDER(timer, type, field) ((type *)(void *)((char *)(timer) - offsetof(type, field)))
+#define HOLDER(timer, type, field) \
+	((type *)(void *)((char *)(timer)-offsetof(type, field)))
 
 int rmd_core_timer_init(struct rmd_core *core, struct rmd_core_timer *timer,
 			enum rmd_core_timer_kind kind)
@@ -22,7 +23,8 @@ void rmd_core_timer_fini(struct rmd_core *core, struct rmd_core_timer *timer)
 	rmd_core_heap_release(&core->timers);
 }
 
-void rmd_core_timer_set(struct rmd_core *core, struct rmd_core_timer *timer, uint64_t due_ms)
+void rmd_core_timer_set(struct rmd_core *core, struct rmd_core_timer *timer,
+			uint64_t due_ms)
 {
 	rmd_core_heap_put(&core->timers, &timer->node, due_ms, 0);
 }
@@ -66,7 +68,8 @@ static void fire(struct rmd_core *core, struct rmd_core_timer *timer)
 void rmd_core_timers_fire(struct rmd_core *core)
 {
 	struct rmd_core_heap_node *first;
-	while ((first = rmd_core_heap_first(&core->timers)) != NULL && first->key <= core->now_ms) {
+	while ((first = rmd_core_heap_first(&core->timers)) != NULL &&
+	       first->key <= core->now_ms) {
 		rmd_core_heap_take(&core->timers, first);
 		fire(core, HOLDER(first, struct rmd_core_timer, node));
 	}

@@ -1,7 +1,7 @@
 /* server/core/timers.h: what happens at a time, without a clock: tick brings the time.
  *
- * A timer is embedded in what it is about; its kind says in what. Room for it is promised when
- * it is made, so setting it never fails. O(log n). Core thread only. */
+ * A timer is embedded in what it is about; its kind says in what. Room for it is promised
+ * when it is made, so setting it never fails. O(log n). Core thread only. */
 #pragma once
 
 #include <stdbool.h>
@@ -12,12 +12,12 @@
 struct rmd_core;
 
 enum rmd_core_timer_kind {
-	RMD_CORE_TIMER_DEADLINE,     /* of a task */
-	RMD_CORE_TIMER_IDLE,         /* of a pool: workers without work for too long */
-	RMD_CORE_TIMER_LINGER,       /* of a client that left */
-	RMD_CORE_TIMER_TURN,         /* of the core: pools without room take their turn */
-	RMD_CORE_TIMER_OFFER,        /* of the core: workers became idle, who lacks room? */
-	RMD_CORE_TIMER_REST,         /* of the core: ledgers that rest, and lack of memory */
+	RMD_CORE_TIMER_DEADLINE, /* of a task */
+	RMD_CORE_TIMER_IDLE,	 /* of a pool: workers without work for too long */
+	RMD_CORE_TIMER_LINGER,	 /* of a client that left */
+	RMD_CORE_TIMER_TURN,	 /* of the core: pools without room take their turn */
+	RMD_CORE_TIMER_OFFER,	 /* of the core: workers became idle, who lacks room? */
+	RMD_CORE_TIMER_REST,	 /* of the core: ledgers that rest, and lack of memory */
 };
 
 struct rmd_core_timer {
@@ -31,7 +31,8 @@ int rmd_core_timer_init(struct rmd_core *core, struct rmd_core_timer *timer,
 /* Unmakes it; never fires again. */
 void rmd_core_timer_fini(struct rmd_core *core, struct rmd_core_timer *timer);
 /* Sets it, or moves it, to `due_ms`. */
-void rmd_core_timer_set(struct rmd_core *core, struct rmd_core_timer *timer, uint64_t due_ms);
+void rmd_core_timer_set(struct rmd_core *core, struct rmd_core_timer *timer,
+			uint64_t due_ms);
 void rmd_core_timer_stop(struct rmd_core *core, struct rmd_core_timer *timer);
 bool rmd_core_timer_pending(const struct rmd_core_timer *timer);
 /* Fires all that are due at core->now_ms. */

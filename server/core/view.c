@@ -25,9 +25,10 @@ const char *rmd_core_end_text(enum rmd_core_end end)
 	return texts[end];
 }
 
-/* --- tasks ---------------------------------------------------------------------------------- */
+/* --- tasks ------------------------------------------------------------------------- */
 
-struct rmd_core_task *rmd_core_task_find(const struct rmd_core_client *client, uint64_t number)
+struct rmd_core_task *rmd_core_task_find(const struct rmd_core_client *client,
+					 uint64_t number)
 {
 	return rmd_core_index_get(&client->tasks, number);
 }
@@ -130,24 +131,27 @@ uint64_t rmd_core_task_deadline_ms(const struct rmd_core_task *task)
 struct rmd_core_task *rmd_core_task_next(const struct rmd_core *core,
 					 const struct rmd_core_task *previous)
 {
-	return previous == NULL ? TAILQ_FIRST(&core->tasks) : TAILQ_NEXT(previous, core_link);
+	return previous == NULL ? TAILQ_FIRST(&core->tasks)
+				: TAILQ_NEXT(previous, core_link);
 }
 
 struct rmd_core_task *rmd_core_agent_task(const struct rmd_core *core,
-					  const struct rmd_core_agent *agent, uint64_t lease)
+					  const struct rmd_core_agent *agent,
+					  uint64_t lease)
 {
 	struct rmd_core_task *task = rmd_map_get(&core->leases, lease);
 	return task != NULL && task->ledger->agent == agent ? task : NULL;
 }
 
-/* --- pools ---------------------------------------------------------------------------------- */
+/* --- pools ------------------------------------------------------------------------- */
 
 struct rmd_core_pool *rmd_core_pool_find(const struct rmd_core *core, uint64_t number)
 {
 	return rmd_map_get(&core->pools_by_number, number);
 }
 
-bool rmd_core_pool_held_by(const struct rmd_core_pool *pool, const struct rmd_core_client *client)
+bool rmd_core_pool_held_by(const struct rmd_core_pool *pool,
+			   const struct rmd_core_client *client)
 {
 	const struct rmd_core_share *share = rmd_core_share_find(client, pool);
 	return share != NULL && share->holding;
@@ -156,10 +160,12 @@ bool rmd_core_pool_held_by(const struct rmd_core_pool *pool, const struct rmd_co
 struct rmd_core_pool *rmd_core_pool_next(const struct rmd_core *core,
 					 const struct rmd_core_pool *previous)
 {
-	return previous == NULL ? TAILQ_FIRST(&core->pools) : TAILQ_NEXT(previous, core_link);
+	return previous == NULL ? TAILQ_FIRST(&core->pools)
+				: TAILQ_NEXT(previous, core_link);
 }
 
-void rmd_core_pool_info(const struct rmd_core_pool *pool, struct rmd_core_pool_info *ret_info)
+void rmd_core_pool_info(const struct rmd_core_pool *pool,
+			struct rmd_core_pool_info *ret_info)
 {
 	*ret_info = (struct rmd_core_pool_info){
 		.number = pool->number,

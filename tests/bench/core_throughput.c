@@ -1,5 +1,6 @@
-/* tests/bench/core_throughput.c: the scheduler alone: task life cycles a second with 1,000,
- * 100,000 and 1,000,000 tasks queued, and what a queued task costs. One JSON object a line. */
+/* tests/bench/core_throughput.c: the scheduler alone: task life cycles a second with
+ * 1,000, 100,000 and 1,000,000 tasks queued, and what a queued task costs. One JSON
+ * object a line. */
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,8 +72,10 @@ static void open_all(struct bench *b)
 	struct rmd_core_config config = RMD_CORE_CONFIG_INIT;
 	struct rmd_slice runtime = rmd_slice_of_string("native");
 	struct rmd_core_pool_spec spec = {.runtime = runtime, .max_workers = 2};
-	struct rmd_core_agent_info info = {
-		.name = runtime, .runtimes = &runtime, .runtime_count = 1, .cpu_milli = 2000};
+	struct rmd_core_agent_info info = {.name = runtime,
+					   .runtimes = &runtime,
+					   .runtime_count = 1,
+					   .cpu_milli = 2000};
 	const char *field;
 	bool reused;
 	b->core = rmd_core_create(&config, &port, b);
@@ -137,9 +140,8 @@ static void run(uint64_t queued, uint64_t cycles)
 	double filled = (double)(rmd_clock_mono_ns() - start);
 	double bytes = (double)(heap_bytes() - empty) / (double)queued;
 	rmd_core_tick(b.core, 1);
-	struct rmd_core_agent_pool state = {.pool = rmd_core_pool_number(b.pool),
-					    .slots = SLOTS,
-					    .workers = 2};
+	struct rmd_core_agent_pool state = {
+		.pool = rmd_core_pool_number(b.pool), .slots = SLOTS, .workers = 2};
 	must(rmd_core_agent_pool(b.core, 1, b.agent, &state));
 	rmd_core_tick(b.core, 1);
 	start = rmd_clock_mono_ns();

@@ -1,4 +1,4 @@
-/* Clients: limits, back-pressure, leaving and closing; the core's drain; agents' edges. */
+/* Clients: limits, back-pressure, leaving, closing; the core's drain; agents' edges. */
 #include "tests/unit/core/rig.h"
 
 #include <string.h>
@@ -17,7 +17,8 @@ static void tasks_are_limited_for_a_client_and_in_all(void **state)
 	config.tasks_per_client_max = 3;
 	config.tasks_max = 5;
 	restart(rig, config);
-	struct rmd_core_client *a = rig_client(rig, "uid:1"), *b = rig_client(rig, "uid:2");
+	struct rmd_core_client *a = rig_client(rig, "uid:1"),
+			       *b = rig_client(rig, "uid:2");
 	struct rmd_core_pool *pool = rig_pool(rig, NULL, "p", 1);
 	assert_int_equal(rmd_core_client_window(a), 3);
 	rig_submit_many(rig, a, pool, 3);
@@ -25,11 +26,13 @@ static void tasks_are_limited_for_a_client_and_in_all(void **state)
 	assert_int_equal(rmd_core_client_window(a), 3);
 	rig_submit_many(rig, b, pool, 2);
 	assert_int_equal(rig_submit(rig, b, pool), RMD_ELIMIT);
-	rmd_core_cancel(rig->core, rig->now_ms, rmd_core_task_find(a, 1), RMD_CORE_END_CANCELLED);
+	rmd_core_cancel(rig->core, rig->now_ms, rmd_core_task_find(a, 1),
+			RMD_CORE_END_CANCELLED);
 	assert_int_equal(rig_submit(rig, a, pool), RMD_ELIMIT); /* its outcome is held */
 	assert_int_equal(rmd_core_ack(rig->core, rig->now_ms, a, 1), 0);
 	assert_int_equal(rmd_core_client_window(a), 4);
-	assert_int_equal(rig_submit(rig, a, pool), 0); /* the refused number is free still */
+	assert_int_equal(rig_submit(rig, a, pool),
+			 0); /* the refused number is free still */
 	assert_int_equal(rmd_core_client_accepted(a), 4);
 }
 
@@ -41,7 +44,8 @@ static void bytes_of_arguments_are_limited(void **state)
 	config.payload_bytes_per_client_max = 1000;
 	config.payload_bytes_max = 1500;
 	restart(rig, config);
-	struct rmd_core_client *a = rig_client(rig, "uid:1"), *b = rig_client(rig, "uid:2");
+	struct rmd_core_client *a = rig_client(rig, "uid:1"),
+			       *b = rig_client(rig, "uid:2");
 	struct rmd_core_pool *pool = rig_pool(rig, NULL, "p", 1);
 	static const uint8_t bytes[2000];
 	struct rmd_core_submit submit = {.payload = {{bytes, 1001 - name}, NULL}};
@@ -53,7 +57,8 @@ static void bytes_of_arguments_are_limited(void **state)
 	assert_int_equal(rig_submit_with(rig, b, pool, submit), RMD_ELIMIT);
 	submit.payload.bytes.len = 500 - name;
 	assert_int_equal(rig_submit_with(rig, b, pool, submit), 0);
-	rmd_core_cancel(rig->core, rig->now_ms, rmd_core_task_find(a, 1), RMD_CORE_END_CANCELLED);
+	rmd_core_cancel(rig->core, rig->now_ms, rmd_core_task_find(a, 1),
+			RMD_CORE_END_CANCELLED);
 	assert_false(rmd_core_client_full(a));
 }
 
@@ -63,7 +68,8 @@ static void a_client_that_does_not_fetch_its_outcomes_gets_no_grants(void **stat
 	struct rmd_core_config config = RMD_CORE_CONFIG_INIT;
 	config.outcome_bytes_per_client_max = 10;
 	restart(rig, config);
-	struct rmd_core_client *slow = rig_client(rig, "uid:1"), *ok = rig_client(rig, "uid:2");
+	struct rmd_core_client *slow = rig_client(rig, "uid:1"),
+			       *ok = rig_client(rig, "uid:2");
 	struct rmd_core_pool *pool = rig_pool(rig, NULL, "p", 1);
 	struct rmd_core_agent *agent = rig_agent(rig, "node-a", 1);
 	rig_submit_many(rig, slow, pool, 4);
@@ -92,7 +98,8 @@ static void all_outcomes_together_are_limited_too(void **state)
 	config.outcome_bytes_per_client_max = 40;
 	config.outcome_bytes_max = 10;
 	restart(rig, config);
-	struct rmd_core_client *a = rig_client(rig, "uid:1"), *b = rig_client(rig, "uid:2");
+	struct rmd_core_client *a = rig_client(rig, "uid:1"),
+			       *b = rig_client(rig, "uid:2");
 	struct rmd_core_pool *pool = rig_pool(rig, NULL, "p", 1);
 	struct rmd_core_agent *agent = rig_agent(rig, "node-a", 1);
 	rig_submit(rig, a, pool);
@@ -182,7 +189,8 @@ static void a_draining_core_takes_nothing_and_says_when_it_is_done(void **state)
 	rmd_core_drain(rig->core, rig->now_ms);
 	rig_tick(rig);
 	assert_int_equal(rig_submit(rig, client, pool), RMD_ECLOSED);
-	assert_int_equal(rmd_core_client_open(rig->core, 0, "x", NULL, &late), RMD_ECLOSED);
+	assert_int_equal(rmd_core_client_open(rig->core, 0, "x", NULL, &late),
+			 RMD_ECLOSED);
 	rig_value(rig, 0);
 	rig_tick(rig);
 	assert_int_equal(rig->drained, 0);
@@ -243,14 +251,17 @@ static void numbers_with_gaps_are_found(void **state)
 	struct rig *rig = *state;
 	struct rmd_core_client *client = rig_client(rig, "uid:1");
 	struct rmd_core_pool *pool = rig_pool(rig, client, "p", 1);
-	static const uint64_t numbers[] = {1, 15, 16, 17, 1000, UINT64_C(1) << 60, UINT64_MAX};
+	static const uint64_t numbers[] = {1,	      15, 16, 17, 1000, UINT64_C(1) << 60,
+					   UINT64_MAX};
 	for (size_t i = 0; i < 7; i++)
-		assert_int_equal(rig_submit_with(rig, client, pool,
-						 (struct rmd_core_submit){.number = numbers[i]}),
-				 0);
+		assert_int_equal(
+			rig_submit_with(rig, client, pool,
+					(struct rmd_core_submit){.number = numbers[i]}),
+			0);
 	for (size_t i = 0; i < 7; i++)
-		assert_int_equal(rmd_core_task_number(rmd_core_task_find(client, numbers[i])),
-				 numbers[i]);
+		assert_int_equal(
+			rmd_core_task_number(rmd_core_task_find(client, numbers[i])),
+			numbers[i]);
 	assert_null(rmd_core_task_find(client, 2));
 	assert_null(rmd_core_task_find(client, 999));
 	const struct rmd_core_task *task = NULL;

@@ -1,5 +1,6 @@
-/* One scenario through all rooms of the core, again and again, with the first, second … n-th
- * allocation failing: a call that lacks memory leaves no trace and works when it is made again. */
+/* One scenario through all rooms of the core, again and again, with the first, second …
+ * n-th allocation failing: a call that lacks memory leaves no trace and works when it is
+ * made again. */
 #include "tests/unit/core/rig.h"
 
 #include <string.h>
@@ -22,16 +23,16 @@ static bool again(int rc, const struct rmd_core_counters *before)
 	return true;
 }
 
-#define MUST(call)                                                                   \
-	do {                                                                         \
-		struct rmd_core_counters before = rig_counters(&rig);                \
-		int rc = (call);                                                     \
-		if (!again(rc, &before))                                             \
-			break;                                                       \
+#define MUST(call)                                                    \
+	do {                                                          \
+		struct rmd_core_counters before = rig_counters(&rig); \
+		int rc = (call);                                      \
+		if (!again(rc, &before))                              \
+			break;                                        \
 	} while (1)
 
-static int submit(struct rmd_core_client *client, struct rmd_core_pool *pool, int32_t priority,
-		  uint64_t deadline_ms, struct rmd_piece payload)
+static int submit(struct rmd_core_client *client, struct rmd_core_pool *pool,
+		  int32_t priority, uint64_t deadline_ms, struct rmd_piece payload)
 {
 	struct rmd_core_submit submit = {
 		.number = rmd_core_client_accepted(client) + 1,
@@ -45,7 +46,8 @@ static int submit(struct rmd_core_client *client, struct rmd_core_pool *pool, in
 	return rmd_core_submit(rig.core, rig.now_ms, client, &submit, NULL);
 }
 
-static void submit_all(struct rmd_core_client *client, struct rmd_core_pool *const pools[2])
+static void submit_all(struct rmd_core_client *client,
+		       struct rmd_core_pool *const pools[2])
 {
 	struct rmd_buf *frame = NULL;
 	while (frame == NULL)
@@ -53,12 +55,13 @@ static void submit_all(struct rmd_core_client *client, struct rmd_core_pool *con
 	memset(rmd_buf_writable(frame), 'a', 5000);
 	struct rmd_piece payload = {rmd_buf_slice(frame), frame};
 	for (int i = 0; i < 40; i++)
-		MUST(submit(client, pools[i % 2], i % 3 * 100, i % 4 ? 0 : 5000, payload));
+		MUST(submit(client, pools[i % 2], i % 3 * 100, i % 4 ? 0 : 5000,
+			    payload));
 	rmd_buf_unref(frame);
 }
 
-/* The agent has the workers that it was told to, and ends what it is given; nothing that it
- * says needs memory of the core. */
+/* The agent has the workers that it was told to, and ends what it is given; nothing that
+ * it says needs memory of the core. */
 static void work(struct rmd_core_agent *agent, struct rmd_core_pool *const pools[2])
 {
 	size_t done = 0;
@@ -66,16 +69,17 @@ static void work(struct rmd_core_agent *agent, struct rmd_core_pool *const pools
 		rig_pass(&rig, 60);
 		for (int i = 0; i < 2; i++)
 			if (rig_wanted(agent, pools[i]) > 0)
-				rig_report(&rig, agent, pools[i], 4, rig_wanted(agent, pools[i]));
+				rig_report(&rig, agent, pools[i], 4,
+					   rig_wanted(agent, pools[i]));
 		for (; done < rig.grants; done++) {
 			struct rmd_core_agent_outcome outcome = {
 				.lease = rig.leases[done].lease,
 				.end = done % 5 ? RMD_CORE_END_VALUE : RMD_CORE_END_ERROR,
 				.began = true,
 			};
-			assert_int_equal(
-				rmd_core_agent_outcome(rig.core, rig.now_ms, agent, &outcome),
-				0);
+			assert_int_equal(rmd_core_agent_outcome(rig.core, rig.now_ms,
+								agent, &outcome),
+					 0);
 		}
 	}
 }
@@ -113,7 +117,8 @@ static void scenario(uint64_t fail_at)
 	good_run = rmd_alloc_count();
 	rmd_alloc_fail_at(0);
 	assert_int_equal(rig.ends, 40);
-	assert_int_equal(rig.ends_by[RMD_CORE_END_VALUE] + rig.ends_by[RMD_CORE_END_ERROR], 40);
+	assert_int_equal(
+		rig.ends_by[RMD_CORE_END_VALUE] + rig.ends_by[RMD_CORE_END_ERROR], 40);
 	rmd_core_client_close(rig.core, rig.now_ms, client);
 	rig_pass(&rig, 60000);
 	assert_int_equal(rig.pools_gone, 2);

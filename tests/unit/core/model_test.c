@@ -1,6 +1,6 @@
-/* Random events against a simple model: 200,000 from each of a few seeds, invariants checked
- * after each; then the same with allocations that fail. In the end the dust settles: with an
- * agent that does its work every task that was accepted has ended, once. */
+/* Random events against a simple model: 200,000 from each of a few seeds, invariants
+ * checked after each; then the same with allocations that fail. In the end the dust
+ * settles: with an agent that does its work every accepted task has ended, once. */
 #include "tests/unit/core/rig.h"
 
 #include <string.h>
@@ -8,9 +8,9 @@
 #include "proto/base/alloc.h"
 
 #define CLIENTS 5u
-#define AGENTS  4u
-#define LEASES  512u
-#define EVENTS  200000u
+#define AGENTS 4u
+#define LEASES 512u
+#define EVENTS 200000u
 
 struct lease {
 	uint64_t lease;
@@ -20,7 +20,6 @@ struct lease {
 
 struct member {
 	struct rmd_core_client *client;
-
 };
 
 struct model {
@@ -35,7 +34,7 @@ struct model {
 	uint64_t accepted, ended, closed_with; /* tasks */
 	uint64_t forgotten, pools_gone;
 	bool stopping;
-	uint8_t told[EVENTS];        /* a byte for each task; its address is the task's user */
+	uint8_t told[EVENTS]; /* a byte for each task; its address is the task's user */
 };
 
 /* splitmix64, as in "Fast splittable pseudorandom number generators" (OOPSLA 2014). */
@@ -47,7 +46,7 @@ static uint64_t draw(struct model *m, uint64_t below)
 	return (z ^ z >> 31) % below;
 }
 
-/* --- the port -------------------------------------------------------------------------------- */
+/* --- the port ---------------------------------------------------------------------- */
 
 static void on_grant(void *ctx, struct rmd_core_agent *agent, struct rmd_core_task *task)
 {
@@ -155,7 +154,7 @@ static const struct rmd_core_port port = {
 	.client_expired = on_expired,
 };
 
-/* --- events ---------------------------------------------------------------------------------- */
+/* --- events ------------------------------------------------------------------------ */
 
 /* The code is 0, or one that may be, or lack of memory where allocations fail. */
 static bool went_well(const struct model *m, int rc)
@@ -184,7 +183,8 @@ static void ev_client(struct model *m)
 	if (at->client == NULL) {
 		struct rmd_core_client *client;
 		if (went_well(m, rmd_core_client_open(m->core, m->now_ms,
-						      identities[draw(m, 2)], NULL, &client)))
+						      identities[draw(m, 2)], NULL,
+						      &client)))
 			at->client = client;
 	} else if (draw(m, 8) == 0) {
 		rmd_core_client_close(m->core, m->now_ms, at->client);
@@ -200,7 +200,8 @@ static void ev_pool(struct model *m)
 {
 	static const char *const names[] = {"", "a", "b", "c"};
 	struct member *at = &m->member[draw(m, CLIENTS)];
-	struct rmd_core_pool_spec spec = rig_spec(names[draw(m, 4)], (uint32_t)draw(m, 6));
+	struct rmd_core_pool_spec spec =
+		rig_spec(names[draw(m, 4)], (uint32_t)draw(m, 6));
 	struct rmd_core_pool *pool = any_pool(m);
 	const char *field = NULL;
 	bool reused;
@@ -225,8 +226,8 @@ static void ev_pool(struct model *m)
 		assert_true(rc == 0 || rc == RMD_ENOTFOUND);
 		break;
 	default:
-		rc = rmd_core_pool_open(m->core, m->now_ms, at->client, &spec, &pool, &reused,
-					&field);
+		rc = rmd_core_pool_open(m->core, m->now_ms, at->client, &spec, &pool,
+					&reused, &field);
 		assert_true(went_well(m, rc) || rc == RMD_ENOMEM || rc == RMD_EINVAL);
 		break;
 	}
@@ -257,7 +258,8 @@ static void ev_submit(struct model *m)
 	m->accepted += went_well(m, rc);
 	assert_int_equal(after.accepted, m->accepted);
 	if (rc != 0)
-		assert_memory_equal(&before, &after, offsetof(struct rmd_core_counters, draining));
+		assert_memory_equal(&before, &after,
+				    offsetof(struct rmd_core_counters, draining));
 }
 
 static void ev_task(struct model *m)
@@ -292,12 +294,14 @@ static void ev_agent(struct model *m)
 					   .private_local = draw(m, 4) == 0};
 	if (*at == NULL) {
 		struct rmd_core_agent *agent;
-		if (went_well(m, rmd_core_agent_attach(m->core, m->now_ms, &info, &agent)))
+		if (went_well(m,
+			      rmd_core_agent_attach(m->core, m->now_ms, &info, &agent)))
 			*at = agent;
 	} else if (draw(m, 10) == 0) {
 		rmd_core_agent_draining(m->core, m->now_ms, *at);
 	} else if (draw(m, 10) == 0) {
-		rmd_core_agent_lost(m->core, m->now_ms, *at, (enum rmd_core_farewell)draw(m, 2));
+		rmd_core_agent_lost(m->core, m->now_ms, *at,
+				    (enum rmd_core_farewell)draw(m, 2));
 		for (size_t i = 0; i < m->leases;)
 			if (m->lease[i].agent == *at)
 				lease_over(m, i);
@@ -339,9 +343,8 @@ static void ev_report(struct model *m)
 static void end_lease(struct model *m, size_t i, enum rmd_core_end end, bool began)
 {
 	struct rmd_buf *buf = rmd_buf_create(1 + draw(m, 200));
-	struct rmd_core_agent_outcome outcome = {.lease = m->lease[i].lease,
-						 .end = end,
-						 .began = began};
+	struct rmd_core_agent_outcome outcome = {
+		.lease = m->lease[i].lease, .end = end, .began = began};
 	struct rmd_core_agent *agent = m->lease[i].agent;
 	if (buf != NULL)
 		outcome.outcome = (struct rmd_piece){rmd_buf_slice(buf), buf};
@@ -380,8 +383,8 @@ static void ev_lease(struct model *m)
 		break;
 	case 3:
 		if (stranger != NULL && stranger != lease->agent)
-			assert_int_equal(rmd_core_agent_returned(m->core, m->now_ms, stranger,
-								 lease->lease),
+			assert_int_equal(rmd_core_agent_returned(m->core, m->now_ms,
+								 stranger, lease->lease),
 					 RMD_EPROTO);
 		break;
 	default:
@@ -390,7 +393,7 @@ static void ev_lease(struct model *m)
 	}
 }
 
-/* --- invariants ------------------------------------------------------------------------------ */
+/* --- invariants -------------------------------------------------------------------- */
 
 static void check_tasks(const struct model *m, const struct rmd_core_counters *counters)
 {
@@ -410,9 +413,8 @@ static void check_tasks(const struct model *m, const struct rmd_core_counters *c
 	assert_int_equal(states[RMD_CORE_TASK_RUNNING], counters->running);
 	assert_int_equal(states[RMD_CORE_TASK_DONE], counters->done);
 	assert_int_equal(counters->leased + counters->running, m->leases);
-	assert_int_equal(counters->accepted - counters->ended, counters->queued +
-							       counters->leased +
-							       counters->running);
+	assert_int_equal(counters->accepted - counters->ended,
+			 counters->queued + counters->leased + counters->running);
 	assert_int_equal(m->forgotten, counters->accepted - counters->queued -
 					       counters->leased - counters->running -
 					       counters->done);
@@ -468,14 +470,14 @@ static void check(const struct model *m)
 	check_workers(m, &counters);
 }
 
-/* --- runs ------------------------------------------------------------------------------------ */
+/* --- runs -------------------------------------------------------------------------- */
 
 static void step(struct model *m)
 {
 	static void (*const events[])(struct model *) = {
-		ev_client, ev_pool,  ev_submit, ev_submit, ev_submit, ev_submit, ev_submit,
-		ev_task,   ev_agent, ev_report, ev_report, ev_lease,  ev_lease,  ev_lease,
-		ev_lease,  ev_lease,
+		ev_client, ev_pool,  ev_submit, ev_submit, ev_submit, ev_submit,
+		ev_submit, ev_task,  ev_agent,	ev_report, ev_report, ev_lease,
+		ev_lease,  ev_lease, ev_lease,	ev_lease,
 	};
 	if (m->allocations_fail)
 		rmd_alloc_fail_at(1 + draw(m, 12));
@@ -501,7 +503,8 @@ static void settle(struct model *m)
 			m->agent[i] = NULL;
 		}
 	m->leases = 0;
-	assert_int_equal(rmd_core_agent_attach(m->core, m->now_ms, &info, &m->agent[0]), 0);
+	assert_int_equal(rmd_core_agent_attach(m->core, m->now_ms, &info, &m->agent[0]),
+			 0);
 	for (int round = 0; round < 5000; round++) {
 		rmd_core_tick(m->core, m->now_ms += 20);
 		for (int i = 0; i < 8; i++)
@@ -520,7 +523,8 @@ static void settle(struct model *m)
 static void run(uint64_t seed, bool allocations_fail)
 {
 	static struct model m;
-	m = (struct model){.random = seed, .now_ms = 1, .allocations_fail = allocations_fail};
+	m = (struct model){
+		.random = seed, .now_ms = 1, .allocations_fail = allocations_fail};
 	struct rmd_core_config config = RMD_CORE_CONFIG_INIT;
 	config.outcome_bytes_per_client_max = 5000;
 	config.outcome_bytes_max = 12000;
@@ -531,16 +535,19 @@ static void run(uint64_t seed, bool allocations_fail)
 		step(&m);
 		check(&m);
 	}
-	print_message("seed %d: %d accepted, %d told, %d leases, %d pools gone\n", (int)seed,
-		      (int)m.accepted, (int)m.ended, (int)m.newest_lease, (int)m.pools_gone);
-	assert_true(m.ended > EVENTS / 20); /* the run did something */
+	print_message("seed %d: %d accepted, %d told, %d leases, %d pools gone\n",
+		      (int)seed, (int)m.accepted, (int)m.ended, (int)m.newest_lease,
+		      (int)m.pools_gone);
+	assert_true(m.ended > EVENTS / 20);    /* the run did something */
 	for (size_t i = 0; i < CLIENTS; i++) { /* what is held would pause its client */
 		struct rmd_core_task *task;
 		if (m.member[i].client == NULL)
 			continue;
 		rmd_core_client_resume(m.core, m.now_ms, m.member[i].client);
-		while ((task = rmd_core_client_outcome_next(m.member[i].client, NULL)) != NULL)
-			assert_int_equal(rmd_core_ack(m.core, m.now_ms, m.member[i].client,
+		while ((task = rmd_core_client_outcome_next(m.member[i].client, NULL)) !=
+		       NULL)
+			assert_int_equal(rmd_core_ack(m.core, m.now_ms,
+						      m.member[i].client,
 						      rmd_core_task_number(task)),
 					 0);
 	}

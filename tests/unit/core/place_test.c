@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "proto/base/alloc.h"
+
 static void workers_start_on_demand_up_to_max_workers(void **state)
 {
 	struct rig *rig = *state;
@@ -89,7 +91,8 @@ static void cpus_and_memory_of_a_worker_count(void **state)
 static void workers_are_spread_and_a_new_agent_attracts_some(void **state)
 {
 	struct rig *rig = *state;
-	struct rmd_core_agent *a = rig_agent(rig, "node-a", 4), *b = rig_agent(rig, "node-b", 4);
+	struct rmd_core_agent *a = rig_agent(rig, "node-a", 4),
+			      *b = rig_agent(rig, "node-b", 4);
 	struct rmd_core_client *client = rig_client(rig, "uid:1");
 	struct rmd_core_pool *pool = rig_pool(rig, client, "", 12);
 	rig_submit_many(rig, client, pool, 6);
@@ -133,7 +136,8 @@ static void a_draining_agent_gets_nothing_new(void **state)
 static void idle_workers_get_tasks_before_any_waits_at_an_agent(void **state)
 {
 	struct rig *rig = *state;
-	struct rmd_core_agent *a = rig_agent(rig, "node-a", 2), *b = rig_agent(rig, "node-b", 2);
+	struct rmd_core_agent *a = rig_agent(rig, "node-a", 2),
+			      *b = rig_agent(rig, "node-b", 2);
 	struct rmd_core_client *client = rig_client(rig, "uid:1");
 	struct rmd_core_pool *pool = rig_pool(rig, client, "", 4);
 	rig_submit_many(rig, client, pool, 4);
@@ -152,7 +156,8 @@ static void idle_workers_get_tasks_before_any_waits_at_an_agent(void **state)
 static void what_waits_at_one_agent_is_recalled_for_idle_workers_of_another(void **state)
 {
 	struct rig *rig = *state;
-	struct rmd_core_agent *a = rig_agent(rig, "node-a", 2), *b = rig_agent(rig, "node-b", 2);
+	struct rmd_core_agent *a = rig_agent(rig, "node-a", 2),
+			      *b = rig_agent(rig, "node-b", 2);
 	struct rmd_core_client *client = rig_client(rig, "uid:1");
 	struct rmd_core_pool *pool = rig_pool(rig, client, "", 4);
 	rig_submit_many(rig, client, pool, 10);
@@ -176,6 +181,21 @@ static void what_waits_at_one_agent_is_recalled_for_idle_workers_of_another(void
 	rig_value(rig, 10);
 	rig_tick(rig);
 	assert_int_equal(rig->recalled_leases, 3);
+	/* What was asked back ends there instead: it is asked for no more. */
+	for (size_t i = 0; i < 7; i++)
+		rig_value(rig, i);
+	rig_value(rig, 11);
+	rig_tick(rig);
+	assert_int_equal(rig->recalled_leases, 3);
+	rmd_core_client_close(rig->core, rig->now_ms, client);
+	client = rig_client(rig, "uid:1");
+	assert_ptr_equal(rig_pool(rig, client, "", 4), pool);
+	rig_report(rig, b, pool, 0, 2);
+	rig_submit_many(rig, client, pool, 6);
+	rig_tick(rig);
+	rig_report(rig, b, pool, 64, 2);
+	rig_tick(rig);
+	assert_int_equal(rig->recalled_leases, 5);
 }
 
 static void idle_workers_stop_after_the_idle_time(void **state)
@@ -219,7 +239,8 @@ static void workers_in_use_now_and_then_are_kept(void **state)
 			rig_value(rig, i);
 	}
 	rig_tick(rig);
-	assert_int_equal(rig_wanted(agent, pool), 2); /* the most that were used at a time */
+	assert_int_equal(rig_wanted(agent, pool),
+			 2); /* the most that were used at a time */
 }
 
 static void idle_workers_of_other_pools_make_room(void **state)
@@ -264,7 +285,8 @@ static void workers_that_become_idle_later_make_room_too(void **state)
 }
 
 /* The agent does what it was told at once: as many workers as wanted. */
-static void obey(struct rig *rig, struct rmd_core_agent *agent, struct rmd_core_pool *pool)
+static void obey(struct rig *rig, struct rmd_core_agent *agent,
+		 struct rmd_core_pool *pool)
 {
 	if (rig_wanted(agent, pool) > 0 || rig_counters(rig).workers > 0)
 		rig_report(rig, agent, pool, 0, rig_wanted(agent, pool));
@@ -289,6 +311,9 @@ static void busy_pools_share_a_full_agent_in_turns(void **state)
 	}
 	assert_int_equal(rig_wanted(agent, one), 2);
 	assert_int_equal(rig_wanted(agent, two), 2);
+	uint64_t orders = rig->orders;
+	rig_pass(rig, 10000);
+	assert_int_equal(rig->orders, orders); /* fair: nothing moves any more */
 }
 
 static void more_busy_pools_than_places_all_have_their_turn(void **state)
@@ -370,7 +395,8 @@ static void a_task_says_why_it_waits(void **state)
 	struct rmd_core_client *client = rig_client(rig, "uid:1");
 	struct rmd_core_label label = {rig_text("zone"), rig_text("b")};
 	struct rmd_core_pool_spec spec = rig_spec("p", 1);
-	struct rmd_core_pool *python, *labelled, *large, *pool = rig_pool(rig, client, "", 1);
+	struct rmd_core_pool *python, *labelled, *large,
+		*pool = rig_pool(rig, client, "", 1);
 	const char *field;
 	bool reused;
 	rig_submit(rig, client, pool);
@@ -396,8 +422,9 @@ static void a_task_says_why_it_waits(void **state)
 	rig_ready(rig, agent, pool, 1);
 	rig_submit(rig, client, pool);
 	rig_tick(rig);
-	assert_waits(client, 5, "waits for its turn: 1 tasks are queued in its pool, which has "
-				"all 1 workers of its max_workers");
+	assert_waits(client, 5,
+		     "waits for its turn: 1 tasks are queued in its pool, which has "
+		     "all 1 workers of its max_workers");
 	char text[RMD_CORE_EXPLAIN_BYTES] = "x";
 	rmd_core_task_explain(rmd_core_task_find(client, 1), text, sizeof(text));
 	assert_string_equal(text, "");
@@ -422,6 +449,22 @@ static void a_smaller_pool_stops_workers_at_once(void **state)
 	assert_int_equal(rig_wanted(agent, pool), 3);
 }
 
+static void a_decision_that_lacks_memory_is_made_later(void **state)
+{
+	struct rig *rig = *state;
+	struct rmd_core_agent *agent = rig_agent(rig, "node-a", 2);
+	struct rmd_core_client *client = rig_client(rig, "uid:1");
+	struct rmd_core_pool *pool = rig_pool(rig, client, "", 1);
+	rig_submit(rig, client, pool);
+	rmd_alloc_fail_at(1);
+	rig_tick(rig);
+	rmd_alloc_fail_at(0);
+	assert_int_equal(rig_wanted(agent, pool), 0);
+	assert_true(rig->due_ms != 0 && rig->due_ms <= rig->now_ms + 100);
+	rig_pass(rig, 100);
+	assert_int_equal(rig_wanted(agent, pool), 1);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
@@ -444,6 +487,7 @@ int main(void)
 		T(an_agent_that_gives_leases_back_unasked_rests),
 		T(a_task_says_why_it_waits),
 		T(a_smaller_pool_stops_workers_at_once),
+		T(a_decision_that_lacks_memory_is_made_later),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

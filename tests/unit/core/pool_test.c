@@ -2,8 +2,8 @@
 #include "tests/unit/core/rig.h"
 
 static int try_open(struct rig *rig, struct rmd_core_client *client,
-		    const struct rmd_core_pool_spec *spec, struct rmd_core_pool **ret_pool,
-		    const char **ret_field)
+		    const struct rmd_core_pool_spec *spec,
+		    struct rmd_core_pool **ret_pool, const char **ret_field)
 {
 	bool reused;
 	return rmd_core_pool_open(rig->core, rig->now_ms, client, spec, ret_pool, &reused,
@@ -20,18 +20,22 @@ static struct rmd_core_pool_info info(const struct rmd_core_pool *pool)
 static void a_named_pool_is_shared_and_as_large_as_the_largest_asks(void **state)
 {
 	struct rig *rig = *state;
-	struct rmd_core_client *a = rig_client(rig, "uid:1"), *b = rig_client(rig, "uid:2");
+	struct rmd_core_client *a = rig_client(rig, "uid:1"),
+			       *b = rig_client(rig, "uid:2");
 	struct rmd_core_pool *pool = rig_pool(rig, a, "shared", 2);
 	assert_ptr_equal(rig_pool(rig, b, "shared", 5), pool);
 	assert_int_equal(info(pool).max_workers, 5);
 	assert_int_equal(info(pool).holders, 2);
 	assert_int_equal(rmd_core_pool_release(rig->core, rig->now_ms, b, pool), 0);
-	assert_int_equal(rmd_core_pool_release(rig->core, rig->now_ms, b, pool), RMD_ENOTFOUND);
+	assert_int_equal(rmd_core_pool_release(rig->core, rig->now_ms, b, pool),
+			 RMD_ENOTFOUND);
 	assert_int_equal(info(pool).max_workers, 2);
 	assert_int_equal(rmd_core_pool_resize(rig->core, rig->now_ms, pool, 3), 0);
 	assert_int_equal(info(pool).max_workers, 3);
-	assert_int_equal(rmd_core_pool_resize(rig->core, rig->now_ms, pool, 0), RMD_EINVAL);
-	assert_int_equal(rmd_core_pool_resize(rig->core, rig->now_ms, pool, 100001), RMD_EINVAL);
+	assert_int_equal(rmd_core_pool_resize(rig->core, rig->now_ms, pool, 0),
+			 RMD_EINVAL);
+	assert_int_equal(rmd_core_pool_resize(rig->core, rig->now_ms, pool, 100001),
+			 RMD_EINVAL);
 	assert_ptr_equal(rmd_core_pool_find_name(rig->core, rig_text("shared")), pool);
 	assert_ptr_equal(rmd_core_pool_find(rig->core, rmd_core_pool_number(pool)), pool);
 }
@@ -43,9 +47,12 @@ static void a_differing_spec_is_refused_by_the_field_that_differs(void **state)
 	struct rmd_core_label label = {rig_text("zone"), rig_text("b")};
 	rig_pool(rig, client, "p", 1);
 	struct rmd_core_pool_spec spec[7];
-	static const char *const fields[] = {"runtime",      "idle_timeout_ms",
-					     "cpu_milli",    "memory_bytes",
-					     "max_tasks_per_worker", "labels",
+	static const char *const fields[] = {"runtime",
+					     "idle_timeout_ms",
+					     "cpu_milli",
+					     "memory_bytes",
+					     "max_tasks_per_worker",
+					     "labels",
 					     "environment or modules"};
 	for (size_t i = 0; i < 7; i++)
 		spec[i] = rig_spec("p", 1);
@@ -60,7 +67,8 @@ static void a_differing_spec_is_refused_by_the_field_that_differs(void **state)
 	for (size_t i = 0; i < 7; i++) {
 		struct rmd_core_pool *pool;
 		const char *field = NULL;
-		assert_int_equal(try_open(rig, client, &spec[i], &pool, &field), RMD_EINVAL);
+		assert_int_equal(try_open(rig, client, &spec[i], &pool, &field),
+				 RMD_EINVAL);
 		assert_string_equal(field, fields[i]);
 	}
 	/* What says the default in so many words is the same spec. */
@@ -95,7 +103,8 @@ static void specs_out_of_range_are_refused(void **state)
 static void an_unnamed_pool_is_of_its_client_alone(void **state)
 {
 	struct rig *rig = *state;
-	struct rmd_core_client *a = rig_client(rig, "uid:1"), *b = rig_client(rig, "uid:1");
+	struct rmd_core_client *a = rig_client(rig, "uid:1"),
+			       *b = rig_client(rig, "uid:1");
 	struct rmd_core_pool *mine = rig_pool(rig, a, "", 2);
 	struct rmd_core_pool *theirs = rig_pool(rig, b, "", 2);
 	assert_ptr_not_equal(mine, theirs);
@@ -148,7 +157,8 @@ static void a_warm_pool_goes_when_its_idle_time_is_over(void **state)
 static void the_default_pool_of_a_runtime_is_one_for_all(void **state)
 {
 	struct rig *rig = *state;
-	struct rmd_core_client *a = rig_client(rig, "uid:1"), *b = rig_client(rig, "uid:2");
+	struct rmd_core_client *a = rig_client(rig, "uid:1"),
+			       *b = rig_client(rig, "uid:2");
 	struct rmd_core_pool *pool = rig_pool(rig, NULL, "", 0);
 	assert_ptr_equal(rig_pool(rig, NULL, "", 0), pool);
 	assert_int_equal(rig_submit(rig, a, pool), 0);
@@ -221,7 +231,8 @@ static void closing_a_pool_cancels_what_waits_and_killing_it_all(void **state)
 static void a_client_cancels_its_own_tasks_in_a_shared_pool_only(void **state)
 {
 	struct rig *rig = *state;
-	struct rmd_core_client *a = rig_client(rig, "uid:1"), *b = rig_client(rig, "uid:2");
+	struct rmd_core_client *a = rig_client(rig, "uid:1"),
+			       *b = rig_client(rig, "uid:2");
 	struct rmd_core_pool *pool = rig_pool(rig, a, "p", 1);
 	struct rmd_core_pool *other = rig_pool(rig, a, "q", 1);
 	rig_pool(rig, b, "p", 1);
@@ -243,7 +254,8 @@ static void pools_are_limited_in_all_and_for_each_client(void **state)
 	rig->config.pools_max = 3;
 	rig->config.pools_per_client_max = 2;
 	rig_start(rig);
-	struct rmd_core_client *a = rig_client(rig, "uid:1"), *b = rig_client(rig, "uid:2");
+	struct rmd_core_client *a = rig_client(rig, "uid:1"),
+			       *b = rig_client(rig, "uid:2");
 	rig_pool(rig, a, "1", 1);
 	rig_pool(rig, a, "2", 1);
 	struct rmd_core_pool_spec spec = rig_spec("3", 1);
@@ -290,12 +302,14 @@ static void a_failed_start_beside_running_workers_fails_nothing(void **state)
 	rig_submit_many(rig, client, pool, 3);
 	rig_tick(rig);
 	for (int i = 0; i < 10; i++) {
-		struct rmd_core_agent_pool state_now = {.pool = rmd_core_pool_number(pool),
-							.slots = 1,
-							.workers = 1,
-							.start_failed = true};
+		struct rmd_core_agent_pool state_now = {
+			.pool = rmd_core_pool_number(pool),
+			.slots = 1,
+			.workers = 1,
+			.start_failed = true};
 		assert_int_equal(
-			rmd_core_agent_pool(rig->core, rig->now_ms, agent, &state_now), 0);
+			rmd_core_agent_pool(rig->core, rig->now_ms, agent, &state_now),
+			0);
 		rig_tick(rig);
 	}
 	assert_int_equal(rig->ends, 0);

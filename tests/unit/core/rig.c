@@ -52,7 +52,8 @@ static void on_order(void *ctx, struct rmd_core_agent *agent, struct rmd_core_po
 
 static void copy_text(char *to, size_t size, struct rmd_slice from)
 {
-	snprintf(to, size, "%.*s", (int)from.len, from.len == 0 ? "" : (const char *)from.data);
+	snprintf(to, size, "%.*s", (int)from.len,
+		 from.len == 0 ? "" : (const char *)from.data);
 }
 
 static enum rmd_core_keep on_ended(void *ctx, struct rmd_core_task *task,
@@ -70,7 +71,8 @@ static enum rmd_core_keep on_ended(void *ctx, struct rmd_core_task *task,
 	copy_text(rig->last_start_error, sizeof(rig->last_start_error),
 		  ending->start_error.bytes);
 	copy_text(rig->last_agent, sizeof(rig->last_agent),
-		  rig_text(ending->agent == NULL ? "" : rmd_core_agent_name(ending->agent)));
+		  rig_text(ending->agent == NULL ? ""
+						 : rmd_core_agent_name(ending->agent)));
 	if (rig->give_outcome != NULL)
 		rmd_core_task_keep_outcome(
 			task, (struct rmd_piece){rig_text(rig->give_outcome), NULL});
@@ -184,21 +186,21 @@ struct rmd_core_pool_spec rig_spec(const char *name, uint32_t max_workers)
 	};
 }
 
-struct rmd_core_pool *rig_pool(struct rig *rig, struct rmd_core_client *client, const char *name,
-			       uint32_t max_workers)
+struct rmd_core_pool *rig_pool(struct rig *rig, struct rmd_core_client *client,
+			       const char *name, uint32_t max_workers)
 {
 	struct rmd_core_pool_spec spec = rig_spec(name, max_workers);
 	struct rmd_core_pool *pool = NULL;
 	const char *field = NULL;
 	bool reused;
-	assert_int_equal(rmd_core_pool_open(rig->core, rig->now_ms, client, &spec, &pool, &reused,
-					    &field),
+	assert_int_equal(rmd_core_pool_open(rig->core, rig->now_ms, client, &spec, &pool,
+					    &reused, &field),
 			 0);
 	return pool;
 }
 
-int rig_submit_with(struct rig *rig, struct rmd_core_client *client, struct rmd_core_pool *pool,
-		    struct rmd_core_submit submit)
+int rig_submit_with(struct rig *rig, struct rmd_core_client *client,
+		    struct rmd_core_pool *pool, struct rmd_core_submit submit)
 {
 	if (submit.number == 0)
 		submit.number = rmd_core_client_accepted(client) + 1;
@@ -208,7 +210,8 @@ int rig_submit_with(struct rig *rig, struct rmd_core_client *client, struct rmd_
 	return rmd_core_submit(rig->core, rig->now_ms, client, &submit, NULL);
 }
 
-int rig_submit(struct rig *rig, struct rmd_core_client *client, struct rmd_core_pool *pool)
+int rig_submit(struct rig *rig, struct rmd_core_client *client,
+	       struct rmd_core_pool *pool)
 {
 	return rig_submit_with(rig, client, pool, (struct rmd_core_submit){0});
 }
@@ -276,8 +279,8 @@ void rig_ready(struct rig *rig, struct rmd_core_agent *agent, struct rmd_core_po
 	rig_tick(rig);
 }
 
-int rig_start_failed(struct rig *rig, struct rmd_core_agent *agent, struct rmd_core_pool *pool,
-		     const char *why)
+int rig_start_failed(struct rig *rig, struct rmd_core_agent *agent,
+		     struct rmd_core_pool *pool, const char *why)
 {
 	struct rmd_buf *buf = rmd_buf_copy(rig_text(why));
 	struct rmd_core_agent_pool state = {
@@ -301,7 +304,8 @@ static int outcome(struct rig *rig, size_t i, enum rmd_core_end end, bool began)
 		.worker = 7,
 		.run_ns = 42,
 	};
-	int rc = rmd_core_agent_outcome(rig->core, rig->now_ms, rig->leases[i].agent, &out);
+	int rc = rmd_core_agent_outcome(rig->core, rig->now_ms, rig->leases[i].agent,
+					&out);
 	rmd_buf_unref(buf);
 	return rc;
 }

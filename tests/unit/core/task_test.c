@@ -40,7 +40,8 @@ static void a_value_ends_a_task_and_is_held_until_acknowledged(void **state)
 	assert_memory_equal(rmd_core_task_outcome(task).bytes.data, "result", 6);
 	assert_int_equal(rmd_core_client_outcome_bytes(s.client), 6);
 	assert_int_equal(rmd_core_ack(s.rig->core, s.rig->now_ms, s.client, 1), 0);
-	assert_int_equal(rmd_core_ack(s.rig->core, s.rig->now_ms, s.client, 1), RMD_ENOTFOUND);
+	assert_int_equal(rmd_core_ack(s.rig->core, s.rig->now_ms, s.client, 1),
+			 RMD_ENOTFOUND);
 	assert_int_equal(s.rig->tasks_gone, 1);
 	assert_int_equal(rmd_core_client_outcome_bytes(s.client), 0);
 	assert_null(rmd_core_task_find(s.client, 1));
@@ -69,7 +70,8 @@ static void fields_out_of_range_are_refused(void **state)
 		{.deadline_ms = RMD_CORE_DEADLINE_MAX_MS + 1},
 	};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		assert_int_equal(rig_submit_with(s.rig, s.client, s.pool, bad[i]), RMD_EINVAL);
+		assert_int_equal(rig_submit_with(s.rig, s.client, s.pool, bad[i]),
+				 RMD_EINVAL);
 	static const struct rmd_core_submit good[] = {
 		{.priority = RMD_CORE_PRIORITY_MAX},
 		{.priority = -RMD_CORE_PRIORITY_MAX},
@@ -124,8 +126,10 @@ static void small_arguments_are_copied_and_large_ones_shared(void **state)
 	struct scene s = scene(state, 0, 1);
 	struct rmd_buf *frame = rmd_buf_create(100000);
 	memset(rmd_buf_writable(frame), 'x', 100000);
-	struct rmd_piece small = {rmd_slice_of(rmd_buf_slice(frame).data + 10, 100), frame};
-	struct rmd_piece part = {rmd_slice_of(rmd_buf_slice(frame).data + 10, 2000), frame};
+	struct rmd_piece small = {rmd_slice_of(rmd_buf_slice(frame).data + 10, 100),
+				  frame};
+	struct rmd_piece part = {rmd_slice_of(rmd_buf_slice(frame).data + 10, 2000),
+				 frame};
 	struct rmd_piece large = {rmd_buf_slice(frame), frame};
 	struct rmd_piece pieces[] = {small, part, large};
 	for (size_t i = 0; i < 3; i++) {
@@ -179,7 +183,8 @@ static void a_cancel_after_the_end_changes_nothing(void **state)
 	rmd_core_cancel(s.rig->core, s.rig->now_ms, rmd_core_task_find(s.client, 1),
 			RMD_CORE_END_CANCELLED);
 	assert_int_equal(s.rig->ends, 1);
-	assert_int_equal(rmd_core_task_end(rmd_core_task_find(s.client, 1)), RMD_CORE_END_VALUE);
+	assert_int_equal(rmd_core_task_end(rmd_core_task_find(s.client, 1)),
+			 RMD_CORE_END_VALUE);
 }
 
 static void a_deadline_ends_queued_tasks_and_asks_for_leased_ones(void **state)
@@ -198,12 +203,18 @@ static void a_deadline_ends_queued_tasks_and_asks_for_leased_ones(void **state)
 	assert_int_equal(s.rig->cancels, 1);
 	rig_value(s.rig, 0);
 	assert_int_equal(s.rig->ends_by[RMD_CORE_END_DEADLINE], 2);
+	rig_submit_with(s.rig, s.client, s.pool, submit);
+	rig_tick(s.rig);
+	rig_value(s.rig, 1);
+	rig_tick(s.rig);
+	assert_true(s.rig->due_ms > s.rig->now_ms + 100); /* an ended task has none */
 }
 
 static void a_clock_that_goes_backwards_stands_still(void **state)
 {
 	struct scene s = scene(state, 0, 1);
-	rig_submit_with(s.rig, s.client, s.pool, (struct rmd_core_submit){.deadline_ms = 100});
+	rig_submit_with(s.rig, s.client, s.pool,
+			(struct rmd_core_submit){.deadline_ms = 100});
 	s.rig->now_ms -= 900;
 	rig_tick(s.rig);
 	assert_int_equal(s.rig->ends, 0);
@@ -214,7 +225,8 @@ static void a_task_that_began_runs_again_only_if_it_says_so(void **state)
 {
 	struct scene s = scene(state, 0, 1);
 	rig_submit(s.rig, s.client, s.pool);
-	rig_submit_with(s.rig, s.client, s.pool, (struct rmd_core_submit){.max_attempts = 3});
+	rig_submit_with(s.rig, s.client, s.pool,
+			(struct rmd_core_submit){.max_attempts = 3});
 	rig_ready(s.rig, s.agent, s.pool, 1);
 	rig_error(s.rig, 0, true);
 	assert_int_equal(s.rig->ends_by[RMD_CORE_END_ERROR], 1);
@@ -234,7 +246,8 @@ static void a_task_that_began_runs_again_only_if_it_says_so(void **state)
 static void an_error_before_user_code_is_final(void **state)
 {
 	struct scene s = scene(state, 0, 1);
-	rig_submit_with(s.rig, s.client, s.pool, (struct rmd_core_submit){.max_attempts = 3});
+	rig_submit_with(s.rig, s.client, s.pool,
+			(struct rmd_core_submit){.max_attempts = 3});
 	rig_ready(s.rig, s.agent, s.pool, 1);
 	rig_error(s.rig, 0, false);
 	assert_int_equal(s.rig->ends_by[RMD_CORE_END_ERROR], 1);
@@ -251,6 +264,11 @@ static void a_lease_that_comes_back_is_given_again_as_the_same_attempt(void **st
 	assert_int_equal(s.rig->leases[2].number, 1); /* before task 3: it is older */
 	assert_int_equal(s.rig->leases[2].attempt, 1);
 	assert_true(s.rig->leases[2].lease > s.rig->leases[1].lease);
+	assert_int_equal(rig_returned(s.rig, 2), 0);
+	assert_int_equal(rig_returned(s.rig, 1), 0);
+	rig_pass(s.rig, 100);
+	assert_int_equal(s.rig->leases[3].number, 1); /* whichever came back first */
+	assert_int_equal(s.rig->leases[4].number, 2);
 }
 
 static void words_about_a_lease_that_is_over_are_dropped(void **state)
@@ -269,19 +287,25 @@ static void nonsense_about_leases_breaks_the_protocol(void **state)
 	struct scene s = scene(state, 2, 2);
 	struct rmd_core_agent *other = rig_agent(s.rig, "node-b", 1);
 	uint64_t now = s.rig->now_ms, lease = s.rig->leases[0].lease;
-	assert_int_equal(rmd_core_agent_began(s.rig->core, now, other, lease), RMD_EPROTO);
-	assert_int_equal(rmd_core_agent_returned(s.rig->core, now, other, lease), RMD_EPROTO);
+	assert_int_equal(rmd_core_agent_began(s.rig->core, now, other, lease),
+			 RMD_EPROTO);
+	assert_int_equal(rmd_core_agent_returned(s.rig->core, now, other, lease),
+			 RMD_EPROTO);
 	assert_int_equal(rmd_core_agent_began(s.rig->core, now, s.agent, 0), RMD_EPROTO);
-	assert_int_equal(rmd_core_agent_began(s.rig->core, now, s.agent, 999), RMD_EPROTO);
+	assert_int_equal(rmd_core_agent_began(s.rig->core, now, s.agent, 999),
+			 RMD_EPROTO);
 	assert_int_equal(rig_began(s.rig, 0), 0);
 	assert_int_equal(rig_began(s.rig, 0), RMD_EPROTO);
 	assert_int_equal(rig_returned(s.rig, 0), RMD_EPROTO);
-	struct rmd_core_agent_outcome odd = {.lease = lease, .end = RMD_CORE_END_DEADLINE};
-	assert_int_equal(rmd_core_agent_outcome(s.rig->core, now, s.agent, &odd), RMD_EPROTO);
+	struct rmd_core_agent_outcome odd = {.lease = lease,
+					     .end = RMD_CORE_END_DEADLINE};
+	assert_int_equal(rmd_core_agent_outcome(s.rig->core, now, s.agent, &odd),
+			 RMD_EPROTO);
 	assert_int_equal(s.rig->ends, 0);
 	assert_int_equal(rig_report(s.rig, other, s.pool, 1, 1), RMD_EPROTO);
 	struct rmd_core_agent_pool unknown = {.pool = 999};
-	assert_int_equal(rmd_core_agent_pool(s.rig->core, now, other, &unknown), RMD_EPROTO);
+	assert_int_equal(rmd_core_agent_pool(s.rig->core, now, other, &unknown),
+			 RMD_EPROTO);
 }
 
 static void an_agent_lost_without_a_word_may_have_begun_all_it_was_sent(void **state)
@@ -289,8 +313,9 @@ static void an_agent_lost_without_a_word_may_have_begun_all_it_was_sent(void **s
 	struct scene s = scene(state, 0, 4);
 	for (uint32_t attempts = 1; attempts <= 2; attempts++)
 		for (int i = 0; i < 2; i++)
-			rig_submit_with(s.rig, s.client, s.pool,
-					(struct rmd_core_submit){.max_attempts = attempts});
+			rig_submit_with(
+				s.rig, s.client, s.pool,
+				(struct rmd_core_submit){.max_attempts = attempts});
 	rig_ready(s.rig, s.agent, s.pool, 4);
 	rig_began(s.rig, 0);
 	rig_began(s.rig, 2);
@@ -339,7 +364,8 @@ static void a_held_outcome_does_not_keep_its_frame(void **state)
 		struct rmd_core_agent_outcome out = {
 			.lease = s.rig->leases[i].lease,
 			.end = RMD_CORE_END_VALUE,
-			.outcome = {rmd_slice_of(rmd_buf_slice(frame).data, i == 0 ? 20 : 900),
+			.outcome = {rmd_slice_of(rmd_buf_slice(frame).data,
+						 i == 0 ? 20 : 900),
 				    frame},
 		};
 		rmd_core_agent_outcome(s.rig->core, s.rig->now_ms, s.agent, &out);
