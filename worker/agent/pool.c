@@ -32,7 +32,7 @@ static void on_again(struct rmd_atimer *timer)
 	struct rmd_aworker *worker, *next;
 	for (worker = TAILQ_FIRST(&pool->list_stuck); worker != NULL; worker = next) {
 		next = TAILQ_NEXT(worker, link);
-		if (worker->in_hands == 0)
+		if (worker->in_hands == 0 && !worker->deaf)
 			rmd_aworker_place(worker, worker->state, RMD_AWORKER_OPEN, 0);
 	}
 	rmd_apool_unbalance(pool);
@@ -385,7 +385,7 @@ static void stop_some(struct rmd_apool *pool, uint32_t target)
 		worker = TAILQ_LAST(&pool->by_load[0], rmd_aworkers);
 		if (worker == NULL)
 			worker = TAILQ_LAST(&pool->list_starting, rmd_aworkers);
-		if (worker == NULL)
+		if (worker == NULL || worker->deaf)
 			return;
 		rmd_aworker_stop(worker);
 	}

@@ -172,7 +172,8 @@ static void on_outcome(void *ctx, const struct rmd_wp_outcome *outcome)
 	worker->long_running = false;
 	worker->tasks_done++;
 	rmd_aworker_let_go(worker, lease);
-	if (worker->state != RMD_WORKER_STATE_STOPPING && worker->room == RMD_AWORKER_STUCK)
+	if (worker->state != RMD_WORKER_STATE_STOPPING && !worker->deaf &&
+	    worker->room == RMD_AWORKER_STUCK)
 		rmd_aworker_place(worker, worker->state, RMD_AWORKER_OPEN, worker->in_hands);
 	if (worker->urged_for == lease->number && worker->end == RMD_AWORKER_CANCELLING) {
 		worker->end = RMD_AWORKER_UNURGED;
@@ -227,8 +228,9 @@ void rmd_aworker_readable(struct rmd_aworker *worker)
 			rmd_atimer_start(&worker->agent->timers, &worker->timer,
 					 worker->agent->now_ms + ASKED_MS);
 		}
-		rmd_aworker_place(worker, RMD_WORKER_STATE_STOPPING, RMD_AWORKER_STUCK,
-				  worker->in_hands);
+		/* It keeps its place until its end is known: another that starts now might fail
+		 * for the same reason, before anybody has backed off. */
+		rmd_aworker_place(worker, worker->state, RMD_AWORKER_STUCK, worker->in_hands);
 	}
 }
 
@@ -350,13 +352,15 @@ static struct remuda_error *crash_error(struct rmd_aworker *worker, const struct
 }
 
 /* What was in the hands of a worker that has ended: the task that had begun ends, the others go to
- * other workers, in their order. */
-static void settle_hands(struct rmd_aworker *worker, const int *wait_status)
+ * other workers, in their order. True if one had begun. */
+static bool settle_hands(struct rmd_aworker *worker, const int *wait_status)
 {
 	struct rmd_alease *lease;
+	bool ran = false;
 	while ((lease = TAILQ_LAST(&worker->hands, rmd_aleases)) != NULL) {
 		bool begun = rmd_wp_begun(worker->wp, lease->number);
 		rmd_aworker_let_go(worker, lease);
+		ran = ran || begun;
 		if (!begun)
 			rmd_apool_enqueue(worker->pool, lease, RMD_APOOL_FIRST);
 		else if (lease->cancelled)
@@ -365,6 +369,7 @@ static void settle_hands(struct rmd_aworker *worker, const int *wait_status)
 			rmd_alease_fail(lease, crash_error(worker, lease, wait_status), true,
 					worker->number);
 	}
+	return ran;
 }
 
 void rmd_aworker_destroy(struct rmd_aworker *worker)
@@ -397,12 +402,13 @@ void rmd_aworker_ended(struct rmd_aworker *worker, const int *wait_status)
 	/* What it had finished before counts; it has left the worker's memory. */
 	while (!worker->broken && rmd_wp_read(worker->wp) == 1)
 		;
-	settle_hands(worker, wait_status);
-	bool useless = worker->tasks_done == 0 && worker->state != RMD_WORKER_STATE_BUSY;
+	/* One that ends before it has run anything would end again and again: back off. */
+	bool ran = settle_hands(worker, wait_status);
+	bool useless = !worker->ready || (worker->tasks_done == 0 && !ran);
 	if (worker->start_error != NULL) {
 		failure = worker->start_error;
 		worker->start_error = NULL;
-	} else if (!worker->expected && (!worker->ready || (useless && worker->urged_for == 0))) {
+	} else if (!worker->expected && useless) {
 		failure = crash_error(worker, NULL, wait_status);
 	}
 	if (worker->expected || failure != NULL)

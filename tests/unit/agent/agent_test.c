@@ -112,6 +112,22 @@ static void crash_ends_one_task_and_no_other(void **state)
 	rig_stop(rig);
 }
 
+static void crash_of_a_first_task_is_no_failed_start(void **state)
+{
+	(void)state;
+	struct rig *rig = rig_start(NULL);
+	rig_pool(rig, 1, 1, &plain);
+	for (uint64_t i = 1; i <= 5; i++)
+		rig_lease(rig, 1, i, "exit", "1");
+	rig_lease(rig, 1, 6, "noop", "");
+	rig_send(rig);
+	rig_wait_end(rig, 6, RIG_VALUE);
+	for (uint64_t i = 1; i <= 5; i++)
+		assert_int_equal(rig->leases[i].end, RIG_ERROR);
+	assert_int_equal(rig->pools[1].start_failures, 0);
+	rig_stop(rig);
+}
+
 static void killed_idle_worker_is_replaced(void **state)
 {
 	(void)state;
@@ -153,9 +169,11 @@ static void missing_module_is_named(void **state)
 	static const char *const modules[] = {"/nonexistent/module.so"};
 	struct rmd_agent_options options = {.modules = modules, .module_count = 1};
 	struct rig *rig = rig_start(&options);
+	uint64_t begun_ms = rmd_clock_mono_ms();
 	rig_pool(rig, 1, 1, &plain);
 	rig_send(rig);
-	RIG_WAIT(rig, rig->pools[1].start_failures >= 2);
+	RIG_WAIT(rig, rig->pools[1].start_failures >= 3);
+	assert_true(rmd_clock_mono_ms() - begun_ms >= 37 + 75);
 	assert_non_null(strstr(rig->pools[1].start_error,
 			       "ModuleError: cannot load /nonexistent/module.so"));
 	rig_stop(rig);
@@ -615,6 +633,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(leases_before_the_first_worker_is_ready_wait_for_it),
 		cmocka_unit_test(worker_that_ignores_term_is_killed),
 		cmocka_unit_test(crash_ends_one_task_and_no_other),
+		cmocka_unit_test(crash_of_a_first_task_is_no_failed_start),
 		cmocka_unit_test(killed_idle_worker_is_replaced),
 		cmocka_unit_test(failed_exec_backs_off_and_says_why),
 		cmocka_unit_test(missing_module_is_named),

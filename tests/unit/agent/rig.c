@@ -281,7 +281,7 @@ void rig_close_pool(struct rig *rig, uint64_t pool, bool kill)
 }
 
 static void put_lease(struct rig *rig, uint64_t pool, uint64_t lease, const char *function,
-		      const char *arguments, bool stream_logs)
+		      struct rmd_slice arguments, bool stream_logs)
 {
 	char name[128];
 	snprintf(name, sizeof name, "native:%s", function);
@@ -289,7 +289,7 @@ static void put_lease(struct rig *rig, uint64_t pool, uint64_t lease, const char
 		.lease = lease,
 		.pool = pool,
 		.function = rmd_slice_of_string(name),
-		.arguments = rmd_slice_of_string(arguments),
+		.arguments = arguments,
 		.attempt = 1,
 		.stream_logs = stream_logs,
 	};
@@ -299,13 +299,19 @@ static void put_lease(struct rig *rig, uint64_t pool, uint64_t lease, const char
 void rig_lease(struct rig *rig, uint64_t pool, uint64_t lease, const char *function,
 	       const char *arguments)
 {
-	put_lease(rig, pool, lease, function, arguments, false);
+	put_lease(rig, pool, lease, function, rmd_slice_of_string(arguments), false);
 }
 
 void rig_lease_logged(struct rig *rig, uint64_t pool, uint64_t lease, const char *function,
 		      const char *arguments)
 {
-	put_lease(rig, pool, lease, function, arguments, true);
+	put_lease(rig, pool, lease, function, rmd_slice_of_string(arguments), true);
+}
+
+void rig_lease_bytes(struct rig *rig, uint64_t pool, uint64_t lease, const char *function,
+		     struct rmd_slice arguments)
+{
+	put_lease(rig, pool, lease, function, arguments, false);
 }
 
 void rig_cancel(struct rig *rig, uint64_t lease)

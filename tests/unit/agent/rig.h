@@ -71,9 +71,12 @@ void rig_pool(struct rig *rig, uint64_t pool, uint32_t workers, const struct rig
 void rig_close_pool(struct rig *rig, uint64_t pool, bool kill);
 void rig_lease(struct rig *rig, uint64_t pool, uint64_t lease, const char *function,
 	       const char *arguments);
-/* The next rig_lease calls ask for logs. */
+/* As rig_lease; its output is wanted. */
 void rig_lease_logged(struct rig *rig, uint64_t pool, uint64_t lease, const char *function,
 		      const char *arguments);
+/* Any bytes as arguments. */
+void rig_lease_bytes(struct rig *rig, uint64_t pool, uint64_t lease, const char *function,
+		     struct rmd_slice arguments);
 void rig_cancel(struct rig *rig, uint64_t lease);
 void rig_recall(struct rig *rig, uint64_t pool, uint32_t leases);
 void rig_send(struct rig *rig);
