@@ -47,7 +47,8 @@ bool rmd_pairs_next(struct rmd_pairs *pairs, struct rmd_pair *ret_pair)
 	return false;
 }
 
-bool frames_next_of(struct rmd_slice raw, uint32_t number, size_t *cursor, struct rmd_slice *ret)
+bool frames_next_of(struct rmd_slice raw, uint32_t number, size_t *cursor,
+		    struct rmd_slice *ret)
 {
 	if (*cursor >= raw.len)
 		return false;
@@ -86,7 +87,8 @@ void rmd_pairs_put(struct rmd_wire_writer *writer, uint32_t field, struct rmd_pa
 
 /* ---- numbers ---- */
 
-int frames_packed_next(struct rmd_frame_reader *reader, uint64_t *ret_number, const char *field)
+int frames_packed_next(struct rmd_frame_reader *reader, uint64_t *ret_number,
+		       const char *field)
 {
 	int rc = rmd_wire_next_varint(&reader->packed, ret_number);
 	return rc < 0 ? frames_fail(rc, field, &reader->field) : rc;
@@ -108,8 +110,8 @@ int frames_number(struct rmd_frame_reader *reader, const struct rmd_wire_field *
 	return frames_packed_next(reader, ret_number, field);
 }
 
-void frames_put_packed(struct rmd_wire_writer *writer, uint32_t field, const uint64_t *numbers,
-		       size_t count)
+void frames_put_packed(struct rmd_wire_writer *writer, uint32_t field,
+		       const uint64_t *numbers, size_t count)
 {
 	if (count == 0)
 		return;
@@ -126,7 +128,8 @@ void frames_put_packed(struct rmd_wire_writer *writer, uint32_t field, const uin
 
 /* ---- TaskId ---- */
 
-int rmd_task_id_read(struct rmd_slice bytes, struct rmd_task_id *ret_id, const char **ret_field)
+int rmd_task_id_read(struct rmd_slice bytes, struct rmd_task_id *ret_id,
+		     const char **ret_field)
 {
 	struct rmd_wire_reader rest = rmd_wire_reader_of(bytes);
 	struct rmd_wire_field f;
@@ -135,7 +138,8 @@ int rmd_task_id_read(struct rmd_slice bytes, struct rmd_task_id *ret_id, const c
 	int rc;
 	while ((rc = frames_next(&rest, &f)) > 0) {
 		if (f.number == 1) {
-			rc = frames_session(&f, id.session, "TaskId.session (16 bytes)", ret_field);
+			rc = frames_session(&f, id.session, "TaskId.session (16 bytes)",
+					    ret_field);
 			named = true;
 		} else if (f.number == 2) {
 			rc = frames_u64(&f, &id.number, "TaskId.number", ret_field);
@@ -153,7 +157,8 @@ int rmd_task_id_read(struct rmd_slice bytes, struct rmd_task_id *ret_id, const c
 	return 0;
 }
 
-void rmd_task_id_put(struct rmd_wire_writer *writer, uint32_t field, const struct rmd_task_id *id)
+void rmd_task_id_put(struct rmd_wire_writer *writer, uint32_t field,
+		     const struct rmd_task_id *id)
 {
 	size_t size = frames_size_len(RMD_SESSION_BYTES) + frames_size_number(id->number);
 	uint8_t *at = rmd_wire_reserve(writer, frames_size_len(size));
@@ -176,7 +181,8 @@ static int cancelled_read(struct rmd_slice bytes, struct rmd_slice *ret_reason,
 	while ((rc = frames_next(&rest, &f)) > 0) {
 		if (f.number == 1)
 			rc = frames_text(&f, RMD_REASON_MAX_BYTES, ret_reason,
-					 "Cancelled.reason (at most 256 bytes)", ret_field);
+					 "Cancelled.reason (at most 256 bytes)",
+					 ret_field);
 		if (rc < 0)
 			return rc;
 	}
@@ -198,7 +204,7 @@ static int outcome_field(const struct rmd_wire_field *f, struct rmd_outcome *ret
 		if (f->type != RMD_WIRE_LEN)
 			return frames_fail(RMD_EPROTO, "Outcome.cancelled", ret_field);
 		return cancelled_read(f->bytes, &ret_outcome->bytes, ret_field);
-	default:                     /* RMD_OUTCOME_VALUE_TRANSFER */
+	default: /* RMD_OUTCOME_VALUE_TRANSFER */
 		if (f->type != RMD_WIRE_VARINT || f->varint == 0)
 			return frames_fail(RMD_EPROTO, "Outcome.value_transfer (from 1)",
 					   ret_field);
@@ -218,7 +224,8 @@ int rmd_outcome_read(struct rmd_slice bytes, struct rmd_outcome *ret_outcome,
 		if (f.number > RMD_OUTCOME_VALUE_TRANSFER)
 			continue;
 		if (found)
-			return frames_fail(RMD_EPROTO, "Outcome (exactly one result)", ret_field);
+			return frames_fail(RMD_EPROTO, "Outcome (exactly one result)",
+					   ret_field);
 		found = true;
 		rc = outcome_field(&f, ret_outcome, ret_field);
 		if (rc < 0)
@@ -231,7 +238,8 @@ int rmd_outcome_read(struct rmd_slice bytes, struct rmd_outcome *ret_outcome,
 	return 0;
 }
 
-struct frames_outcome frames_outcome_of(const struct rmd_outcome *outcome, struct rmd_buf *buf)
+struct frames_outcome frames_outcome_of(const struct rmd_outcome *outcome,
+					struct rmd_buf *buf)
 {
 	struct frames_outcome o = {.outcome = outcome, .buf = buf};
 	switch (outcome->kind) {
@@ -269,7 +277,8 @@ uint8_t *frames_store_outcome(uint8_t *at, const struct frames_outcome *o)
 void frames_splice_outcome(struct rmd_wire_writer *writer, const struct frames_outcome *o)
 {
 	if (o->spliced)
-		rmd_wire_put_piece(writer, o->field, (struct rmd_piece){o->outcome->bytes, o->buf});
+		rmd_wire_put_piece(writer, o->field,
+				   (struct rmd_piece){o->outcome->bytes, o->buf});
 }
 
 void rmd_outcome_put(struct rmd_wire_writer *writer, uint32_t field,
@@ -304,7 +313,8 @@ static int chunk_field(const struct rmd_wire_field *f, struct rmd_chunk *chunk,
 	}
 }
 
-int rmd_chunk_read(struct rmd_slice bytes, struct rmd_chunk *ret_chunk, const char **ret_field)
+int rmd_chunk_read(struct rmd_slice bytes, struct rmd_chunk *ret_chunk,
+		   const char **ret_field)
 {
 	struct rmd_wire_reader rest = rmd_wire_reader_of(bytes);
 	struct rmd_wire_field f;
@@ -320,19 +330,23 @@ int rmd_chunk_read(struct rmd_slice bytes, struct rmd_chunk *ret_chunk, const ch
 	if (chunk.transfer == 0)
 		return frames_fail(RMD_EPROTO, "Chunk.transfer (from 1)", ret_field);
 	if (chunk.total_bytes > RMD_TRANSFER_MAX_BYTES)
-		return frames_fail(RMD_ELIMIT, "Chunk.total_bytes (at most 1 GiB)", ret_field);
-	if (chunk.offset > chunk.total_bytes || chunk.data.len > chunk.total_bytes - chunk.offset)
-		return frames_fail(RMD_EPROTO, "Chunk.offset (beyond total_bytes)", ret_field);
+		return frames_fail(RMD_ELIMIT, "Chunk.total_bytes (at most 1 GiB)",
+				   ret_field);
+	if (chunk.offset > chunk.total_bytes ||
+	    chunk.data.len > chunk.total_bytes - chunk.offset)
+		return frames_fail(RMD_EPROTO, "Chunk.offset (beyond total_bytes)",
+				   ret_field);
 	*ret_chunk = chunk;
 	return 0;
 }
 
-void rmd_chunk_put(struct rmd_wire_writer *writer, uint32_t field, const struct rmd_chunk *chunk,
-		   struct rmd_buf *buf)
+void rmd_chunk_put(struct rmd_wire_writer *writer, uint32_t field,
+		   const struct rmd_chunk *chunk, struct rmd_buf *buf)
 {
 	bool spliced = frames_spliced(chunk->data, buf);
 	size_t data = frames_size_bytes(chunk->data);
-	size_t size = frames_size_number(chunk->transfer) + frames_size_number(chunk->total_bytes) +
+	size_t size = frames_size_number(chunk->transfer) +
+		      frames_size_number(chunk->total_bytes) +
 		      frames_size_number(chunk->offset) + data;
 	size_t head = 1 + frames_varint_size(size);
 	uint8_t *at = rmd_wire_reserve(writer, head + size - (spliced ? data : 0));
@@ -365,7 +379,8 @@ static int log_field(const struct rmd_wire_field *f, struct rmd_log_chunk *log,
 		return frames_bytes(f, RMD_LOG_MAX_BYTES, &log->data,
 				    "LogChunk.data (at most 64 KiB)", ret_field);
 	case 3:
-		return frames_u64(f, &log->dropped_bytes, "LogChunk.dropped_bytes", ret_field);
+		return frames_u64(f, &log->dropped_bytes, "LogChunk.dropped_bytes",
+				  ret_field);
 	default:
 		return 0;
 	}

@@ -1,24 +1,26 @@
 /* proto/codec/frames.h: what the stream messages of remuda.v1 have in common.
  *
- * Hand-written, bounded readers and writers for the hot path: batches of tasks, outcomes and
- * chunks (frames_session.h, frames_agent.h), and for Run, Submit, Await, Cancel and Map
- * (frames_unary.h). Pools' specs are in frames_pool.h. Not here: Value and ErrorChain, which
- * travel as raw slices and are never decoded.
+ * Hand-written, bounded readers and writers for the hot path: batches of tasks, outcomes
+ * and chunks (frames_session.h, frames_agent.h), and for Run, Submit, Await, Cancel and
+ * Map (frames_unary.h). Pools' specs are in frames_pool.h. Not here: Value and
+ * ErrorChain, which travel as raw slices and are never decoded.
  *
- * Reading: every slice borrows from the message that was read. Every limit that the .proto
- * states is checked. Unknown fields are skipped (a newer version wrote them); a known field of
- * another wire type, and a second occurrence of a nested message that occurs once, are
- * RMD_EPROTO. Codes of all readers:
+ * Reading: every slice borrows from the message that was read. Every limit that the
+ * .proto states is checked. Unknown fields are skipped (a newer version wrote them); a
+ * known field of another wire type, and a second occurrence of a nested message that
+ * occurs once, are RMD_EPROTO. Codes of all readers:
+ *
  *   RMD_ETRUNC   the bytes end inside a field
- *   RMD_EPROTO   not the wire format, not UTF-8, a number or combination that means nothing
+ *   RMD_EPROTO   not the wire format, not UTF-8, or what means nothing
  *   RMD_ETOOBIG  a text or bytes field over its limit
  *   RMD_ELIMIT   a number over its limit, or too many items
- * and with each the field, as a static text: "TaskSpec.function (at most 512 bytes)".
- * On failure nothing may be assumed about the item, and the reader is of no more use.
  *
- * Writing: one function per item; each appends one top-level field. Shortage of memory makes
- * the writer fail (wire.h). What a writer is given must be within the limits, except where said.
- * Pure; a reader or writer belongs to one thread at a time. */
+ * and with each the field, as a static text: "TaskSpec.function (at most 512 bytes)". On
+ * failure nothing may be assumed about the item, and the reader is of no more use.
+ *
+ * Writing: one function per item; each appends one top-level field. Shortage of memory
+ * makes the writer fail (wire.h). What a writer is given must be within the limits,
+ * except where said. Pure; a reader or writer belongs to one thread at a time. */
 #pragma once
 
 #include <stdbool.h>
@@ -48,11 +50,11 @@
 
 /* ---- reading ---- */
 
-/* A cursor over one message: made by rmd_frame_reader_of, moved by the …_next functions of that
- * message. Copy it to look ahead. */
+/* A cursor over one message: made by rmd_frame_reader_of, moved by the …_next functions
+ * of that message. Copy it to look ahead. */
 struct rmd_frame_reader {
 	struct rmd_wire_reader rest;
-	struct rmd_wire_reader packed; /* numbers of the packed field that is being read */
+	struct rmd_wire_reader packed; /* what is left of a packed field */
 	uint32_t packed_field;
 	uint32_t count;              /* items given, where their number is limited */
 	const char *field;           /* after a failure: which field; static */
@@ -74,8 +76,8 @@ struct rmd_pairs {
 	uint32_t field;              /* number of the map field */
 };
 
-/* The next pair; false at the end. In the order of the bytes; of a key that comes twice the
- * last one counts. */
+/* The next pair; false at the end. In the order of the bytes; of a key that comes twice
+ * the last one counts. */
 bool rmd_pairs_next(struct rmd_pairs *pairs, struct rmd_pair *ret_pair);
 /* Appends one entry of a map<string, string> with field number `field`. */
 void rmd_pairs_put(struct rmd_wire_writer *writer, uint32_t field, struct rmd_pair pair);
@@ -87,9 +89,11 @@ struct rmd_task_id {
 	uint64_t number;             /* from 1 */
 };
 
-int rmd_task_id_read(struct rmd_slice bytes, struct rmd_task_id *ret_id, const char **ret_field);
+int rmd_task_id_read(struct rmd_slice bytes, struct rmd_task_id *ret_id,
+		     const char **ret_field);
 /* Appends it as a message field. */
-void rmd_task_id_put(struct rmd_wire_writer *writer, uint32_t field, const struct rmd_task_id *id);
+void rmd_task_id_put(struct rmd_wire_writer *writer, uint32_t field,
+		     const struct rmd_task_id *id);
 
 /* ---- TaskOptions, TaskSpec ---- */
 
@@ -98,14 +102,15 @@ struct rmd_task_options {
 	uint64_t deadline_ms;        /* rounded up; 0: none */
 	uint32_t max_attempts;       /* 0: 1 */
 	bool stream_logs;
-	struct rmd_slice raw_labels; /* the raw TaskOptions where it has labels, else empty;
-	                              * rmd_task_labels walks them */
+	struct rmd_slice raw_labels; /* the raw TaskOptions where it has labels, else
+				      * empty; rmd_task_labels walks them */
 };
 
 /* Reads a raw TaskOptions; empty bytes give the defaults. */
 int rmd_task_options_read(struct rmd_slice bytes, struct rmd_task_options *ret_options,
 			  const char **ret_field);
-/* Appends it as a message field; nothing where all is default. Of raw_labels only the labels. */
+/* Appends it as a message field; nothing where all is default. Of raw_labels only the
+ * labels. */
 void rmd_task_options_put(struct rmd_wire_writer *writer, uint32_t field,
 			  const struct rmd_task_options *options);
 /* Walks the labels. To make raw_labels: rmd_pairs_put with RMD_TASK_OPTIONS_LABELS. */
@@ -135,15 +140,15 @@ enum rmd_outcome_kind {
 
 struct rmd_outcome {
 	enum rmd_outcome_kind kind;
-	struct rmd_slice bytes;      /* raw Value | raw ErrorChain | reason (UTF-8) | empty */
+	struct rmd_slice bytes;      /* raw Value | raw ErrorChain | reason text | empty */
 	uint64_t transfer;           /* VALUE_TRANSFER: its number, else 0 */
 };
 
 /* Reads a raw Outcome; one of the four must be set. */
 int rmd_outcome_read(struct rmd_slice bytes, struct rmd_outcome *ret_outcome,
 		     const char **ret_field);
-/* Appends it as a message field. `buf` is what outcome->bytes lies in: large bytes are then
- * spliced in by reference; NULL: copied. */
+/* Appends it as a message field. `buf` is what outcome->bytes lies in: large bytes are
+ * then spliced in by reference; NULL: copied. */
 void rmd_outcome_put(struct rmd_wire_writer *writer, uint32_t field,
 		     const struct rmd_outcome *outcome, struct rmd_buf *buf);
 
@@ -156,11 +161,12 @@ struct rmd_chunk {
 	struct rmd_slice data;
 };
 
-int rmd_chunk_read(struct rmd_slice bytes, struct rmd_chunk *ret_chunk, const char **ret_field);
-/* Appends it as a message field; `buf` as in rmd_outcome_put. In all four stream messages the
- * field is RMD_FIELD_CHUNKS. */
-void rmd_chunk_put(struct rmd_wire_writer *writer, uint32_t field, const struct rmd_chunk *chunk,
-		   struct rmd_buf *buf);
+int rmd_chunk_read(struct rmd_slice bytes, struct rmd_chunk *ret_chunk,
+		   const char **ret_field);
+/* Appends it as a message field; `buf` as in rmd_outcome_put. In all four stream messages
+ * the field is RMD_FIELD_CHUNKS. */
+void rmd_chunk_put(struct rmd_wire_writer *writer, uint32_t field,
+		   const struct rmd_chunk *chunk, struct rmd_buf *buf);
 #define RMD_FIELD_CHUNKS 2u
 
 /* ---- LogChunk ---- */

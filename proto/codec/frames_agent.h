@@ -12,7 +12,8 @@
 #define RMD_AGENT_WORKERS_MAX 100000u /* in one AgentPool */
 #define RMD_RUNTIME_MAX_BYTES 64u
 #define RMD_MODULE_NAME_MAX_BYTES 256u
-#define RMD_LEASE_ARGUMENTS_MAX_BYTES (4u << 20) /* those of a Run may be larger than a TaskSpec's */
+/* Those of a Run may be larger than a TaskSpec's. */
+#define RMD_LEASE_ARGUMENTS_MAX_BYTES (4u << 20)
 
 /* ---- agent to coordinator ---- */
 
@@ -24,7 +25,7 @@ struct rmd_agent_hello {
 	uint64_t memory_bytes;       /* 0: not known */
 	uint32_t pid;
 	uint32_t workers_max;        /* 0: what the cpus give */
-	struct rmd_slice raw;        /* the raw AgentHello: runtimes and labels are walked in it */
+	struct rmd_slice raw;        /* the message, for runtimes and labels */
 };
 
 /* Walks the runtimes: *cursor starts at 0; false at the end. */
@@ -99,26 +100,33 @@ struct rmd_attach_request_item {
 	};
 };
 
-/* The next item, in the order of the bytes: 1; 0: the end; else a code, and reader->field. */
+/* The next item, in the order of the bytes: 1; 0: the end; else a code, and
+ * reader->field. */
 int rmd_attach_request_next(struct rmd_frame_reader *reader,
 			    struct rmd_attach_request_item *ret_item);
 
 /* `hello->raw` is not read: the runtimes come as strings, the labels as pairs. */
-void rmd_attach_request_put_hello(struct rmd_wire_writer *writer, const struct rmd_agent_hello *hello,
+void rmd_attach_request_put_hello(struct rmd_wire_writer *writer,
+				  const struct rmd_agent_hello *hello,
 				  const char *const *runtimes, size_t runtime_count,
 				  struct rmd_pairs labels);
-void rmd_attach_request_put_log(struct rmd_wire_writer *writer, const struct rmd_lease_log *log);
+void rmd_attach_request_put_log(struct rmd_wire_writer *writer,
+				const struct rmd_lease_log *log);
 /* Nothing where count is 0; so the other lists of numbers too. */
 void rmd_attach_request_put_began(struct rmd_wire_writer *writer, const uint64_t *leases,
 				  size_t count);
-/* `buf`: what outcome->outcome.bytes lies in, so that large ones are spliced; NULL: copied. */
+/* `buf`: what outcome->outcome.bytes lies in, so that large ones are spliced; NULL:
+ * copied. */
 void rmd_attach_request_put_outcome(struct rmd_wire_writer *writer,
-				    const struct rmd_lease_outcome *outcome, struct rmd_buf *buf);
-void rmd_attach_request_put_returned(struct rmd_wire_writer *writer, const uint64_t *leases,
-				     size_t count);
+				    const struct rmd_lease_outcome *outcome,
+				    struct rmd_buf *buf);
+void rmd_attach_request_put_returned(struct rmd_wire_writer *writer,
+				     const uint64_t *leases, size_t count);
 /* `pool->raw` is not read: the workers come as an array. */
-void rmd_attach_request_put_pool(struct rmd_wire_writer *writer, const struct rmd_agent_pool *pool,
-				 const struct rmd_agent_worker *workers, size_t worker_count);
+void rmd_attach_request_put_pool(struct rmd_wire_writer *writer,
+				 const struct rmd_agent_pool *pool,
+				 const struct rmd_agent_worker *workers,
+				 size_t worker_count);
 void rmd_attach_request_put_draining(struct rmd_wire_writer *writer);
 
 /* ---- coordinator to agent ---- */
@@ -132,7 +140,7 @@ struct rmd_agent_welcome {
 struct rmd_set_pool {
 	uint64_t pool;
 	bool has_spec;
-	struct rmd_slice raw_spec;   /* for rmd_pool_spec_read, which is yet to check it */
+	struct rmd_slice raw_spec;   /* rmd_pool_spec_read is yet to check it */
 	uint32_t workers;
 	bool closed;
 	bool kill;
@@ -195,11 +203,13 @@ void rmd_attach_response_put_set_pool(struct rmd_wire_writer *writer,
 				      const struct rmd_set_pool *set_pool);
 /* `buf`: what lease->arguments lies in, so that large ones are spliced; NULL: copied. */
 void rmd_attach_response_put_lease(struct rmd_wire_writer *writer,
-				   const struct rmd_lease_grant *lease, struct rmd_buf *buf);
+				   const struct rmd_lease_grant *lease,
+				   struct rmd_buf *buf);
 /* Nothing where count is 0. */
-void rmd_attach_response_put_cancels(struct rmd_wire_writer *writer, const uint64_t *leases,
-				     size_t count);
-void rmd_attach_response_put_recall(struct rmd_wire_writer *writer, const struct rmd_recall *recall);
+void rmd_attach_response_put_cancels(struct rmd_wire_writer *writer,
+				     const uint64_t *leases, size_t count);
+void rmd_attach_response_put_recall(struct rmd_wire_writer *writer,
+				    const struct rmd_recall *recall);
 void rmd_attach_response_put_drain(struct rmd_wire_writer *writer);
 void rmd_attach_response_put_module(struct rmd_wire_writer *writer,
 				    const struct rmd_module_image *module);

@@ -2,12 +2,12 @@
 #include "proto/codec/frames_agent.h"
 #include "proto/codec/frames_wire.h"
 
-#define BEGAN    4u
+#define BEGAN 4u
 
 /* ---- AgentHello ---- */
 
 #define HELLO_RUNTIMES 4u
-#define HELLO_LABELS   7u
+#define HELLO_LABELS 7u
 
 /* What is counted while an AgentHello is read. */
 struct hello_counts {
@@ -21,12 +21,15 @@ static int hello_repeated(const struct rmd_wire_field *f, struct hello_counts *c
 	struct rmd_pair pair;
 	if (f->number == HELLO_RUNTIMES) {
 		if (counts->runtimes++ == RMD_AGENT_RUNTIMES_MAX)
-			return frames_fail(RMD_ELIMIT, "AgentHello.runtimes (at most 16)", ret_field);
+			return frames_fail(RMD_ELIMIT, "AgentHello.runtimes (at most 16)",
+					   ret_field);
 		return frames_text(f, RMD_RUNTIME_MAX_BYTES, &runtime,
-				   "AgentHello.runtimes (at most 64 bytes each)", ret_field);
+				   "AgentHello.runtimes (at most 64 bytes each)",
+				   ret_field);
 	}
 	if (counts->labels++ == RMD_AGENT_LABELS_MAX)
-		return frames_fail(RMD_ELIMIT, "AgentHello.labels (at most 64)", ret_field);
+		return frames_fail(RMD_ELIMIT, "AgentHello.labels (at most 64)",
+				   ret_field);
 	return frames_entry(f, RMD_LABEL_MAX_BYTES, &pair,
 			    "AgentHello.labels (texts of at most 128 bytes)", ret_field);
 }
@@ -44,16 +47,19 @@ static int hello_field(const struct rmd_wire_field *f, struct rmd_agent_hello *h
 		return frames_text(f, RMD_VERSION_MAX_BYTES, &hello->version,
 				   "AgentHello.version (at most 256 bytes)", ret_field);
 	case 5:
-		return frames_u32(f, &hello->cpu_milli, "AgentHello.cpu_milli", ret_field);
+		return frames_u32(f, &hello->cpu_milli, "AgentHello.cpu_milli",
+				  ret_field);
 	case 6:
-		return frames_u64(f, &hello->memory_bytes, "AgentHello.memory_bytes", ret_field);
+		return frames_u64(f, &hello->memory_bytes, "AgentHello.memory_bytes",
+				  ret_field);
 	case HELLO_RUNTIMES:
 	case HELLO_LABELS:
 		return hello_repeated(f, counts, ret_field);
 	case 8:
 		return frames_u32(f, &hello->pid, "AgentHello.pid", ret_field);
 	case 9:
-		return frames_u32(f, &hello->workers_max, "AgentHello.workers_max", ret_field);
+		return frames_u32(f, &hello->workers_max, "AgentHello.workers_max",
+				  ret_field);
 	default:
 		return 0;
 	}
@@ -97,7 +103,8 @@ void rmd_attach_request_put_hello(struct rmd_wire_writer *writer,
 	rmd_wire_put_bytes_nz(writer, 2, hello->name);
 	rmd_wire_put_bytes_nz(writer, 3, hello->version);
 	for (size_t i = 0; i < runtime_count; i++)
-		rmd_wire_put_bytes(writer, HELLO_RUNTIMES, rmd_slice_of_string(runtimes[i]));
+		rmd_wire_put_bytes(writer, HELLO_RUNTIMES,
+				   rmd_slice_of_string(runtimes[i]));
 	rmd_wire_put_varint_nz(writer, 5, hello->cpu_milli);
 	rmd_wire_put_varint_nz(writer, 6, hello->memory_bytes);
 	while (rmd_pairs_next(&labels, &pair))
@@ -130,7 +137,8 @@ static int worker_field(const struct rmd_wire_field *f, struct rmd_agent_worker 
 	case 4:
 		return frames_u64(f, &worker->lease, "AgentWorker.lease", ret_field);
 	case 5:
-		return frames_u64(f, &worker->tasks_done, "AgentWorker.tasks_done", ret_field);
+		return frames_u64(f, &worker->tasks_done, "AgentWorker.tasks_done",
+				  ret_field);
 	default:
 		return 0;
 	}
@@ -166,10 +174,12 @@ static int pool_field(const struct rmd_wire_field *f, struct rmd_agent_pool *poo
 		return worker_read(f->bytes, &worker, ret_field);
 	case 4:
 		if (f->bytes.len > RMD_OUTCOME_INLINE_MAX_BYTES)
-			return frames_fail(RMD_ETOOBIG, "AgentPool.start_error (at most 4 MiB)",
+			return frames_fail(RMD_ETOOBIG,
+					   "AgentPool.start_error (at most 4 MiB)",
 					   ret_field);
 		pool->start_failed = true;
-		return frames_message(f, &pool->start_error, "AgentPool.start_error", ret_field);
+		return frames_message(f, &pool->start_error, "AgentPool.start_error",
+				      ret_field);
 	case 5:
 		return frames_u32(f, &pool->idle, "AgentPool.idle", ret_field);
 	default:
@@ -187,7 +197,8 @@ static int pool_read(struct rmd_slice bytes, struct rmd_agent_pool *ret_pool,
 	*ret_pool = (struct rmd_agent_pool){.raw = bytes};
 	while ((rc = frames_next(&rest, &f)) > 0) {
 		if (f.number == POOL_WORKERS && workers++ == RMD_AGENT_WORKERS_MAX)
-			return frames_fail(RMD_ELIMIT, "AgentPool.workers (at most 100,000)",
+			return frames_fail(RMD_ELIMIT,
+					   "AgentPool.workers (at most 100,000)",
 					   ret_field);
 		rc = pool_field(&f, ret_pool, ret_field);
 		if (rc < 0)
@@ -205,7 +216,8 @@ bool rmd_agent_pool_next_worker(const struct rmd_agent_pool *pool, size_t *curso
 	       worker_read(bytes, ret_worker, &field) == 0;
 }
 
-static void worker_put(struct rmd_wire_writer *writer, const struct rmd_agent_worker *worker)
+static void worker_put(struct rmd_wire_writer *writer,
+		       const struct rmd_agent_worker *worker)
 {
 	struct rmd_wire_nest nest = rmd_wire_open(writer, POOL_WORKERS);
 	rmd_wire_put_varint_nz(writer, 1, worker->worker);
@@ -216,8 +228,10 @@ static void worker_put(struct rmd_wire_writer *writer, const struct rmd_agent_wo
 	rmd_wire_close(writer, nest);
 }
 
-void rmd_attach_request_put_pool(struct rmd_wire_writer *writer, const struct rmd_agent_pool *pool,
-				 const struct rmd_agent_worker *workers, size_t worker_count)
+void rmd_attach_request_put_pool(struct rmd_wire_writer *writer,
+				 const struct rmd_agent_pool *pool,
+				 const struct rmd_agent_worker *workers,
+				 size_t worker_count)
 {
 	struct rmd_wire_nest nest = rmd_wire_open(writer, RMD_ATTACH_REQUEST_POOL);
 	rmd_wire_put_varint_nz(writer, 1, pool->pool);
@@ -232,8 +246,9 @@ void rmd_attach_request_put_pool(struct rmd_wire_writer *writer, const struct rm
 
 /* ---- LeaseOutcome, LeaseLog ---- */
 
-static int outcome_field(const struct rmd_wire_field *f, struct rmd_lease_outcome *outcome,
-			 struct rmd_slice *bytes, const char **ret_field)
+static int outcome_field(const struct rmd_wire_field *f,
+			 struct rmd_lease_outcome *outcome, struct rmd_slice *bytes,
+			 const char **ret_field)
 {
 	switch (f->number) {
 	case 1:
@@ -272,11 +287,13 @@ static int outcome_read(struct rmd_slice bytes, struct rmd_lease_outcome *ret_ou
 }
 
 void rmd_attach_request_put_outcome(struct rmd_wire_writer *writer,
-				    const struct rmd_lease_outcome *outcome, struct rmd_buf *buf)
+				    const struct rmd_lease_outcome *outcome,
+				    struct rmd_buf *buf)
 {
 	struct frames_outcome o = frames_outcome_of(&outcome->outcome, buf);
 	size_t size = frames_size_number(outcome->lease) + frames_size_len(o.size) +
-		      frames_size_number(outcome->began) + frames_size_number(outcome->worker) +
+		      frames_size_number(outcome->began) +
+		      frames_size_number(outcome->worker) +
 		      frames_size_number(outcome->run_ns);
 	size_t elsewhere = o.size - frames_outcome_in_block(&o);
 	uint8_t *at = rmd_wire_reserve(writer, frames_size_len(size) - elsewhere);
@@ -291,7 +308,8 @@ void rmd_attach_request_put_outcome(struct rmd_wire_writer *writer,
 	frames_splice_outcome(writer, &o);
 }
 
-static int log_read(struct rmd_slice bytes, struct rmd_lease_log *ret_log, const char **ret_field)
+static int log_read(struct rmd_slice bytes, struct rmd_lease_log *ret_log,
+		    const char **ret_field)
 {
 	struct rmd_wire_reader rest = rmd_wire_reader_of(bytes);
 	struct rmd_wire_field f;
@@ -302,7 +320,8 @@ static int log_read(struct rmd_slice bytes, struct rmd_lease_log *ret_log, const
 		if (f.number == 1)
 			rc = frames_u64(&f, &ret_log->lease, "LeaseLog.lease", ret_field);
 		else if (f.number == 2)
-			rc = frames_u64(&f, &ret_log->worker, "LeaseLog.worker", ret_field);
+			rc = frames_u64(&f, &ret_log->worker, "LeaseLog.worker",
+					ret_field);
 		else if (f.number == 3)
 			rc = frames_message(&f, &log, "LeaseLog.log", ret_field);
 		if (rc < 0)
@@ -313,7 +332,8 @@ static int log_read(struct rmd_slice bytes, struct rmd_lease_log *ret_log, const
 	return rmd_log_chunk_read(log, &ret_log->log, ret_field);
 }
 
-void rmd_attach_request_put_log(struct rmd_wire_writer *writer, const struct rmd_lease_log *log)
+void rmd_attach_request_put_log(struct rmd_wire_writer *writer,
+				const struct rmd_lease_log *log)
 {
 	size_t inner = frames_size_log(&log->log);
 	size_t size = frames_size_number(log->lease) + frames_size_number(log->worker) +
@@ -397,8 +417,8 @@ void rmd_attach_request_put_began(struct rmd_wire_writer *writer, const uint64_t
 	frames_put_packed(writer, RMD_ATTACH_REQUEST_BEGAN, leases, count);
 }
 
-void rmd_attach_request_put_returned(struct rmd_wire_writer *writer, const uint64_t *leases,
-				     size_t count)
+void rmd_attach_request_put_returned(struct rmd_wire_writer *writer,
+				     const uint64_t *leases, size_t count)
 {
 	frames_put_packed(writer, RMD_ATTACH_REQUEST_RETURNED, leases, count);
 }

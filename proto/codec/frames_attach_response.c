@@ -13,7 +13,8 @@ static int welcome_read(struct rmd_slice bytes, struct rmd_agent_welcome *w,
 	*w = (struct rmd_agent_welcome){.protocol = 0};
 	while ((rc = frames_next(&rest, &f)) > 0) {
 		if (f.number == 1)
-			rc = frames_u32(&f, &w->protocol, "AgentWelcome.protocol", ret_field);
+			rc = frames_u32(&f, &w->protocol, "AgentWelcome.protocol",
+					ret_field);
 		else if (f.number == 2)
 			rc = frames_u64(&f, &w->epoch, "AgentWelcome.epoch", ret_field);
 		else if (f.number == 3)
@@ -72,18 +73,20 @@ static int lease_field(const struct rmd_wire_field *f, struct rmd_lease_grant *l
 				   "Lease.function (at most 512 bytes)", ret_field);
 	case 4:
 		if (f->bytes.len > RMD_LEASE_ARGUMENTS_MAX_BYTES)
-			return frames_fail(RMD_ETOOBIG, "Lease.arguments (at most 4 MiB inline)",
+			return frames_fail(RMD_ETOOBIG,
+					   "Lease.arguments (at most 4 MiB inline)",
 					   ret_field);
 		return frames_message(f, &lease->arguments, "Lease.arguments", ret_field);
 	case 5:
-		return frames_u64(f, &lease->arguments_transfer, "Lease.arguments_transfer",
-				  ret_field);
+		return frames_u64(f, &lease->arguments_transfer,
+				  "Lease.arguments_transfer", ret_field);
 	case 6:
 		return frames_u32(f, &lease->attempt, "Lease.attempt", ret_field);
 	case 7:
 		return frames_u64(f, &lease->deadline_ms, "Lease.deadline_ms", ret_field);
 	case 8:
-		return frames_bool(f, &lease->stream_logs, "Lease.stream_logs", ret_field);
+		return frames_bool(f, &lease->stream_logs, "Lease.stream_logs",
+				   ret_field);
 	case 9:
 		return frames_u32(f, &lease->depth, "Lease.depth", ret_field);
 	default:
@@ -110,7 +113,8 @@ static int lease_read(struct rmd_slice bytes, struct rmd_lease_grant *ret_lease,
 	if (ret_lease->attempt == 0)
 		return frames_fail(RMD_EPROTO, "Lease.attempt (from 1)", ret_field);
 	if (ret_lease->deadline_ms > RMD_DEADLINE_MAX_MS)
-		return frames_fail(RMD_ELIMIT, "Lease.deadline_ms (at most 10 years)", ret_field);
+		return frames_fail(RMD_ELIMIT, "Lease.deadline_ms (at most 10 years)",
+				   ret_field);
 	if (ret_lease->arguments.len != 0 && ret_lease->arguments_transfer != 0)
 		return frames_fail(RMD_EPROTO, "Lease.arguments_transfer (and arguments)",
 				   ret_field);
@@ -128,7 +132,8 @@ static int recall_read(struct rmd_slice bytes, struct rmd_recall *ret_recall,
 		if (f.number == 1)
 			rc = frames_u64(&f, &ret_recall->pool, "Recall.pool", ret_field);
 		else if (f.number == 2)
-			rc = frames_u32(&f, &ret_recall->leases, "Recall.leases", ret_field);
+			rc = frames_u32(&f, &ret_recall->leases, "Recall.leases",
+					ret_field);
 		if (rc < 0)
 			return rc;
 	}
@@ -146,13 +151,15 @@ static int module_read(struct rmd_slice bytes, struct rmd_module_image *ret_modu
 	*ret_module = (struct rmd_module_image){.transfer = 0};
 	while ((rc = frames_next(&rest, &f)) > 0) {
 		if (f.number == 1)
-			rc = frames_bytes(&f, RMD_DIGEST_BYTES, &digest, digest_field, ret_field);
+			rc = frames_bytes(&f, RMD_DIGEST_BYTES, &digest, digest_field,
+					  ret_field);
 		else if (f.number == 2)
 			rc = frames_u64(&f, &ret_module->transfer, "ModuleImage.transfer",
 					ret_field);
 		else if (f.number == 3)
 			rc = frames_text(&f, RMD_MODULE_NAME_MAX_BYTES, &ret_module->name,
-					 "ModuleImage.name (at most 256 bytes)", ret_field);
+					 "ModuleImage.name (at most 256 bytes)",
+					 ret_field);
 		if (rc < 0)
 			return rc;
 	}
@@ -161,7 +168,8 @@ static int module_read(struct rmd_slice bytes, struct rmd_module_image *ret_modu
 	if (digest.len != RMD_DIGEST_BYTES)
 		return frames_fail(RMD_EPROTO, digest_field, ret_field);
 	if (ret_module->transfer == 0)
-		return frames_fail(RMD_EPROTO, "ModuleImage.transfer (from 1)", ret_field);
+		return frames_fail(RMD_EPROTO, "ModuleImage.transfer (from 1)",
+				   ret_field);
 	memcpy(ret_module->digest.bytes, digest.data, RMD_DIGEST_BYTES);
 	return 0;
 }
@@ -212,7 +220,8 @@ int rmd_attach_response_next(struct rmd_frame_reader *reader,
 {
 	if (frames_packed_left(reader)) {
 		ret_item->kind = RMD_ATTACH_RESPONSE_CANCEL;
-		return frames_packed_next(reader, &ret_item->number, "AttachResponse.cancels");
+		return frames_packed_next(reader, &ret_item->number,
+					  "AttachResponse.cancels");
 	}
 	struct rmd_wire_field f;
 	int rc;
@@ -250,15 +259,18 @@ void rmd_attach_response_put_set_pool(struct rmd_wire_writer *writer,
 }
 
 void rmd_attach_response_put_lease(struct rmd_wire_writer *writer,
-				   const struct rmd_lease_grant *lease, struct rmd_buf *buf)
+				   const struct rmd_lease_grant *lease,
+				   struct rmd_buf *buf)
 {
 	bool spliced = frames_spliced(lease->arguments, buf);
 	size_t arguments = frames_size_bytes(lease->arguments);
 	size_t size = frames_size_number(lease->lease) + frames_size_number(lease->pool) +
 		      frames_size_bytes(lease->function) + arguments +
 		      frames_size_number(lease->arguments_transfer) +
-		      frames_size_number(lease->attempt) + frames_size_number(lease->deadline_ms) +
-		      frames_size_number(lease->stream_logs) + frames_size_number(lease->depth);
+		      frames_size_number(lease->attempt) +
+		      frames_size_number(lease->deadline_ms) +
+		      frames_size_number(lease->stream_logs) +
+		      frames_size_number(lease->depth);
 	uint8_t *at = rmd_wire_reserve(writer,
 				       frames_size_len(size) - (spliced ? arguments : 0));
 	if (at == NULL)
@@ -278,8 +290,8 @@ void rmd_attach_response_put_lease(struct rmd_wire_writer *writer,
 		frames_store_bytes(at, 4, lease->arguments);
 }
 
-void rmd_attach_response_put_cancels(struct rmd_wire_writer *writer, const uint64_t *leases,
-				     size_t count)
+void rmd_attach_response_put_cancels(struct rmd_wire_writer *writer,
+				     const uint64_t *leases, size_t count)
 {
 	frames_put_packed(writer, RMD_ATTACH_RESPONSE_CANCEL, leases, count);
 }
@@ -302,7 +314,8 @@ void rmd_attach_response_put_module(struct rmd_wire_writer *writer,
 				    const struct rmd_module_image *module)
 {
 	struct rmd_wire_nest nest = rmd_wire_open(writer, RMD_ATTACH_RESPONSE_MODULE);
-	rmd_wire_put_bytes(writer, 1, rmd_slice_of(module->digest.bytes, RMD_DIGEST_BYTES));
+	rmd_wire_put_bytes(writer, 1,
+			   rmd_slice_of(module->digest.bytes, RMD_DIGEST_BYTES));
 	rmd_wire_put_varint_nz(writer, 2, module->transfer);
 	rmd_wire_put_bytes_nz(writer, 3, module->name);
 	rmd_wire_close(writer, nest);

@@ -5,19 +5,19 @@
 #include "proto/codec/frames_wire.h"
 
 #define ENVIRONMENT 5u
-#define MODULES     6u
-#define LABELS      10u
+#define MODULES 6u
+#define LABELS 10u
 
-/* A PoolSpec while it is read: first what it needs is counted (block NULL), then it is laid out
- * in one block: the struct, the pairs, the digests, the texts. */
+/* A PoolSpec while it is read: first what it needs is counted (block NULL), then it is
+ * laid out in one block: the struct, the pairs, the digests, the texts. */
 struct spec_reading {
 	struct rmd_pool_spec spec;
 	size_t environment_count, environment_bytes, module_count, label_count;
-	size_t text_bytes;           /* with a NUL behind each */
+	size_t text_bytes; /* with a NUL behind each */
 	uint8_t *block;
 	struct rmd_pair *environment, *labels;
 	struct rmd_digest *modules;
-	uint8_t *text;               /* where the next text goes */
+	uint8_t *text; /* where the next text goes */
 };
 
 static bool has_nul(struct rmd_slice text)
@@ -30,7 +30,8 @@ static bool name_valid(struct rmd_slice name)
 	for (size_t i = 0; i < name.len; i++) {
 		uint8_t c = name.data[i];
 		bool letter = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
-		if (!letter && !(c >= '0' && c <= '9') && c != '.' && c != '_' && c != '-')
+		if (!letter && !(c >= '0' && c <= '9') && c != '.' && c != '_' &&
+		    c != '-')
 			return false;
 	}
 	return true;
@@ -90,14 +91,18 @@ static int environment_field(const struct rmd_wire_field *f, struct spec_reading
 	if (s->block == NULL) {
 		s->environment_bytes += pair.key.len + pair.value.len;
 		if (s->environment_count++ == RMD_POOL_ENVIRONMENT_MAX)
-			return frames_fail(RMD_ELIMIT, "PoolSpec.environment (at most 256)",
+			return frames_fail(RMD_ELIMIT,
+					   "PoolSpec.environment (at most 256)",
 					   ret_field);
 		if (s->environment_bytes > RMD_POOL_ENVIRONMENT_MAX_BYTES)
-			return frames_fail(RMD_ETOOBIG, "PoolSpec.environment (at most 64 KiB)",
+			return frames_fail(RMD_ETOOBIG,
+					   "PoolSpec.environment (at most 64 KiB)",
 					   ret_field);
-		if (pair.key.len == 0 || memchr(pair.key.data, '=', pair.key.len) != NULL ||
+		if (pair.key.len == 0 ||
+		    memchr(pair.key.data, '=', pair.key.len) != NULL ||
 		    has_nul(pair.key) || has_nul(pair.value))
-			return frames_fail(RMD_EINVAL, "PoolSpec.environment (name or NUL)",
+			return frames_fail(RMD_EINVAL,
+					   "PoolSpec.environment (name or NUL)",
 					   ret_field);
 	}
 	pair.key = keep_text(s, pair.key);
@@ -117,9 +122,11 @@ static int label_field(const struct rmd_wire_field *f, struct spec_reading *s,
 		return rc;
 	if (s->block == NULL) {
 		if (s->label_count++ == RMD_POOL_LABELS_MAX)
-			return frames_fail(RMD_ELIMIT, "PoolSpec.labels (at most 16)", ret_field);
+			return frames_fail(RMD_ELIMIT, "PoolSpec.labels (at most 16)",
+					   ret_field);
 		if (has_nul(pair.key) || has_nul(pair.value))
-			return frames_fail(RMD_EINVAL, "PoolSpec.labels (NUL)", ret_field);
+			return frames_fail(RMD_EINVAL, "PoolSpec.labels (NUL)",
+					   ret_field);
 	}
 	pair.key = keep_text(s, pair.key);
 	pair.value = keep_text(s, pair.value);
@@ -132,11 +139,14 @@ static int module_field(const struct rmd_wire_field *f, struct spec_reading *s,
 			const char **ret_field)
 {
 	if (f->type != RMD_WIRE_LEN || f->bytes.len != RMD_DIGEST_BYTES)
-		return frames_fail(RMD_EPROTO, "PoolSpec.modules (32 bytes each)", ret_field);
+		return frames_fail(RMD_EPROTO, "PoolSpec.modules (32 bytes each)",
+				   ret_field);
 	if (s->block != NULL)
-		memcpy(s->modules[s->spec.module_count++].bytes, f->bytes.data, RMD_DIGEST_BYTES);
+		memcpy(s->modules[s->spec.module_count++].bytes, f->bytes.data,
+		       RMD_DIGEST_BYTES);
 	else if (s->module_count++ == RMD_POOL_MODULES_MAX)
-		return frames_fail(RMD_ELIMIT, "PoolSpec.modules (at most 64)", ret_field);
+		return frames_fail(RMD_ELIMIT, "PoolSpec.modules (at most 64)",
+				   ret_field);
 	return 0;
 }
 
@@ -152,20 +162,23 @@ static int spec_field(const struct rmd_wire_field *f, struct spec_reading *s,
 		return frames_text(f, RMD_POOL_RUNTIME_MAX_BYTES, &spec->runtime,
 				   "PoolSpec.runtime (at most 64 bytes)", ret_field);
 	case 3:
-		return frames_u32(f, &spec->max_workers, "PoolSpec.max_workers", ret_field);
+		return frames_u32(f, &spec->max_workers, "PoolSpec.max_workers",
+				  ret_field);
 	case 4:
-		return frames_u64(f, &spec->idle_timeout_ms, "PoolSpec.idle_timeout_ms", ret_field);
+		return frames_u64(f, &spec->idle_timeout_ms, "PoolSpec.idle_timeout_ms",
+				  ret_field);
 	case ENVIRONMENT:
 		return environment_field(f, s, ret_field);
 	case MODULES:
 		return module_field(f, s, ret_field);
 	case 7:
-		return frames_u32(f, &spec->max_tasks_per_worker, "PoolSpec.max_tasks_per_worker",
-				  ret_field);
+		return frames_u32(f, &spec->max_tasks_per_worker,
+				  "PoolSpec.max_tasks_per_worker", ret_field);
 	case 8:
 		return frames_u32(f, &spec->cpu_milli, "PoolSpec.cpu_milli", ret_field);
 	case 9:
-		return frames_u64(f, &spec->memory_bytes, "PoolSpec.memory_bytes", ret_field);
+		return frames_u64(f, &spec->memory_bytes, "PoolSpec.memory_bytes",
+				  ret_field);
 	case LABELS:
 		return label_field(f, s, ret_field);
 	default:
@@ -173,7 +186,8 @@ static int spec_field(const struct rmd_wire_field *f, struct spec_reading *s,
 	}
 }
 
-static int spec_pass(struct rmd_slice bytes, struct spec_reading *s, const char **ret_field)
+static int spec_pass(struct rmd_slice bytes, struct spec_reading *s,
+		     const char **ret_field)
 {
 	struct rmd_wire_reader rest = rmd_wire_reader_of(bytes);
 	struct rmd_wire_field f;
@@ -186,9 +200,11 @@ static int spec_pass(struct rmd_slice bytes, struct spec_reading *s, const char 
 	if (rc < 0)
 		return frames_fail(rc, "PoolSpec", ret_field);
 	if (s->spec.max_workers > RMD_POOL_WORKERS_MAX)
-		return frames_fail(RMD_ELIMIT, "PoolSpec.max_workers (at most 100,000)", ret_field);
+		return frames_fail(RMD_ELIMIT, "PoolSpec.max_workers (at most 100,000)",
+				   ret_field);
 	if (!name_valid(s->spec.name))
-		return frames_fail(RMD_EINVAL, "PoolSpec.name ([A-Za-z0-9._-] only)", ret_field);
+		return frames_fail(RMD_EINVAL, "PoolSpec.name ([A-Za-z0-9._-] only)",
+				   ret_field);
 	if (has_nul(s->spec.runtime))
 		return frames_fail(RMD_EINVAL, "PoolSpec.runtime (NUL)", ret_field);
 	s->spec.name = keep_text(s, s->spec.name);
@@ -226,14 +242,15 @@ int rmd_pool_spec_read(struct rmd_slice bytes, struct rmd_pool_spec **ret_spec,
 	s.spec = (struct rmd_pool_spec){
 		.environment = s.environment, .labels = s.labels, .modules = s.modules};
 	rc = spec_pass(bytes, &s, ret_field);
-	RMD_CHECK(rc == 0);          /* the same bytes were right a moment ago */
+	RMD_CHECK(rc == 0); /* the same bytes were right a moment ago */
 	struct rmd_pool_spec *spec = (struct rmd_pool_spec *)(void *)s.block;
 	*spec = s.spec;
 	*ret_spec = spec;
 	return 0;
 }
 
-void rmd_pool_spec_put_raw(struct rmd_wire_writer *writer, const struct rmd_pool_spec *spec)
+void rmd_pool_spec_put_raw(struct rmd_wire_writer *writer,
+			   const struct rmd_pool_spec *spec)
 {
 	rmd_wire_put_bytes_nz(writer, 1, spec->name);
 	rmd_wire_put_bytes_nz(writer, 2, spec->runtime);
@@ -242,8 +259,9 @@ void rmd_pool_spec_put_raw(struct rmd_wire_writer *writer, const struct rmd_pool
 	for (size_t i = 0; i < spec->environment_count; i++)
 		rmd_pairs_put(writer, ENVIRONMENT, spec->environment[i]);
 	for (size_t i = 0; i < spec->module_count; i++)
-		rmd_wire_put_bytes(writer, MODULES,
-				   rmd_slice_of(spec->modules[i].bytes, RMD_DIGEST_BYTES));
+		rmd_wire_put_bytes(
+			writer, MODULES,
+			rmd_slice_of(spec->modules[i].bytes, RMD_DIGEST_BYTES));
 	rmd_wire_put_varint_nz(writer, 7, spec->max_tasks_per_worker);
 	rmd_wire_put_varint_nz(writer, 8, spec->cpu_milli);
 	rmd_wire_put_varint_nz(writer, 9, spec->memory_bytes);
@@ -260,7 +278,8 @@ int rmd_pool_spec_copy(const struct rmd_pool_spec *spec, struct rmd_pool_spec **
 	if (writer.failed)
 		rc = frames_fail(RMD_ENOMEM, "PoolSpec", ret_field);
 	else
-		rc = rmd_pool_spec_read(rmd_slice_of(writer.data, writer.len), ret_spec, ret_field);
+		rc = rmd_pool_spec_read(rmd_slice_of(writer.data, writer.len), ret_spec,
+					ret_field);
 	rmd_wire_writer_fini(&writer);
 	return rc;
 }
@@ -270,13 +289,14 @@ void rmd_pool_spec_free(struct rmd_pool_spec *spec)
 	rmd_free(spec);
 }
 
-static bool pairs_equal(const struct rmd_pair *a, size_t a_count, const struct rmd_pair *b,
-			size_t b_count)
+static bool pairs_equal(const struct rmd_pair *a, size_t a_count,
+			const struct rmd_pair *b, size_t b_count)
 {
 	if (a_count != b_count)
 		return false;
 	for (size_t i = 0; i < a_count; i++)
-		if (!rmd_slice_equal(a[i].key, b[i].key) || !rmd_slice_equal(a[i].value, b[i].value))
+		if (!rmd_slice_equal(a[i].key, b[i].key) ||
+		    !rmd_slice_equal(a[i].value, b[i].value))
 			return false;
 	return true;
 }
@@ -285,11 +305,13 @@ static bool modules_equal(const struct rmd_pool_spec *a, const struct rmd_pool_s
 {
 	return a->module_count == b->module_count &&
 	       (a->module_count == 0 ||
-		memcmp(a->modules, b->modules, a->module_count * sizeof *a->modules) == 0);
+		memcmp(a->modules, b->modules, a->module_count * sizeof *a->modules) ==
+			0);
 }
 
 enum rmd_pool_match rmd_pool_spec_match(const struct rmd_pool_spec *a,
-					const struct rmd_pool_spec *b, const char **ret_field)
+					const struct rmd_pool_spec *b,
+					const char **ret_field)
 {
 	const char *field = NULL;
 	if (!rmd_slice_equal(a->name, b->name))

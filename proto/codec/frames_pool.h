@@ -1,8 +1,8 @@
 /* proto/codec/frames_pool.h: PoolSpec: what a pool is.
  *
- * A spec from rmd_pool_spec_read or _copy is one allocation with everything in it; one that
- * its maker fills in by hand borrows whatever it points to. Read-only once made, so it may be
- * shared among threads. Errors of the reader: frames.h. */
+ * A spec from rmd_pool_spec_read or _copy is one allocation with everything in it; one
+ * that its maker fills in by hand borrows whatever it points to. Read-only once made, so
+ * it may be shared among threads. Errors of the reader: frames.h. */
 #pragma once
 
 #include "proto/base/digest.h"
@@ -34,14 +34,16 @@ struct rmd_pool_spec {
 	size_t label_count;
 };
 
-/* Reads a raw PoolSpec. Gives *ret_spec (free with rmd_pool_spec_free), independent of `bytes`: every
- * text in it has a NUL behind it (and none within); environment and labels are sorted by key, each key once.
- * Beyond the codes of frames.h: RMD_EINVAL: a name with other characters than [A-Za-z0-9._-],
- * a variable without name, with '=' in its name, or with a NUL in it; RMD_ENOMEM. */
+/* Reads a raw PoolSpec. Gives *ret_spec (free with rmd_pool_spec_free), independent of
+ * `bytes`: every text in it has a NUL behind it (and none within); environment and labels
+ * are sorted by key, each key once. Beyond the codes of frames.h: RMD_EINVAL: a name with
+ * other characters than [A-Za-z0-9._-], a variable without name, with '=' in its name, or
+ * with a NUL in it; RMD_ENOMEM. */
 int rmd_pool_spec_read(struct rmd_slice bytes, struct rmd_pool_spec **ret_spec,
 		       const char **ret_field);
 /* Appends its fields, without a tag or length before them: a raw PoolSpec. */
-void rmd_pool_spec_put_raw(struct rmd_wire_writer *writer, const struct rmd_pool_spec *spec);
+void rmd_pool_spec_put_raw(struct rmd_wire_writer *writer,
+			   const struct rmd_pool_spec *spec);
 /* Gives a deep copy in the form that rmd_pool_spec_read gives, with the same checks. */
 int rmd_pool_spec_copy(const struct rmd_pool_spec *spec, struct rmd_pool_spec **ret_spec,
 		       const char **ret_field);
@@ -54,14 +56,17 @@ enum rmd_pool_match {
 	RMD_POOL_DIFFERENT,
 };
 
-/* Compares two specs of read or copy. 0 and its default are the same. DIFFERENT: *ret_field is
- * the name of the first field that differs ("environment"); else untouched. */
-enum rmd_pool_match rmd_pool_spec_match(const struct rmd_pool_spec *a, const struct rmd_pool_spec *b,
+/* Compares two specs of read or copy. 0 and its default are the same. DIFFERENT:
+ * *ret_field is the name of the first field that differs ("environment"); else untouched.
+ */
+enum rmd_pool_match rmd_pool_spec_match(const struct rmd_pool_spec *a,
+					const struct rmd_pool_spec *b,
 					const char **ret_field);
 
 static inline uint64_t rmd_pool_idle_timeout_ms(const struct rmd_pool_spec *spec)
 {
-	return spec->idle_timeout_ms != 0 ? spec->idle_timeout_ms : RMD_POOL_IDLE_TIMEOUT_DEFAULT_MS;
+	return spec->idle_timeout_ms != 0 ? spec->idle_timeout_ms
+					  : RMD_POOL_IDLE_TIMEOUT_DEFAULT_MS;
 }
 
 static inline uint32_t rmd_pool_cpu_milli(const struct rmd_pool_spec *spec)

@@ -4,7 +4,7 @@
 #include "proto/codec/frames_wire.h"
 
 #define CANCELS 4u
-#define ACKS    5u
+#define ACKS 5u
 
 /* ---- client to coordinator: reading ---- */
 
@@ -13,19 +13,22 @@ static int hello_field(const struct rmd_wire_field *f, struct rmd_session_hello 
 {
 	switch (f->number) {
 	case 2:
-		return frames_u32(f, &hello->protocol, "SessionHello.protocol", ret_field);
+		return frames_u32(f, &hello->protocol, "SessionHello.protocol",
+				  ret_field);
 	case 3:
 		return frames_text(f, RMD_CLIENT_NAME_MAX_BYTES, &hello->client,
 				   "SessionHello.client (at most 256 bytes)", ret_field);
 	case 4:
 		return frames_u64(f, &hello->epoch, "SessionHello.epoch", ret_field);
 	case 5:
-		if (f->type == RMD_WIRE_VARINT && f->varint > RMD_OUTCOME_INLINE_MAX_BYTES)
-			return frames_fail(RMD_ELIMIT,
-					   "SessionHello.inline_max_bytes (at most 4 MiB)",
-					   ret_field);
-		return frames_u64(f, &hello->inline_max_bytes, "SessionHello.inline_max_bytes",
-				  ret_field);
+		if (f->type == RMD_WIRE_VARINT &&
+		    f->varint > RMD_OUTCOME_INLINE_MAX_BYTES)
+			return frames_fail(
+				RMD_ELIMIT,
+				"SessionHello.inline_max_bytes (at most 4 MiB)",
+				ret_field);
+		return frames_u64(f, &hello->inline_max_bytes,
+				  "SessionHello.inline_max_bytes", ret_field);
 	default:
 		return 0;
 	}
@@ -65,7 +68,8 @@ static int submit_read(struct rmd_slice bytes, struct rmd_session_submit *ret_su
 	ret_submit->number = 0;
 	while ((rc = frames_next(&rest, &f)) > 0) {
 		if (f.number == 1)
-			rc = frames_u64(&f, &ret_submit->number, "SessionSubmit.number", ret_field);
+			rc = frames_u64(&f, &ret_submit->number, "SessionSubmit.number",
+					ret_field);
 		else if (f.number == 2)
 			rc = frames_message(&f, &task, "SessionSubmit.task", ret_field);
 		if (rc < 0)
@@ -74,7 +78,8 @@ static int submit_read(struct rmd_slice bytes, struct rmd_session_submit *ret_su
 	if (rc < 0)
 		return frames_fail(rc, "SessionSubmit", ret_field);
 	if (ret_submit->number == 0)
-		return frames_fail(RMD_EPROTO, "SessionSubmit.number (from 1)", ret_field);
+		return frames_fail(RMD_EPROTO, "SessionSubmit.number (from 1)",
+				   ret_field);
 	return rmd_task_spec_read(task, &ret_submit->task, ret_field);
 }
 
@@ -87,17 +92,19 @@ static int open_pool_read(struct rmd_slice bytes, struct rmd_session_open_pool *
 	*ret_open = (struct rmd_session_open_pool){.pool = 0};
 	while ((rc = frames_next(&rest, &f)) > 0) {
 		if (f.number == 1)
-			rc = frames_u64(&f, &ret_open->pool, "SessionOpenPool.pool", ret_field);
+			rc = frames_u64(&f, &ret_open->pool, "SessionOpenPool.pool",
+					ret_field);
 		else if (f.number == 2)
-			rc = frames_message(&f, &ret_open->raw_spec, "SessionOpenPool.spec",
-					    ret_field);
+			rc = frames_message(&f, &ret_open->raw_spec,
+					    "SessionOpenPool.spec", ret_field);
 		if (rc < 0)
 			return rc;
 	}
 	if (rc < 0)
 		return frames_fail(rc, "SessionOpenPool", ret_field);
 	if (ret_open->pool == 0)
-		return frames_fail(RMD_EPROTO, "SessionOpenPool.pool (from 1)", ret_field);
+		return frames_fail(RMD_EPROTO, "SessionOpenPool.pool (from 1)",
+				   ret_field);
 	return 0;
 }
 
@@ -145,8 +152,9 @@ int rmd_session_request_next(struct rmd_frame_reader *reader,
 	if (frames_packed_left(reader)) {
 		ret_item->kind = (enum rmd_session_request_kind)reader->packed_field;
 		return frames_packed_next(reader, &ret_item->number,
-					  reader->packed_field == CANCELS ? "SessionRequest.cancels"
-									  : "SessionRequest.acks");
+					  reader->packed_field == CANCELS
+						  ? "SessionRequest.cancels"
+						  : "SessionRequest.acks");
 	}
 	struct rmd_wire_field f;
 	int rc;
@@ -180,7 +188,8 @@ void rmd_session_request_put_submit(struct rmd_wire_writer *writer, uint64_t num
 	size_t options = frames_size_options(&task->options);
 	size_t spec = frames_size_bytes(task->function) + arguments +
 		      frames_size_number(task->arguments_transfer) +
-		      frames_size_number(task->pool) + (options != 0 ? frames_size_len(options) : 0);
+		      frames_size_number(task->pool) +
+		      (options != 0 ? frames_size_len(options) : 0);
 	size_t size = frames_size_number(number) + frames_size_len(spec);
 	uint8_t *at = rmd_wire_reserve(writer,
 				       frames_size_len(size) - (spliced ? arguments : 0));
@@ -193,15 +202,16 @@ void rmd_session_request_put_submit(struct rmd_wire_writer *writer, uint64_t num
 	at = frames_store_number(at, 3, task->arguments_transfer);
 	at = frames_store_number(at, 4, task->pool);
 	if (options != 0)
-		at = frames_store_options(frames_store_len(at, 5, options), &task->options);
+		at = frames_store_options(frames_store_len(at, 5, options),
+					  &task->options);
 	if (spliced)
 		rmd_wire_put_piece(writer, 2, (struct rmd_piece){task->arguments, buf});
 	else
 		frames_store_bytes(at, 2, task->arguments);
 }
 
-void rmd_session_request_put_cancels(struct rmd_wire_writer *writer, const uint64_t *numbers,
-				     size_t count)
+void rmd_session_request_put_cancels(struct rmd_wire_writer *writer,
+				     const uint64_t *numbers, size_t count)
 {
 	frames_put_packed(writer, CANCELS, numbers, count);
 }
@@ -238,17 +248,20 @@ static int welcome_read(struct rmd_slice bytes, struct rmd_session_welcome *w,
 	while ((rc = frames_next(&rest, &f)) > 0) {
 		switch (f.number) {
 		case 1:
-			rc = frames_u32(&f, &w->protocol, "SessionWelcome.protocol", ret_field);
+			rc = frames_u32(&f, &w->protocol, "SessionWelcome.protocol",
+					ret_field);
 			break;
 		case 2:
 			rc = frames_u64(&f, &w->epoch, "SessionWelcome.epoch", ret_field);
 			break;
 		case 3:
 			rc = frames_text(&f, RMD_VERSION_MAX_BYTES, &w->version,
-					 "SessionWelcome.version (at most 256 bytes)", ret_field);
+					 "SessionWelcome.version (at most 256 bytes)",
+					 ret_field);
 			break;
 		case 4:
-			rc = frames_u64(&f, &w->accepted, "SessionWelcome.accepted", ret_field);
+			rc = frames_u64(&f, &w->accepted, "SessionWelcome.accepted",
+					ret_field);
 			break;
 		case 5:
 			rc = frames_u64(&f, &w->payload_max_bytes,
@@ -276,14 +289,16 @@ static int outcome_read(struct rmd_slice bytes, struct rmd_session_outcome *ret_
 			rc = frames_u64(&f, &ret_outcome->number, "SessionOutcome.number",
 					ret_field);
 		else if (f.number == 2)
-			rc = frames_message(&f, &outcome, "SessionOutcome.outcome", ret_field);
+			rc = frames_message(&f, &outcome, "SessionOutcome.outcome",
+					    ret_field);
 		if (rc < 0)
 			return rc;
 	}
 	if (rc < 0)
 		return frames_fail(rc, "SessionOutcome", ret_field);
 	if (ret_outcome->number == 0)
-		return frames_fail(RMD_EPROTO, "SessionOutcome.number (from 1)", ret_field);
+		return frames_fail(RMD_EPROTO, "SessionOutcome.number (from 1)",
+				   ret_field);
 	return rmd_outcome_read(outcome, &ret_outcome->outcome, ret_field);
 }
 
@@ -297,7 +312,8 @@ static int log_read(struct rmd_slice bytes, struct rmd_session_log *ret_log,
 	ret_log->number = 0;
 	while ((rc = frames_next(&rest, &f)) > 0) {
 		if (f.number == 1)
-			rc = frames_u64(&f, &ret_log->number, "SessionLog.number", ret_field);
+			rc = frames_u64(&f, &ret_log->number, "SessionLog.number",
+					ret_field);
 		else if (f.number == 2)
 			rc = frames_message(&f, &log, "SessionLog.log", ret_field);
 		if (rc < 0)
@@ -317,7 +333,8 @@ static int pool_read(struct rmd_slice bytes, struct rmd_session_pool *ret_pool,
 	*ret_pool = (struct rmd_session_pool){.pool = 0};
 	while ((rc = frames_next(&rest, &f)) > 0) {
 		if (f.number == 1)
-			rc = frames_u64(&f, &ret_pool->pool, "SessionPool.pool", ret_field);
+			rc = frames_u64(&f, &ret_pool->pool, "SessionPool.pool",
+					ret_field);
 		else if (f.number == 2)
 			rc = frames_text(&f, RMD_POOL_ERROR_MAX_BYTES, &ret_pool->error,
 					 "SessionPool.error (at most 4 KiB)", ret_field);
@@ -405,7 +422,8 @@ void rmd_session_response_put_log(struct rmd_wire_writer *writer, uint64_t numbe
 }
 
 void rmd_session_response_put_outcome(struct rmd_wire_writer *writer, uint64_t number,
-				      const struct rmd_outcome *outcome, struct rmd_buf *buf)
+				      const struct rmd_outcome *outcome,
+				      struct rmd_buf *buf)
 {
 	struct frames_outcome o = frames_outcome_of(outcome, buf);
 	size_t size = frames_size_number(number) + frames_size_len(o.size);

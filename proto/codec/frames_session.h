@@ -23,7 +23,7 @@ struct rmd_session_submit {
 
 struct rmd_session_open_pool {
 	uint64_t pool;               /* the session's number for it, from 1 */
-	struct rmd_slice raw_spec;   /* for rmd_pool_spec_read, which is yet to check it */
+	struct rmd_slice raw_spec;   /* rmd_pool_spec_read is yet to check it */
 };
 
 struct rmd_session_welcome {
@@ -72,7 +72,8 @@ struct rmd_session_request_item {
 	};
 };
 
-/* The next item, in the order of the bytes: 1; 0: the end; else a code, and reader->field. */
+/* The next item, in the order of the bytes: 1; 0: the end; else a code, and
+ * reader->field. */
 int rmd_session_request_next(struct rmd_frame_reader *reader,
 			     struct rmd_session_request_item *ret_item);
 
@@ -80,10 +81,11 @@ void rmd_session_request_put_hello(struct rmd_wire_writer *writer,
 				   const struct rmd_session_hello *hello);
 /* `buf`: what task->arguments lies in, so that large ones are spliced; NULL: copied. */
 void rmd_session_request_put_submit(struct rmd_wire_writer *writer, uint64_t number,
-				    const struct rmd_task_spec *task, struct rmd_buf *buf);
+				    const struct rmd_task_spec *task,
+				    struct rmd_buf *buf);
 /* Nothing where count is 0; so the other lists of numbers too. */
-void rmd_session_request_put_cancels(struct rmd_wire_writer *writer, const uint64_t *numbers,
-				     size_t count);
+void rmd_session_request_put_cancels(struct rmd_wire_writer *writer,
+				     const uint64_t *numbers, size_t count);
 void rmd_session_request_put_acks(struct rmd_wire_writer *writer, const uint64_t *numbers,
 				  size_t count);
 /* `raw_spec`: of rmd_pool_spec_put_raw (frames_pool.h). */
@@ -125,7 +127,8 @@ void rmd_session_response_put_log(struct rmd_wire_writer *writer, uint64_t numbe
 				  const struct rmd_log_chunk *log);
 /* `buf`: what outcome->bytes lies in, so that large ones are spliced; NULL: copied. */
 void rmd_session_response_put_outcome(struct rmd_wire_writer *writer, uint64_t number,
-				      const struct rmd_outcome *outcome, struct rmd_buf *buf);
+				      const struct rmd_outcome *outcome,
+				      struct rmd_buf *buf);
 void rmd_session_response_put_accepted(struct rmd_wire_writer *writer, uint64_t number);
 void rmd_session_response_put_window(struct rmd_wire_writer *writer, uint64_t number);
 void rmd_session_response_put_pool(struct rmd_wire_writer *writer, uint64_t pool,

@@ -7,11 +7,12 @@
 /* TaskOptions while it is read. */
 struct options_reading {
 	struct rmd_task_options options;
-	struct rmd_slice deadline;   /* data NULL: none yet */
+	struct rmd_slice deadline; /* data NULL: none yet */
 	uint32_t labels;
 };
 
-/* google.protobuf.Duration to milliseconds, rounded up: a deadline is never earlier than asked for. */
+/* google.protobuf.Duration to milliseconds, rounded up: a deadline is never earlier than
+ * asked for. */
 static int deadline_read(struct rmd_slice bytes, uint64_t *ret_ms, const char **ret_field)
 {
 	static const char field[] = "TaskOptions.deadline (0 to 10 years)";
@@ -38,7 +39,8 @@ static int deadline_read(struct rmd_slice bytes, uint64_t *ret_ms, const char **
 	return 0;
 }
 
-/* Reads an int32 from -1000 to 1000; on the wire a negative one is a 64-bit two's complement. */
+/* Reads an int32 from -1000 to 1000; on the wire a negative one is a 64-bit two's
+ * complement. */
 static int priority_read(const struct rmd_wire_field *f, int32_t *ret_priority,
 			 const char **ret_field)
 {
@@ -56,7 +58,8 @@ static int label_check(const struct rmd_wire_field *f, struct options_reading *o
 {
 	struct rmd_pair pair;
 	if (o->labels == RMD_TASK_LABELS_MAX)
-		return frames_fail(RMD_ELIMIT, "TaskOptions.labels (at most 16)", ret_field);
+		return frames_fail(RMD_ELIMIT, "TaskOptions.labels (at most 16)",
+				   ret_field);
 	o->labels++;
 	return frames_entry(f, RMD_LABEL_MAX_BYTES, &pair,
 			    "TaskOptions.labels (texts of at most 128 bytes)", ret_field);
@@ -71,15 +74,20 @@ static int options_field(const struct rmd_wire_field *f, struct options_reading 
 		return priority_read(f, &o->options.priority, ret_field);
 	case 2:
 		rc = frames_message(f, &o->deadline, "TaskOptions.deadline", ret_field);
-		return rc < 0 ? rc : deadline_read(f->bytes, &o->options.deadline_ms, ret_field);
+		return rc < 0 ? rc
+			      : deadline_read(f->bytes, &o->options.deadline_ms,
+					      ret_field);
 	case 3:
-		rc = frames_u32(f, &o->options.max_attempts, "TaskOptions.max_attempts", ret_field);
+		rc = frames_u32(f, &o->options.max_attempts, "TaskOptions.max_attempts",
+				ret_field);
 		if (rc == 0 && o->options.max_attempts > RMD_ATTEMPTS_MAX)
-			return frames_fail(RMD_ELIMIT, "TaskOptions.max_attempts (at most 100)",
+			return frames_fail(RMD_ELIMIT,
+					   "TaskOptions.max_attempts (at most 100)",
 					   ret_field);
 		return rc;
 	case 4:
-		return frames_bool(f, &o->options.stream_logs, "TaskOptions.stream_logs", ret_field);
+		return frames_bool(f, &o->options.stream_logs, "TaskOptions.stream_logs",
+				   ret_field);
 	case RMD_TASK_OPTIONS_LABELS:
 		return label_check(f, o, ret_field);
 	default:
@@ -109,7 +117,8 @@ int rmd_task_options_read(struct rmd_slice bytes, struct rmd_task_options *ret_o
 
 struct rmd_pairs rmd_task_labels(const struct rmd_task_options *options)
 {
-	return (struct rmd_pairs){rmd_wire_reader_of(options->raw_labels), RMD_TASK_OPTIONS_LABELS};
+	return (struct rmd_pairs){rmd_wire_reader_of(options->raw_labels),
+				  RMD_TASK_OPTIONS_LABELS};
 }
 
 /* Size of the label fields, stored too where `*at` is not NULL. */
@@ -190,17 +199,20 @@ static int spec_field(const struct rmd_wire_field *f, struct spec_reading *s,
 	case 2:
 		rc = frames_message(f, &s->arguments, "TaskSpec.arguments", ret_field);
 		if (rc == 0 && f->bytes.len > RMD_ARGUMENTS_INLINE_MAX_BYTES)
-			return frames_fail(RMD_ETOOBIG, "TaskSpec.arguments (at most 1 MiB inline)",
+			return frames_fail(RMD_ETOOBIG,
+					   "TaskSpec.arguments (at most 1 MiB inline)",
 					   ret_field);
 		return rc;
 	case 3:
-		return frames_u64(f, &s->spec->arguments_transfer, "TaskSpec.arguments_transfer",
-				  ret_field);
+		return frames_u64(f, &s->spec->arguments_transfer,
+				  "TaskSpec.arguments_transfer", ret_field);
 	case 4:
 		return frames_u64(f, &s->spec->pool, "TaskSpec.pool", ret_field);
 	case 5:
 		rc = frames_message(f, &s->options, "TaskSpec.options", ret_field);
-		return rc < 0 ? rc : rmd_task_options_read(f->bytes, &s->spec->options, ret_field);
+		return rc < 0 ? rc
+			      : rmd_task_options_read(f->bytes, &s->spec->options,
+						      ret_field);
 	default:
 		return 0;
 	}
@@ -222,7 +234,8 @@ int rmd_task_spec_read(struct rmd_slice bytes, struct rmd_task_spec *ret_spec,
 	if (rc < 0)
 		return frames_fail(rc, "TaskSpec", ret_field);
 	if (s.arguments.len != 0 && ret_spec->arguments_transfer != 0)
-		return frames_fail(RMD_EPROTO, "TaskSpec.arguments_transfer (and arguments)",
+		return frames_fail(RMD_EPROTO,
+				   "TaskSpec.arguments_transfer (and arguments)",
 				   ret_field);
 	ret_spec->arguments = s.arguments;
 	return 0;

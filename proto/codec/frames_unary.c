@@ -3,24 +3,24 @@
 #include "proto/base/check.h"
 #include "proto/codec/frames_wire.h"
 
-#define RUN_ARGS         2u          /* in RunRequest; in Arguments it is 1 */
-#define RUN_KWARGS       3u          /* in RunRequest; in Arguments it is 2 */
-#define ARGUMENTS_ARGS   1u
+#define RUN_ARGS 2u   /* in RunRequest; in Arguments it is 1 */
+#define RUN_KWARGS 3u /* in RunRequest; in Arguments it is 2 */
+#define ARGUMENTS_ARGS 1u
 #define ARGUMENTS_KWARGS 2u
-#define MAP_ITEMS        2u
+#define MAP_ITEMS 2u
 
 /* The names of the fields of RunRequest and SubmitRequest, which are alike. */
 struct run_names {
-	const char *message, *function, *args, *args_count, *kwargs, *kwargs_count, *pool, *options,
-		*request_id;
+	const char *message, *function, *args, *args_count, *kwargs, *kwargs_count, *pool,
+		*options, *request_id;
 };
 
-#define RUN_NAMES(m)                                                                 \
-	{                                                                            \
-		m, m ".function (at most 512 bytes)", m ".args",                     \
+#define RUN_NAMES(m)                                                                     \
+	{                                                                                \
+		m, m ".function (at most 512 bytes)", m ".args",                         \
 			m ".args (at most 255)", m ".kwargs", m ".kwargs (at most 255)", \
-			m ".pool (at most 128 bytes)", m ".options",                 \
-			m ".request_id (at most 128 bytes)"                          \
+			m ".pool (at most 128 bytes)", m ".options",                     \
+			m ".request_id (at most 128 bytes)"                              \
 	}
 
 static const struct run_names run_names = RUN_NAMES("RunRequest");
@@ -30,7 +30,7 @@ static const struct run_names submit_names = RUN_NAMES("SubmitRequest");
 struct run_reading {
 	struct rmd_run_request *request;
 	const struct run_names *names;
-	struct rmd_slice options;    /* data NULL: not yet met */
+	struct rmd_slice options; /* data NULL: not yet met */
 };
 
 static int argument_field(const struct rmd_wire_field *f, struct run_reading *r,
@@ -39,16 +39,20 @@ static int argument_field(const struct rmd_wire_field *f, struct run_reading *r,
 	bool keyword = f->number == RUN_KWARGS;
 	uint32_t *count = keyword ? &r->request->kwarg_count : &r->request->arg_count;
 	if (f->type != RMD_WIRE_LEN)
-		return frames_fail(RMD_EPROTO, keyword ? r->names->kwargs : r->names->args, ret_field);
+		return frames_fail(RMD_EPROTO,
+				   keyword ? r->names->kwargs : r->names->args,
+				   ret_field);
 	if ((*count)++ == RMD_ARGS_MAX)
 		return frames_fail(RMD_ELIMIT,
-				   keyword ? r->names->kwargs_count : r->names->args_count,
+				   keyword ? r->names->kwargs_count
+					   : r->names->args_count,
 				   ret_field);
 	r->request->arguments_bytes += frames_size_len(f->bytes.len);
 	return 0;
 }
 
-static int run_field(const struct rmd_wire_field *f, struct run_reading *r, const char **ret_field)
+static int run_field(const struct rmd_wire_field *f, struct run_reading *r,
+		     const char **ret_field)
 {
 	int rc;
 	switch (f->number) {
@@ -64,7 +68,8 @@ static int run_field(const struct rmd_wire_field *f, struct run_reading *r, cons
 	case 5:
 		rc = frames_message(f, &r->options, r->names->options, ret_field);
 		return rc < 0 ? rc
-			      : rmd_task_options_read(f->bytes, &r->request->options, ret_field);
+			      : rmd_task_options_read(f->bytes, &r->request->options,
+						      ret_field);
 	case 6:
 		return frames_text(f, RMD_REQUEST_ID_MAX_BYTES, &r->request->request_id,
 				   r->names->request_id, ret_field);
@@ -101,7 +106,8 @@ int rmd_submit_request_read(struct rmd_slice message, struct rmd_run_request *re
 	return run_read(message, &submit_names, ret_request, ret_field);
 }
 
-int rmd_run_request_arguments(const struct rmd_run_request *request, struct rmd_buf **ret_arguments)
+int rmd_run_request_arguments(const struct rmd_run_request *request,
+			      struct rmd_buf **ret_arguments)
 {
 	struct rmd_buf *buf = rmd_buf_create(request->arguments_bytes);
 	if (buf == NULL)
@@ -113,9 +119,10 @@ int rmd_run_request_arguments(const struct rmd_run_request *request, struct rmd_
 	while (frames_next(&rest, &f) > 0)
 		if (f.number == RUN_ARGS || f.number == RUN_KWARGS)
 			at = frames_store_bytes_always(
-				at, f.number == RUN_ARGS ? ARGUMENTS_ARGS : ARGUMENTS_KWARGS,
+				at,
+				f.number == RUN_ARGS ? ARGUMENTS_ARGS : ARGUMENTS_KWARGS,
 				f.bytes);
-	RMD_CHECK(at == end);        /* the same bytes were measured when it was read */
+	RMD_CHECK(at == end); /* the same bytes were measured when it was read */
 	*ret_arguments = buf;
 	return 0;
 }
@@ -125,23 +132,27 @@ int rmd_run_request_arguments(const struct rmd_run_request *request, struct rmd_
 /* A MapRequest while it is read. */
 struct map_reading {
 	struct rmd_map_request *request;
-	struct rmd_slice options;    /* data NULL: not yet met */
+	struct rmd_slice options; /* data NULL: not yet met */
 	size_t item_bytes;
 };
 
-static int item_field(const struct rmd_wire_field *f, struct map_reading *m, const char **ret_field)
+static int item_field(const struct rmd_wire_field *f, struct map_reading *m,
+		      const char **ret_field)
 {
 	if (f->type != RMD_WIRE_LEN)
 		return frames_fail(RMD_EPROTO, "MapRequest.items", ret_field);
 	if (m->request->item_count++ == RMD_MAP_ITEMS_MAX)
-		return frames_fail(RMD_ELIMIT, "MapRequest.items (at most 100,000)", ret_field);
+		return frames_fail(RMD_ELIMIT, "MapRequest.items (at most 100,000)",
+				   ret_field);
 	m->item_bytes += frames_size_len(f->bytes.len);
 	if (m->item_bytes > RMD_MAP_MAX_BYTES)
-		return frames_fail(RMD_ETOOBIG, "MapRequest.items (at most 4 MiB)", ret_field);
+		return frames_fail(RMD_ETOOBIG, "MapRequest.items (at most 4 MiB)",
+				   ret_field);
 	return 0;
 }
 
-static int map_field(const struct rmd_wire_field *f, struct map_reading *m, const char **ret_field)
+static int map_field(const struct rmd_wire_field *f, struct map_reading *m,
+		     const char **ret_field)
 {
 	int rc;
 	switch (f->number) {
@@ -156,9 +167,11 @@ static int map_field(const struct rmd_wire_field *f, struct map_reading *m, cons
 	case 4:
 		rc = frames_message(f, &m->options, "MapRequest.options", ret_field);
 		return rc < 0 ? rc
-			      : rmd_task_options_read(f->bytes, &m->request->options, ret_field);
+			      : rmd_task_options_read(f->bytes, &m->request->options,
+						      ret_field);
 	case 5:
-		return frames_bool(f, &m->request->unordered, "MapRequest.unordered", ret_field);
+		return frames_bool(f, &m->request->unordered, "MapRequest.unordered",
+				   ret_field);
 	default:
 		return 0;
 	}
@@ -206,7 +219,8 @@ int rmd_task_ids_next(struct rmd_frame_reader *reader, struct rmd_task_id *ret_i
 		if (f.type != RMD_WIRE_LEN)
 			return frames_fail(RMD_EPROTO, "tasks", &reader->field);
 		if (reader->count++ == RMD_AWAIT_TASKS_MAX)
-			return frames_fail(RMD_ELIMIT, "tasks (at most 10,000)", &reader->field);
+			return frames_fail(RMD_ELIMIT, "tasks (at most 10,000)",
+					   &reader->field);
 		rc = rmd_task_id_read(f.bytes, ret_id, &reader->field);
 		return rc < 0 ? rc : 1;
 	}
@@ -222,17 +236,20 @@ void rmd_run_response_put(struct rmd_wire_writer *writer, const struct rmd_task_
 	rmd_outcome_put(writer, 2, outcome, buf);
 }
 
-void rmd_run_response_put_log(struct rmd_wire_writer *writer, const struct rmd_log_chunk *log)
+void rmd_run_response_put_log(struct rmd_wire_writer *writer,
+			      const struct rmd_log_chunk *log)
 {
 	rmd_log_chunk_put(writer, 3, log);
 }
 
-void rmd_submit_response_put(struct rmd_wire_writer *writer, const struct rmd_task_id *task)
+void rmd_submit_response_put(struct rmd_wire_writer *writer,
+			     const struct rmd_task_id *task)
 {
 	rmd_task_id_put(writer, 1, task);
 }
 
-void rmd_await_response_put(struct rmd_wire_writer *writer, const struct rmd_task_id *task,
+void rmd_await_response_put(struct rmd_wire_writer *writer,
+			    const struct rmd_task_id *task,
 			    const struct rmd_outcome *outcome, struct rmd_buf *buf)
 {
 	rmd_task_id_put(writer, 1, task);
@@ -246,7 +263,8 @@ void rmd_map_response_put(struct rmd_wire_writer *writer, uint64_t index,
 	rmd_outcome_put(writer, 2, outcome, buf);
 }
 
-void rmd_cancel_response_put(struct rmd_wire_writer *writer, enum rmd_cancel_result result)
+void rmd_cancel_response_put(struct rmd_wire_writer *writer,
+			     enum rmd_cancel_result result)
 {
 	rmd_wire_put_varint(writer, 1, (uint64_t)result);
 }

@@ -29,8 +29,10 @@ int rmd_run_request_read(struct rmd_slice message, struct rmd_run_request *ret_r
 /* The same for a SubmitRequest. */
 int rmd_submit_request_read(struct rmd_slice message, struct rmd_run_request *ret_request,
 			    const char **ret_field);
-/* Gives its arguments as a raw Arguments in a buf of its own (the Values are copied, not decoded). RMD_ENOMEM. */
-int rmd_run_request_arguments(const struct rmd_run_request *request, struct rmd_buf **ret_arguments);
+/* Gives its arguments as a raw Arguments in a buf of its own (the Values are copied, not
+ * decoded). RMD_ENOMEM. */
+int rmd_run_request_arguments(const struct rmd_run_request *request,
+			      struct rmd_buf **ret_arguments);
 
 struct rmd_map_request {
 	struct rmd_slice function;   /* UTF-8; may be empty */
@@ -46,20 +48,25 @@ int rmd_map_request_read(struct rmd_slice message, struct rmd_map_request *ret_r
 /* Walks the items, raw Values: *cursor starts at 0; false at the end. */
 bool rmd_map_request_next_item(const struct rmd_map_request *request, size_t *cursor,
 			       struct rmd_slice *ret_value);
-/* Gives a raw Arguments whose only argument is `value` (a raw Value, copied), or NULL: no memory. */
+/* Gives a raw Arguments whose only argument is `value` (a raw Value, copied), or NULL: no
+ * memory. */
 struct rmd_buf *rmd_arguments_of_value(struct rmd_slice value);
 
-/* AwaitRequest and CancelRequest: the next id: 1; 0: the end; else a code, and reader->field. */
+/* AwaitRequest and CancelRequest: the next id: 1; 0: the end; else a code, and
+ * reader->field. */
 int rmd_task_ids_next(struct rmd_frame_reader *reader, struct rmd_task_id *ret_id);
 
 /* RunResponse: its task and outcome; its logs one by one. `buf` as in rmd_outcome_put. */
 void rmd_run_response_put(struct rmd_wire_writer *writer, const struct rmd_task_id *task,
 			  const struct rmd_outcome *outcome, struct rmd_buf *buf);
-void rmd_run_response_put_log(struct rmd_wire_writer *writer, const struct rmd_log_chunk *log);
+void rmd_run_response_put_log(struct rmd_wire_writer *writer,
+			      const struct rmd_log_chunk *log);
 /* SubmitResponse. */
-void rmd_submit_response_put(struct rmd_wire_writer *writer, const struct rmd_task_id *task);
+void rmd_submit_response_put(struct rmd_wire_writer *writer,
+			     const struct rmd_task_id *task);
 /* AwaitResponse. `buf` as in rmd_outcome_put. */
-void rmd_await_response_put(struct rmd_wire_writer *writer, const struct rmd_task_id *task,
+void rmd_await_response_put(struct rmd_wire_writer *writer,
+			    const struct rmd_task_id *task,
 			    const struct rmd_outcome *outcome, struct rmd_buf *buf);
 /* MapResponse. `buf` as in rmd_outcome_put. */
 void rmd_map_response_put(struct rmd_wire_writer *writer, uint64_t index,
@@ -72,4 +79,5 @@ enum rmd_cancel_result {             /* the numbers of remuda.v1.CancelResult */
 };
 
 /* CancelResponse: one result; call it once for each task, in order. */
-void rmd_cancel_response_put(struct rmd_wire_writer *writer, enum rmd_cancel_result result);
+void rmd_cancel_response_put(struct rmd_wire_writer *writer,
+			     enum rmd_cancel_result result);

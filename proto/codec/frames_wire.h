@@ -1,9 +1,10 @@
 /* proto/codec/frames_wire.h: what the readers and writers of frames*.c are made of.
  *
- * Only for frames*.c and proto/error. Readers: each takes one field that rmd_wire_next gave, checks it and
- * stores it; on failure it names the field. Writers: sizes are summed first, then everything
- * goes into one reserved block, with the payload last, so that it may be spliced. All field
- * numbers of these messages are at most 15: a tag is one byte. */
+ * Only for frames*.c and proto/error. Readers: each takes one field that rmd_wire_next
+ * gave, checks it and stores it; on failure it names the field. Writers: sizes are summed
+ * first, then everything goes into one reserved block, with the payload last, so that it
+ * may be spliced. All field numbers of these messages are at most 15: a tag is one byte.
+ */
 #pragma once
 
 #include "proto/base/errcode.h"
@@ -11,8 +12,8 @@
 
 /* ---- reading ---- */
 
-/* A varint of at most three bytes at `at`, of which there are so many; 0: it is longer. Gives
- * its size. */
+/* A varint of at most three bytes at `at`, of which there are so many; 0: it is longer.
+ * Gives its size. */
 static inline size_t frames_short_varint(const uint8_t *at, uint64_t *ret_value)
 {
 	uint64_t value = at[0];
@@ -30,9 +31,10 @@ static inline size_t frames_short_varint(const uint8_t *at, uint64_t *ret_value)
 	return at[2] < 0x80 ? 3 : 0;
 }
 
-/* As rmd_wire_next, inline for what nearly all fields are: a tag of one byte and a number or
- * length of at most three. */
-static inline int frames_next(struct rmd_wire_reader *reader, struct rmd_wire_field *ret_field)
+/* As rmd_wire_next, inline for what nearly all fields are: a tag of one byte and a number
+ * or length of at most three. */
+static inline int frames_next(struct rmd_wire_reader *reader,
+			      struct rmd_wire_field *ret_field)
 {
 	const uint8_t *at = reader->at;
 	size_t left = (size_t)(reader->end - at), size;
@@ -64,8 +66,8 @@ static inline int frames_fail(int rc, const char *field, const char **ret_field)
 	return rc;
 }
 
-static inline int frames_u64(const struct rmd_wire_field *f, uint64_t *ret, const char *field,
-			     const char **ret_field)
+static inline int frames_u64(const struct rmd_wire_field *f, uint64_t *ret,
+			     const char *field, const char **ret_field)
 {
 	if (f->type != RMD_WIRE_VARINT)
 		return frames_fail(RMD_EPROTO, field, ret_field);
@@ -73,8 +75,8 @@ static inline int frames_u64(const struct rmd_wire_field *f, uint64_t *ret, cons
 	return 0;
 }
 
-static inline int frames_u32(const struct rmd_wire_field *f, uint32_t *ret, const char *field,
-			     const char **ret_field)
+static inline int frames_u32(const struct rmd_wire_field *f, uint32_t *ret,
+			     const char *field, const char **ret_field)
 {
 	if (f->type != RMD_WIRE_VARINT)
 		return frames_fail(RMD_EPROTO, field, ret_field);
@@ -84,8 +86,8 @@ static inline int frames_u32(const struct rmd_wire_field *f, uint32_t *ret, cons
 	return 0;
 }
 
-static inline int frames_bool(const struct rmd_wire_field *f, bool *ret, const char *field,
-			      const char **ret_field)
+static inline int frames_bool(const struct rmd_wire_field *f, bool *ret,
+			      const char *field, const char **ret_field)
 {
 	if (f->type != RMD_WIRE_VARINT)
 		return frames_fail(RMD_EPROTO, field, ret_field);
@@ -93,8 +95,9 @@ static inline int frames_bool(const struct rmd_wire_field *f, bool *ret, const c
 	return 0;
 }
 
-static inline int frames_bytes(const struct rmd_wire_field *f, size_t max, struct rmd_slice *ret,
-			       const char *field, const char **ret_field)
+static inline int frames_bytes(const struct rmd_wire_field *f, size_t max,
+			       struct rmd_slice *ret, const char *field,
+			       const char **ret_field)
 {
 	if (f->type != RMD_WIRE_LEN)
 		return frames_fail(RMD_EPROTO, field, ret_field);
@@ -104,8 +107,9 @@ static inline int frames_bytes(const struct rmd_wire_field *f, size_t max, struc
 	return 0;
 }
 
-static inline int frames_text(const struct rmd_wire_field *f, size_t max, struct rmd_slice *ret,
-			      const char *field, const char **ret_field)
+static inline int frames_text(const struct rmd_wire_field *f, size_t max,
+			      struct rmd_slice *ret, const char *field,
+			      const char **ret_field)
 {
 	int rc = frames_bytes(f, max, ret, field, ret_field);
 	if (rc == 0 && !rmd_wire_utf8_valid(f->bytes))
@@ -113,7 +117,8 @@ static inline int frames_text(const struct rmd_wire_field *f, size_t max, struct
 	return rc;
 }
 
-/* A nested message that occurs once: `ret` starts with data NULL. Never gives data NULL. */
+/* A nested message that occurs once: `ret` starts with data NULL. Never gives data NULL.
+ */
 static inline int frames_message(const struct rmd_wire_field *f, struct rmd_slice *ret,
 				 const char *field, const char **ret_field)
 {
@@ -124,8 +129,9 @@ static inline int frames_message(const struct rmd_wire_field *f, struct rmd_slic
 }
 
 /* 16 bytes, no more and no less. */
-static inline int frames_session(const struct rmd_wire_field *f, uint8_t ret[RMD_SESSION_BYTES],
-				 const char *field, const char **ret_field)
+static inline int frames_session(const struct rmd_wire_field *f,
+				 uint8_t ret[RMD_SESSION_BYTES], const char *field,
+				 const char **ret_field)
 {
 	if (f->type != RMD_WIRE_LEN || f->bytes.len != RMD_SESSION_BYTES)
 		return frames_fail(RMD_EPROTO, field, ret_field);
@@ -137,16 +143,20 @@ static inline int frames_session(const struct rmd_wire_field *f, uint8_t ret[RMD
 int frames_entry(const struct rmd_wire_field *f, size_t max, struct rmd_pair *ret_pair,
 		 const char *field, const char **ret_field);
 
-/* The next LEN field `number` of the checked message `raw` from *cursor on, which moves behind
- * it; false: there is none. */
-bool frames_next_of(struct rmd_slice raw, uint32_t number, size_t *cursor, struct rmd_slice *ret);
+/* The next LEN field `number` of the checked message `raw` from *cursor on, which moves
+ * behind it; false: there is none. */
+bool frames_next_of(struct rmd_slice raw, uint32_t number, size_t *cursor,
+		    struct rmd_slice *ret);
 
-/* A repeated uint64 at a top level, packed or not: for a packed one, `reader` remembers the
- * rest of it, and frames_packed_next gives it. 1: a number is in *ret_number; 0: none in it. */
+/* A repeated uint64 at a top level, packed or not: for a packed one, `reader` remembers
+ * the rest of it, and frames_packed_next gives it. 1: a number is in *ret_number; 0: none
+ * in it. */
 int frames_number(struct rmd_frame_reader *reader, const struct rmd_wire_field *f,
 		  uint64_t *ret_number, const char *field);
-/* The next number of the packed field reader->packed_field; only while frames_packed_left. */
-int frames_packed_next(struct rmd_frame_reader *reader, uint64_t *ret_number, const char *field);
+/* The next number of the packed field reader->packed_field; only while
+ * frames_packed_left. */
+int frames_packed_next(struct rmd_frame_reader *reader, uint64_t *ret_number,
+		       const char *field);
 
 static inline bool frames_packed_left(const struct rmd_frame_reader *reader)
 {
@@ -204,7 +214,8 @@ static inline size_t frames_size_bytes(struct rmd_slice bytes)
 }
 
 /* A bytes field, also where it is empty. */
-static inline uint8_t *frames_store_bytes_always(uint8_t *at, uint32_t field, struct rmd_slice bytes)
+static inline uint8_t *frames_store_bytes_always(uint8_t *at, uint32_t field,
+						 struct rmd_slice bytes)
 {
 	at = frames_store_len(at, field, bytes.len);
 	if (bytes.len != 0)
@@ -212,7 +223,8 @@ static inline uint8_t *frames_store_bytes_always(uint8_t *at, uint32_t field, st
 	return at + bytes.len;
 }
 
-static inline uint8_t *frames_store_bytes(uint8_t *at, uint32_t field, struct rmd_slice bytes)
+static inline uint8_t *frames_store_bytes(uint8_t *at, uint32_t field,
+					  struct rmd_slice bytes)
 {
 	return bytes.len != 0 ? frames_store_bytes_always(at, field, bytes) : at;
 }
@@ -236,7 +248,8 @@ struct frames_outcome {
 	bool spliced;
 };
 
-struct frames_outcome frames_outcome_of(const struct rmd_outcome *outcome, struct rmd_buf *buf);
+struct frames_outcome frames_outcome_of(const struct rmd_outcome *outcome,
+					struct rmd_buf *buf);
 /* How much of o->size stands in the block. */
 static inline size_t frames_outcome_in_block(const struct frames_outcome *o)
 {
@@ -245,12 +258,13 @@ static inline size_t frames_outcome_in_block(const struct frames_outcome *o)
 /* Stores its fields (nothing where they are spliced). */
 uint8_t *frames_store_outcome(uint8_t *at, const struct frames_outcome *o);
 /* Splices it, if it is to be spliced; after the block, as the last thing. */
-void frames_splice_outcome(struct rmd_wire_writer *writer, const struct frames_outcome *o);
+void frames_splice_outcome(struct rmd_wire_writer *writer,
+			   const struct frames_outcome *o);
 
 /* Size of the fields of a LogChunk, and they themselves. */
 size_t frames_size_log(const struct rmd_log_chunk *log);
 uint8_t *frames_store_log(uint8_t *at, const struct rmd_log_chunk *log);
 
 /* Appends a packed list of numbers; nothing where count is 0. */
-void frames_put_packed(struct rmd_wire_writer *writer, uint32_t field, const uint64_t *numbers,
-		       size_t count);
+void frames_put_packed(struct rmd_wire_writer *writer, uint32_t field,
+		       const uint64_t *numbers, size_t count);

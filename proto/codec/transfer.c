@@ -7,16 +7,17 @@
 #define TRANSFERS_MAGIC 0x72a45fe1u
 
 struct transfer {
-	struct rmd_buf *buf;         /* of total_bytes */
+	struct rmd_buf *buf; /* of total_bytes */
 	uint64_t total_bytes;
 	uint64_t filled_bytes;
 };
 
-void rmd_transfers_init(struct rmd_transfers *transfers, uint32_t open_max, uint64_t budget_bytes,
-			uint64_t seed)
+void rmd_transfers_init(struct rmd_transfers *transfers, uint32_t open_max,
+			uint64_t budget_bytes, uint64_t seed)
 {
-	*transfers = (struct rmd_transfers){
-		.magic = TRANSFERS_MAGIC, .open_max = open_max, .budget_bytes = budget_bytes};
+	*transfers = (struct rmd_transfers){.magic = TRANSFERS_MAGIC,
+					    .open_max = open_max,
+					    .budget_bytes = budget_bytes};
 	rmd_map_init(&transfers->by_number, seed);
 }
 
@@ -89,7 +90,8 @@ int rmd_transfers_add(struct rmd_transfers *transfers, const struct rmd_chunk *c
 	return transfer->filled_bytes == transfer->total_bytes;
 }
 
-int rmd_transfers_take(struct rmd_transfers *transfers, uint64_t number, struct rmd_buf **ret_buf)
+int rmd_transfers_take(struct rmd_transfers *transfers, uint64_t number,
+		       struct rmd_buf **ret_buf)
 {
 	RMD_CHECK_OBJ(transfers, TRANSFERS_MAGIC);
 	struct transfer *transfer = rmd_map_get(&transfers->by_number, number);

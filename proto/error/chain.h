@@ -1,10 +1,12 @@
-/* proto/error/chain.h: errors for those who make them and pass them on: details, wire form.
+/* proto/error/chain.h: errors for those who make them and pass them on: details, wire
+ * form.
  *
- * Adds to remuda/error.h what only our own rooms set. Links with no gRPC and no OpenSSL: workers
- * use it. One thread at a time. Setters copy what they are given; where memory runs out they
- * leave that detail out, so that an error is always there to be reported. Bytes that are not
- * UTF-8 are replaced by U+FFFD. The message should not repeat signal, exit code, worker or
- * host: printing adds them (signal and exit code at the end of the message's first line). */
+ * Adds to remuda/error.h what only our own rooms set. Links with no gRPC and no OpenSSL:
+ * workers use it. One thread at a time. Setters copy what they are given; where memory
+ * runs out they leave that detail out, so that an error is always there to be reported.
+ * Bytes that are not UTF-8 are replaced by U+FFFD. The message should not repeat signal,
+ * exit code, worker or host: printing adds them (signal and exit code at the end of the
+ * message's first line). */
 #pragma once
 
 #include <stdarg.h>
@@ -38,17 +40,20 @@ void rmd_error_set_runtime_payload(struct remuda_error *err, const char *codec,
 /* Most bytes that rmd_error_encode writes. */
 #define RMD_ERROR_CHAIN_MAX_BYTES (2u << 20)
 
-/* Appends the fields of an ErrorChain (raw: no tag or length before them): copied, not spliced. What is over the
- * limits of error.proto, or makes the whole exceed RMD_ERROR_CHAIN_MAX_BYTES, is cut, with
- * a mark that says so. Shortage: the writer fails. */
+/* Appends the fields of an ErrorChain (raw: no tag or length before them): copied, not
+ * spliced. What is over the limits of error.proto, or makes the whole exceed
+ * RMD_ERROR_CHAIN_MAX_BYTES, is cut, with a mark that says so. Shortage: the writer
+ * fails. */
 void rmd_error_encode(const struct remuda_error *err, struct rmd_wire_writer *writer);
 /* Gives the raw ErrorChain in a buf, or NULL: out of memory. */
 struct rmd_buf *rmd_error_encode_buf(const struct remuda_error *err);
 
-/* Reads a raw ErrorChain: gives *ret_err (never the OutOfMemory error). An error that two others name stays with one of them,
- * one that none names is dropped. NULs in texts become '?'. RMD_ETRUNC, RMD_EPROTO, RMD_ETOOBIG, RMD_ELIMIT with *ret_field
- * as in proto/codec/frames.h; RMD_ENOMEM. */
-int rmd_error_decode(struct rmd_slice bytes, struct remuda_error **ret_err, const char **ret_field);
+/* Reads a raw ErrorChain: gives *ret_err (never the OutOfMemory error). An error that two
+ * others name stays with one of them, one that none names is dropped. NULs in texts
+ * become '?'. RMD_ETRUNC, RMD_EPROTO, RMD_ETOOBIG, RMD_ELIMIT with *ret_field as in
+ * proto/codec/frames.h; RMD_ENOMEM. */
+int rmd_error_decode(struct rmd_slice bytes, struct remuda_error **ret_err,
+		     const char **ret_field);
 
 /* The signal's name ("SIGSEGV"), borrowed for ever; "?" for an unknown one. */
 const char *rmd_error_signal_name(int signal);

@@ -7,16 +7,18 @@
 #include "proto/codec/wire.h"
 #include "proto/error/parts.h"
 
-/* Of too many frames the outermost and the innermost are kept, with a mark between them. */
+/* Of too many frames the outermost and the innermost are kept, with a mark between them.
+ */
 #define FRAMES_KEPT_FIRST (REMUDA_ERROR_FRAMES_MAX / 2)
-#define FRAMES_MIN        4u
+#define FRAMES_MIN 4u
 
 /* What there is where memory has run out; never written, never freed. */
 static struct remuda_error out_of_memory = {
 	.magic = RMD_ERROR_MAGIC,
 	.count = 1,
 	.type = (char[]){"OutOfMemory"},
-	.message = (char[]){"memory has run out, so the error that happened cannot be told"},
+	.message =
+		(char[]){"memory has run out, so the error that happened cannot be told"},
 };
 
 static void error_check(const struct remuda_error *err)
@@ -49,7 +51,8 @@ char *error_text(struct rmd_slice text)
 		if (!valid && text.data[i] >= 0x80) {
 			size_t left = text.len - i < 4 ? text.len - i : 4;
 			for (step = 2; step <= left; step++)
-				if (rmd_wire_utf8_valid(rmd_slice_of(text.data + i, step)))
+				if (rmd_wire_utf8_valid(
+					    rmd_slice_of(text.data + i, step)))
 					break;
 			if (step > left) {
 				memcpy(copy + len, replacement, 3);
@@ -140,7 +143,8 @@ static struct remuda_error **larger_slot(struct remuda_error *err)
 	return contexts > causes ? &err->context : &err->cause;
 }
 
-/* Takes one error out of the middle of the longest way down: neither the outermost nor a root. */
+/* Takes one error out of the middle of the longest way down: neither the outermost nor a
+ * root. */
 static void shorten(struct remuda_error *err)
 {
 	struct remuda_error *way[2 * REMUDA_ERROR_CHAIN_MAX + 1];
@@ -148,7 +152,7 @@ static void shorten(struct remuda_error *err)
 	for (struct remuda_error *at = err; at != NULL && len < sizeof way / sizeof *way;
 	     at = *larger_slot(at))
 		way[len++] = at;
-	RMD_CHECK(len > 2);          /* more than 64 errors hang on at most two branches each */
+	RMD_CHECK(len > 2); /* more than 64 errors hang on at most two branches each */
 	size_t middle = len / 2;
 	struct remuda_error *above = way[middle - 1], *victim = way[middle];
 	struct remuda_error **slot = larger_slot(victim);
@@ -212,8 +216,8 @@ void error_tail(const struct remuda_error *err, char ret_tail[ERROR_TAIL_BYTES])
 {
 	ret_tail[0] = '\0';
 	if (err->left_out != 0)
-		snprintf(ret_tail, ERROR_TAIL_BYTES, " [%u error%s left out below]", err->left_out,
-			 err->left_out == 1 ? "" : "s");
+		snprintf(ret_tail, ERROR_TAIL_BYTES, " [%u error%s left out below]",
+			 err->left_out, err->left_out == 1 ? "" : "s");
 }
 
 /* ---- details ---- */
@@ -288,7 +292,9 @@ static int frame_make(const struct rmd_slice texts[3], struct error_frame *ret_f
 	memcpy(all + lens[0] + lens[1], parts[2], lens[2]);
 	*ret_frame = (struct error_frame){
 		.texts = all,
-		.frame = {.file = all, .function = all + lens[0], .image = all + lens[0] + lens[1]},
+		.frame = {.file = all,
+			  .function = all + lens[0],
+			  .image = all + lens[0] + lens[1]},
 	};
 	rc = 0;
 out:
@@ -297,13 +303,15 @@ out:
 	return rc;
 }
 
-/* Where there are as many frames as may be: takes out the one behind the mark, which says so. */
+/* Where there are as many frames as may be: takes out the one behind the mark, which says
+ * so. */
 static int frames_make_room(struct remuda_error *err)
 {
 	size_t gone = err->frames_left_out == 0 ? 2 : err->frames_left_out + 1;
 	char text[ERROR_TAIL_BYTES];
 	snprintf(text, sizeof text, "[%zu frames left out]", gone);
-	const struct rmd_slice texts[3] = {{NULL, 0}, rmd_slice_of_string(text), {NULL, 0}};
+	const struct rmd_slice texts[3] = {
+		{NULL, 0}, rmd_slice_of_string(text), {NULL, 0}};
 	struct error_frame mark;
 	int rc = frame_make(texts, &mark);
 	if (rc < 0)
@@ -312,20 +320,21 @@ static int frames_make_room(struct remuda_error *err)
 	rmd_free(at[0].texts);
 	rmd_free(at[1].texts);
 	at[0] = mark;
-	memmove(&at[1], &at[2],
-		(err->frame_count - FRAMES_KEPT_FIRST - 2) * sizeof *at);
+	memmove(&at[1], &at[2], (err->frame_count - FRAMES_KEPT_FIRST - 2) * sizeof *at);
 	err->frame_count--;
 	err->frames_left_out = gone;
 	return 0;
 }
 
-int error_frame_add(struct remuda_error *err, const struct rmd_slice texts[3], uint32_t line,
-		    uint64_t offset)
+int error_frame_add(struct remuda_error *err, const struct rmd_slice texts[3],
+		    uint32_t line, uint64_t offset)
 {
 	if (err->frame_count == err->frame_capacity &&
 	    err->frame_capacity < REMUDA_ERROR_FRAMES_MAX) {
-		size_t want = err->frame_capacity == 0 ? FRAMES_MIN : err->frame_capacity * 2;
-		struct error_frame *frames = rmd_realloc(err->frames, want * sizeof *frames);
+		size_t want = err->frame_capacity == 0 ? FRAMES_MIN
+						       : err->frame_capacity * 2;
+		struct error_frame *frames =
+			rmd_realloc(err->frames, want * sizeof *frames);
 		if (frames == NULL)
 			return RMD_ENOMEM;
 		err->frames = frames;
@@ -372,11 +381,13 @@ void rmd_error_set_runtime_payload(struct remuda_error *err, const char *codec,
 	err->payload = NULL;
 	err->payload_len = 0;
 	err->codec = NULL;
-	if (payload.len == 0 || payload.len > PAYLOAD_MAX_BYTES || strlen(codec) > CODEC_MAX_BYTES)
+	if (payload.len == 0 || payload.len > PAYLOAD_MAX_BYTES ||
+	    strlen(codec) > CODEC_MAX_BYTES)
 		return;
 	err->payload = rmd_malloc(payload.len);
 	err->codec = error_text(rmd_slice_of_string(codec));
-	if (err->payload == NULL || err->codec == NULL || strlen(err->codec) > CODEC_MAX_BYTES) {
+	if (err->payload == NULL || err->codec == NULL ||
+	    strlen(err->codec) > CODEC_MAX_BYTES) {
 		rmd_free(err->payload);
 		rmd_free(err->codec);
 		err->payload = NULL;

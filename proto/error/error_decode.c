@@ -6,15 +6,15 @@
 /* An ErrorChain while it is read; owns the errors that no other error owns. */
 struct chain_reading {
 	struct remuda_error *errors[REMUDA_ERROR_CHAIN_MAX];
-	uint64_t cause[REMUDA_ERROR_CHAIN_MAX];   /* 1 + index; 0: none */
+	uint64_t cause[REMUDA_ERROR_CHAIN_MAX]; /* 1 + index; 0: none */
 	uint64_t context[REMUDA_ERROR_CHAIN_MAX];
-	bool owned[REMUDA_ERROR_CHAIN_MAX];       /* by another error */
+	bool owned[REMUDA_ERROR_CHAIN_MAX]; /* by another error */
 	uint32_t count;
 };
 
 /* Reads a text into *slot. */
-static int text_field(const struct rmd_wire_field *f, size_t max, char **slot, const char *field,
-		      const char **ret_field)
+static int text_field(const struct rmd_wire_field *f, size_t max, char **slot,
+		      const char *field, const char **ret_field)
 {
 	struct rmd_slice bytes;
 	int rc = frames_text(f, max, &bytes, field, ret_field);
@@ -41,7 +41,8 @@ static int int32_field(const struct rmd_wire_field *f, int32_t *ret, const char 
 	return 0;
 }
 
-static int frame_read(struct rmd_slice bytes, struct remuda_error *err, const char **ret_field)
+static int frame_read(struct rmd_slice bytes, struct remuda_error *err,
+		      const char **ret_field)
 {
 	struct rmd_wire_reader rest = rmd_wire_reader_of(bytes);
 	struct rmd_wire_field f;
@@ -57,7 +58,8 @@ static int frame_read(struct rmd_slice bytes, struct remuda_error *err, const ch
 			rc = frames_u32(&f, &line, "Frame.line", ret_field);
 		else if (f.number == 3)
 			rc = frames_text(&f, FRAME_MAX_BYTES, &texts[1],
-					 "Frame.function (at most 1,024 bytes)", ret_field);
+					 "Frame.function (at most 1,024 bytes)",
+					 ret_field);
 		else if (f.number == 4)
 			rc = frames_text(&f, FRAME_MAX_BYTES, &texts[2],
 					 "Frame.image (at most 1,024 bytes)", ret_field);
@@ -121,8 +123,8 @@ static int detail_field(const struct rmd_wire_field *f, struct remuda_error *err
 	case 6:
 		return origin_field(f, &err->origin, ret_field);
 	case 7:
-		return text_field(f, HOST_MAX_BYTES, &err->host, "Error.host (at most 256 bytes)",
-				  ret_field);
+		return text_field(f, HOST_MAX_BYTES, &err->host,
+				  "Error.host (at most 256 bytes)", ret_field);
 	case 8:
 		return frames_u64(f, &err->worker, "Error.worker", ret_field);
 	case 9:
@@ -143,14 +145,14 @@ static int detail_field(const struct rmd_wire_field *f, struct remuda_error *err
 	}
 }
 
-static int error_field(const struct rmd_wire_field *f, struct chain_reading *chain, uint32_t index,
-		       const char **ret_field)
+static int error_field(const struct rmd_wire_field *f, struct chain_reading *chain,
+		       uint32_t index, const char **ret_field)
 {
 	struct remuda_error *err = chain->errors[index];
 	switch (f->number) {
 	case 1:
-		return text_field(f, TYPE_MAX_BYTES, &err->type, "Error.type (at most 256 bytes)",
-				  ret_field);
+		return text_field(f, TYPE_MAX_BYTES, &err->type,
+				  "Error.type (at most 256 bytes)", ret_field);
 	case 2:
 		return text_field(f, MESSAGE_MAX_BYTES, &err->message,
 				  "Error.message (at most 64 KiB)", ret_field);
@@ -165,7 +167,8 @@ static int error_field(const struct rmd_wire_field *f, struct chain_reading *cha
 	}
 }
 
-static int error_read(struct rmd_slice bytes, struct chain_reading *chain, const char **ret_field)
+static int error_read(struct rmd_slice bytes, struct chain_reading *chain,
+		      const char **ret_field)
 {
 	uint32_t index = chain->count;
 	chain->errors[index] = error_new();
@@ -191,7 +194,8 @@ static int error_read(struct rmd_slice bytes, struct chain_reading *chain, const
 	return 0;
 }
 
-static int chain_read(struct rmd_slice bytes, struct chain_reading *chain, const char **ret_field)
+static int chain_read(struct rmd_slice bytes, struct chain_reading *chain,
+		      const char **ret_field)
 {
 	struct rmd_wire_reader rest = rmd_wire_reader_of(bytes);
 	struct rmd_wire_field f;
@@ -202,7 +206,8 @@ static int chain_read(struct rmd_slice bytes, struct chain_reading *chain, const
 		if (f.type != RMD_WIRE_LEN)
 			return frames_fail(RMD_EPROTO, "ErrorChain.errors", ret_field);
 		if (chain->count == REMUDA_ERROR_CHAIN_MAX)
-			return frames_fail(RMD_ELIMIT, "ErrorChain.errors (at most 64)", ret_field);
+			return frames_fail(RMD_ELIMIT, "ErrorChain.errors (at most 64)",
+					   ret_field);
 		rc = error_read(f.bytes, chain, ret_field);
 		if (rc < 0)
 			return rc;
@@ -210,7 +215,8 @@ static int chain_read(struct rmd_slice bytes, struct chain_reading *chain, const
 	if (rc < 0)
 		return frames_fail(rc, "ErrorChain", ret_field);
 	if (chain->count == 0)
-		return frames_fail(RMD_EPROTO, "ErrorChain.errors (at least 1)", ret_field);
+		return frames_fail(RMD_EPROTO, "ErrorChain.errors (at least 1)",
+				   ret_field);
 	return 0;
 }
 
@@ -246,15 +252,17 @@ static void links_take(struct chain_reading *chain)
 		error_count(chain->errors[i]);
 }
 
-int rmd_error_decode(struct rmd_slice bytes, struct remuda_error **ret_err, const char **ret_field)
+int rmd_error_decode(struct rmd_slice bytes, struct remuda_error **ret_err,
+		     const char **ret_field)
 {
 	struct chain_reading chain = {.count = 0};
 	int rc = chain_read(bytes, &chain, ret_field);
 	if (rc == 0)
-		rc = links_check(chain.cause, chain.count, "Error.cause (a later error)", ret_field);
-	if (rc == 0)
-		rc = links_check(chain.context, chain.count, "Error.context (a later error)",
+		rc = links_check(chain.cause, chain.count, "Error.cause (a later error)",
 				 ret_field);
+	if (rc == 0)
+		rc = links_check(chain.context, chain.count,
+				 "Error.context (a later error)", ret_field);
 	if (rc == 0) {
 		links_take(&chain);
 		*ret_err = chain.errors[0];

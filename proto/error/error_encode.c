@@ -15,11 +15,11 @@ struct level {
 static const struct level levels[] = {
 	{MESSAGE_MAX_BYTES, REMUDA_ERROR_FRAMES_MAX, FRAME_MAX_BYTES, true},
 	{MESSAGE_MAX_BYTES, REMUDA_ERROR_FRAMES_MAX, FRAME_MAX_BYTES, false},
-	{4096, 8, 256, false},       /* 64 of these are below 1 MiB */
+	{4096, 8, 256, false}, /* 64 of these are below 1 MiB */
 };
 
-/* Puts text and tail; where both are over `max`, the text is cut between two characters, and
- * a mark says how much is missing. Nothing where both are empty. */
+/* Puts text and tail; where both are over `max`, the text is cut between two characters,
+ * and a mark says how much is missing. Nothing where both are empty. */
 static void put_text(struct rmd_wire_writer *writer, uint32_t field, const char *text,
 		     const char *tail, size_t max)
 {
@@ -39,7 +39,8 @@ static void put_text(struct rmd_wire_writer *writer, uint32_t field, const char 
 	rmd_wire_put_raw(writer, rmd_slice_of_string(tail));
 }
 
-static void put_frame(struct rmd_wire_writer *writer, const struct remuda_frame *frame, size_t max)
+static void put_frame(struct rmd_wire_writer *writer, const struct remuda_frame *frame,
+		      size_t max)
 {
 	struct rmd_wire_nest nest = rmd_wire_open(writer, 3);
 	put_text(writer, 1, frame->file, "", max);
@@ -63,7 +64,8 @@ static void put_frames(struct rmd_wire_writer *writer, const struct remuda_error
 		put_frame(writer, &err->frames[i].frame, level->frame_max);
 	if (first + last < count) {
 		char text[ERROR_TAIL_BYTES];
-		snprintf(text, sizeof text, "[%zu frames left out]", count - first - last);
+		snprintf(text, sizeof text, "[%zu frames left out]",
+			 count - first - last);
 		struct remuda_frame mark = {.file = "", .function = text, .image = ""};
 		put_frame(writer, &mark, level->frame_max);
 	}
@@ -71,8 +73,8 @@ static void put_frames(struct rmd_wire_writer *writer, const struct remuda_error
 		put_frame(writer, &err->frames[i].frame, level->frame_max);
 }
 
-static void put_error(struct rmd_wire_writer *writer, const struct error_flat *flat, uint32_t index,
-		      const struct level *level)
+static void put_error(struct rmd_wire_writer *writer, const struct error_flat *flat,
+		      uint32_t index, const struct level *level)
 {
 	const struct remuda_error *err = flat->errors[index];
 	struct rmd_wire_nest nest = rmd_wire_open(writer, 1);
@@ -91,8 +93,10 @@ static void put_error(struct rmd_wire_writer *writer, const struct error_flat *f
 	rmd_wire_put_varint_nz(writer, 11, err->exited);
 	rmd_wire_put_varint_nz(writer, 12, (uint64_t)(int64_t)err->signal);
 	if (level->payloads && err->payload_len != 0) {
-		rmd_wire_put_bytes(writer, 13, rmd_slice_of(err->payload, err->payload_len));
-		put_text(writer, 14, remuda_error_runtime_codec(err), "", CODEC_MAX_BYTES);
+		rmd_wire_put_bytes(writer, 13,
+				   rmd_slice_of(err->payload, err->payload_len));
+		put_text(writer, 14, remuda_error_runtime_codec(err), "",
+			 CODEC_MAX_BYTES);
 	}
 	rmd_wire_close(writer, nest);
 }

@@ -106,21 +106,27 @@ const char *remuda_error_runtime_codec(const struct remuda_error *err)
 const char *rmd_error_signal_name(int signal)
 {
 	static const char *const names[] = {
-		[SIGHUP] = "SIGHUP",   [SIGINT] = "SIGINT",       [SIGQUIT] = "SIGQUIT",
-		[SIGILL] = "SIGILL",   [SIGTRAP] = "SIGTRAP",     [SIGABRT] = "SIGABRT",
-		[SIGBUS] = "SIGBUS",   [SIGFPE] = "SIGFPE",       [SIGKILL] = "SIGKILL",
-		[SIGUSR1] = "SIGUSR1", [SIGSEGV] = "SIGSEGV",     [SIGUSR2] = "SIGUSR2",
-		[SIGPIPE] = "SIGPIPE", [SIGALRM] = "SIGALRM",     [SIGTERM] = "SIGTERM",
-		[SIGCHLD] = "SIGCHLD", [SIGCONT] = "SIGCONT",     [SIGSTOP] = "SIGSTOP",
-		[SIGTSTP] = "SIGTSTP", [SIGTTIN] = "SIGTTIN",     [SIGTTOU] = "SIGTTOU",
-		[SIGURG] = "SIGURG",   [SIGXCPU] = "SIGXCPU",     [SIGXFSZ] = "SIGXFSZ",
-		[SIGPROF] = "SIGPROF", [SIGVTALRM] = "SIGVTALRM", [SIGWINCH] = "SIGWINCH",
-		[SIGIO] = "SIGIO",     [SIGPWR] = "SIGPWR",       [SIGSYS] = "SIGSYS",
+		[SIGHUP] = "SIGHUP",	   [SIGINT] = "SIGINT",
+		[SIGQUIT] = "SIGQUIT",	   [SIGILL] = "SIGILL",
+		[SIGTRAP] = "SIGTRAP",	   [SIGABRT] = "SIGABRT",
+		[SIGBUS] = "SIGBUS",	   [SIGFPE] = "SIGFPE",
+		[SIGKILL] = "SIGKILL",	   [SIGUSR1] = "SIGUSR1",
+		[SIGSEGV] = "SIGSEGV",	   [SIGUSR2] = "SIGUSR2",
+		[SIGPIPE] = "SIGPIPE",	   [SIGALRM] = "SIGALRM",
+		[SIGTERM] = "SIGTERM",	   [SIGCHLD] = "SIGCHLD",
+		[SIGCONT] = "SIGCONT",	   [SIGSTOP] = "SIGSTOP",
+		[SIGTSTP] = "SIGTSTP",	   [SIGTTIN] = "SIGTTIN",
+		[SIGTTOU] = "SIGTTOU",	   [SIGURG] = "SIGURG",
+		[SIGXCPU] = "SIGXCPU",	   [SIGXFSZ] = "SIGXFSZ",
+		[SIGPROF] = "SIGPROF",	   [SIGVTALRM] = "SIGVTALRM",
+		[SIGWINCH] = "SIGWINCH",   [SIGIO] = "SIGIO",
+		[SIGPWR] = "SIGPWR",	   [SIGSYS] = "SIGSYS",
 #ifdef SIGSTKFLT
 		[SIGSTKFLT] = "SIGSTKFLT",
 #endif
 	};
-	if (signal <= 0 || (size_t)signal >= sizeof names / sizeof *names || names[signal] == NULL)
+	if (signal <= 0 || (size_t)signal >= sizeof names / sizeof *names ||
+	    names[signal] == NULL)
 		return "?";
 	return names[signal];
 }

@@ -1,5 +1,5 @@
-/* The chain in protobuf's JSON mapping: 64-bit numbers are strings, bytes are base64, what has
- * its default is left out. */
+/* The chain in protobuf's JSON mapping: 64-bit numbers are strings, bytes are base64,
+ * what has its default is left out. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -10,7 +10,7 @@
 /* The object that is being written. */
 struct json {
 	struct rmd_wire_writer out;
-	bool first;                  /* no member of this object has been put */
+	bool first; /* no member of this object has been put */
 };
 
 static void put(struct json *json, const char *text)
@@ -31,8 +31,8 @@ static void put_escaped(struct json *json, const char *text)
 	for (; *text != '\0'; text++) {
 		char escape[8];
 		size_t plain = 0;
-		while ((uint8_t)text[plain] >= 0x20 && text[plain] != '"' && text[plain] != '\\' &&
-		       text[plain] != 0x7f)
+		while ((uint8_t)text[plain] >= 0x20 && text[plain] != '"' &&
+		       text[plain] != '\\' && text[plain] != 0x7f)
 			plain++;
 		rmd_wire_put_raw(&json->out, rmd_slice_of(text, plain));
 		text += plain;
@@ -43,13 +43,15 @@ static void put_escaped(struct json *json, const char *text)
 		else if (*text == '\n')
 			snprintf(escape, sizeof escape, "\\n");
 		else
-			snprintf(escape, sizeof escape, "\\u%04x", (unsigned)(uint8_t)*text);
+			snprintf(escape, sizeof escape, "\\u%04x",
+				 (unsigned)(uint8_t)*text);
 		put(json, escape);
 	}
 }
 
 /* A string member; with `tail` behind the text. Nothing where both are empty. */
-static void put_text(struct json *json, const char *name, const char *text, const char *tail)
+static void put_text(struct json *json, const char *name, const char *text,
+		     const char *tail)
 {
 	if (text[0] == '\0' && tail[0] == '\0')
 		return;

@@ -159,10 +159,12 @@ static void put_chain(struct rmd_wire_writer *out, const struct remuda_error *er
 {
 	if (err->cause != NULL) {
 		put_chain(out, err->cause);
-		put(out, "\nThe above error was the direct cause of the following error:\n\n");
+		put(out,
+		    "\nThe above error was the direct cause of the following error:\n\n");
 	} else if (err->context != NULL) {
 		put_chain(out, err->context);
-		put(out, "\nDuring handling of the above error, another error occurred:\n\n");
+		put(out,
+		    "\nDuring handling of the above error, another error occurred:\n\n");
 	}
 	put_error(out, err);
 }
@@ -194,7 +196,7 @@ void remuda_error_print(const struct remuda_error *err, FILE *stream)
 	char *string = remuda_error_string(err);
 	if (string != NULL)
 		fputs(string, stream);
-	else                         /* too little memory for the whole: what can be said without */
+	else /* too little memory for the whole: what can be said without */
 		fprintf(stream, "%s (no memory to print the whole error)\n",
 			remuda_error_type(err));
 	rmd_free(string);

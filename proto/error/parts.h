@@ -1,7 +1,7 @@
 /* proto/error/parts.h: what an error is made of, for error*.c alone.
  *
- * Errors form a tree: each owns its cause and its context; at most REMUDA_ERROR_CHAIN_MAX in
- * one. So whatever walks it may recurse. */
+ * Errors form a tree: each owns its cause and its context; at most REMUDA_ERROR_CHAIN_MAX
+ * in one. So whatever walks it may recurse. */
 #pragma once
 
 #include "proto/error/chain.h"
@@ -42,11 +42,12 @@ struct remuda_error {
 
 /* Gives an empty error, or NULL: out of memory. */
 struct remuda_error *error_new(void);
-/* Gives a valid copy with a NUL behind: what is not UTF-8 is U+FFFD, a NUL '?'. NULL: out of memory. */
+/* Gives a valid copy with a NUL behind: what is not UTF-8 is U+FFFD, a NUL '?'. NULL: out
+ * of memory. */
 char *error_text(struct rmd_slice text);
 /* Adds a frame with texts as above. RMD_ENOMEM: nothing changed. */
-int error_frame_add(struct remuda_error *err, const struct rmd_slice texts[3], uint32_t line,
-		    uint64_t offset);
+int error_frame_add(struct remuda_error *err, const struct rmd_slice texts[3],
+		    uint32_t line, uint64_t offset);
 /* Sets count from cause and context. */
 void error_count(struct remuda_error *err);
 

@@ -1,4 +1,5 @@
-/* ErrorChain: decodes, prints in every form, encodes, and decodes that again to the same. */
+/* ErrorChain: decodes, prints in every form, encodes, and decodes that again to the same.
+ */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -22,7 +22,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		} else if (rmd_chunk_read(f.bytes, &chunk, &field) == 0 &&
 			   rmd_transfers_add(&transfers, &chunk) == 1) {
 			struct rmd_buf *whole = NULL;
-			RMD_CHECK(rmd_transfers_take(&transfers, chunk.transfer, &whole) == 0);
+			RMD_CHECK(rmd_transfers_take(&transfers, chunk.transfer,
+						     &whole) == 0);
 			struct rmd_slice bytes = rmd_buf_slice(whole);
 			RMD_CHECK(bytes.len == chunk.total_bytes);
 			RMD_CHECK(chunk.data.len == 0 ||

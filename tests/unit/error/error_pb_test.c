@@ -14,7 +14,8 @@
 /* A random chain whose errors follow one another, each as cause or as context. */
 static struct rmd_buf *random_chain(uint64_t seed)
 {
-	ProtobufCMessage *message = random_message(&remuda__v1__error_chain__descriptor, seed);
+	ProtobufCMessage *message =
+		random_message(&remuda__v1__error_chain__descriptor, seed);
 	Remuda__V1__ErrorChain *chain = (Remuda__V1__ErrorChain *)message;
 	for (uint32_t i = 0; i + 1 < chain->n_errors; i++) {
 		if ((seed >> i) % 2)
@@ -40,8 +41,9 @@ static void chains_agree_with_protobuf_c(void **state)
 				 rmd_errcode_name(rc), field);
 		struct rmd_buf *written = rmd_error_encode_buf(err);
 		struct rmd_slice bytes = rmd_buf_slice(written);
-		ProtobufCMessage *back = protobuf_c_message_unpack(
-			&remuda__v1__error_chain__descriptor, NULL, bytes.len, bytes.data);
+		ProtobufCMessage *back =
+			protobuf_c_message_unpack(&remuda__v1__error_chain__descriptor,
+						  NULL, bytes.len, bytes.data);
 		assert_non_null(back);
 		struct rmd_buf *again = random_packed(back);
 		if (!rmd_slice_equal(rmd_buf_slice(packed), rmd_buf_slice(again)))

@@ -58,7 +58,8 @@ static void wide_trees_are_bounded_too(void **state)
 	(void)state;
 	struct remuda_error *err = NULL;
 	for (int i = 0; i < 10; i++) {
-		struct remuda_error *next = remuda_error_wrap(chain_of(50), "Error", "%d", i);
+		struct remuda_error *next =
+			remuda_error_wrap(chain_of(50), "Error", "%d", i);
 		remuda_error_set_context(next, err);
 		err = next;
 	}
@@ -89,8 +90,8 @@ static void causes_and_contexts_can_be_replaced(void **state)
 static void text_that_is_not_utf8_is_replaced(void **state)
 {
 	(void)state;
-	struct remuda_error *err =
-		remuda_error_create("T\xff", "%s", "a\xc3\xa4\xe2\x82 b\xf0\x9f\x90\x8e\xed\xa0\x80");
+	struct remuda_error *err = remuda_error_create(
+		"T\xff", "%s", "a\xc3\xa4\xe2\x82 b\xf0\x9f\x90\x8e\xed\xa0\x80");
 	assert_string_equal(remuda_error_type(err), "T\xef\xbf\xbd");
 	assert_string_equal(remuda_error_message(err),
 			    "a\xc3\xa4\xef\xbf\xbd\xef\xbf\xbd b\xf0\x9f\x90\x8e"
@@ -103,11 +104,13 @@ static void of_many_frames_the_outermost_and_innermost_stay(void **state)
 	(void)state;
 	struct remuda_error *err = remuda_error_create("RecursionError", "too deep");
 	for (uint32_t i = 1; i <= 1000; i++)
-		rmd_error_add_frame(err, &(struct remuda_frame){.file = "r.py", .line = i});
+		rmd_error_add_frame(err,
+				    &(struct remuda_frame){.file = "r.py", .line = i});
 	assert_int_equal(remuda_error_frame_count(err), REMUDA_ERROR_FRAMES_MAX);
 	assert_int_equal(remuda_error_frame(err, 0).line, 1);
 	assert_int_equal(remuda_error_frame(err, 127).line, 128);
-	assert_string_equal(remuda_error_frame(err, 128).function, "[745 frames left out]");
+	assert_string_equal(remuda_error_frame(err, 128).function,
+			    "[745 frames left out]");
 	assert_int_equal(remuda_error_frame(err, 129).line, 128 + 745 + 1);
 	assert_int_equal(remuda_error_frame(err, 255).line, 1000);
 	assert_string_equal(remuda_error_frame(err, 256).file, "");
@@ -127,7 +130,8 @@ static struct remuda_error *full(void)
 	rmd_error_add_frame(err, &(struct remuda_frame){"a.c", 4, "f", "i.so", 99});
 	rmd_error_add_frame(err, &(struct remuda_frame){.file = "b.c"});
 	err = remuda_error_wrap(err, "TaskError", "it failed");
-	remuda_error_set_context(err, remuda_error_wrap(remuda_error_create("D", "d"), "C", "c"));
+	remuda_error_set_context(
+		err, remuda_error_wrap(remuda_error_create("D", "d"), "C", "c"));
 	return err;
 }
 
@@ -165,7 +169,8 @@ static void every_detail_goes_over_the_wire(void **state)
 	assert_int_equal(len, 8);
 	assert_string_equal(remuda_error_runtime_codec(cause), "pickle");
 	assert_string_equal(remuda_error_frame(cause, 0).image, "i.so");
-	assert_string_equal(remuda_error_type(remuda_error_cause(remuda_error_context(back))), "D");
+	assert_string_equal(
+		remuda_error_type(remuda_error_cause(remuda_error_context(back))), "D");
 	remuda_error_free(err);
 	remuda_error_free(back);
 }
@@ -198,7 +203,7 @@ static void texts_over_their_limit_are_cut_with_a_mark(void **state)
 	assert_true(strlen(remuda_error_frame(back, 0).image) <= 1024);
 	remuda_error_free(back);
 	remuda_error_free(err);
-	text[65536] = '\0';          /* just at the limit: not cut */
+	text[65536] = '\0'; /* just at the limit: not cut */
 	err = remuda_error_create("T", "%s", text);
 	back = through_the_wire(err);
 	assert_string_equal(remuda_error_message(back), text);
@@ -230,7 +235,8 @@ static void a_chain_too_large_for_the_wire_loses_payloads_then_length(void **sta
 	for (int i = 0; i < 64; i++) {
 		err = remuda_error_wrap(err, text, "%s", text);
 		for (int j = 0; j < 50; j++)
-			rmd_error_add_frame(err, &(struct remuda_frame){name, 1, name, name, 1});
+			rmd_error_add_frame(
+				err, &(struct remuda_frame){name, 1, name, name, 1});
 	}
 	struct rmd_buf *buf = rmd_error_encode_buf(err);
 	assert_true(rmd_buf_slice(buf).len <= RMD_ERROR_CHAIN_MAX_BYTES);
@@ -268,8 +274,12 @@ static void an_error_that_two_name_stays_with_the_first_as_cause(void **state)
 {
 	(void)state;
 	/* 1: context 2, cause 3. 2: cause 3. 4 is named by none. */
-	static const char bytes[] = "\x0a\x07\x0a\x01" "A\x20\x03\x28\x02\x0a\x05\x0a\x01" "B\x20\x03"
-				    "\x0a\x03\x0a\x01" "C\x0a\x03\x0a\x01" "D";
+	static const char bytes[] = "\x0a\x07\x0a\x01"
+				    "A\x20\x03\x28\x02\x0a\x05\x0a\x01"
+				    "B\x20\x03"
+				    "\x0a\x03\x0a\x01"
+				    "C\x0a\x03\x0a\x01"
+				    "D";
 	struct remuda_error *err = NULL;
 	assert_int_equal(decode(bytes, sizeof bytes - 1, &err), 0);
 	assert_string_equal(remuda_error_type(err), "A");
@@ -287,7 +297,8 @@ static void a_chain_that_loops_or_points_nowhere_is_refused(void **state)
 	assert_int_equal(decode("\x0a\x02\x20\x01", 4, &err), RMD_EPROTO); /* itself */
 	assert_int_equal(decode("\x0a\x02\x20\x02", 4, &err), RMD_EPROTO); /* nobody */
 	assert_int_equal(decode("\x0a\x02\x28\x02", 4, &err), RMD_EPROTO);
-	assert_int_equal(decode("\x0a\x02\x20\x02\x0a\x02\x20\x01", 8, &err), RMD_EPROTO); /* back */
+	assert_int_equal(decode("\x0a\x02\x20\x02\x0a\x02\x20\x01", 8, &err),
+			 RMD_EPROTO); /* back */
 	assert_null(err);
 	assert_int_equal(decode("\x0a\x02\x20\x02\x0a\x00", 6, &err), 0);
 	remuda_error_free(err);
@@ -297,7 +308,10 @@ static void nuls_in_texts_become_question_marks(void **state)
 {
 	(void)state;
 	struct remuda_error *err = NULL;
-	assert_int_equal(decode("\x0a\x05\x0a\x03" "a\0b", 7, &err), 0);
+	assert_int_equal(decode("\x0a\x05\x0a\x03"
+				"a\0b",
+				7, &err),
+			 0);
 	assert_string_equal(remuda_error_type(err), "a?b");
 	remuda_error_free(err);
 }
@@ -306,8 +320,8 @@ static void nuls_in_texts_become_question_marks(void **state)
 static const struct {
 	uint32_t field, frame_field;
 	size_t max;
-} text_limits[] = {{1, 0, 256}, {2, 0, 65536}, {7, 0, 256}, {13, 0, MIB}, {14, 0, 64},
-		   {3, 1, 1024}, {3, 3, 1024}, {3, 4, 1024}};
+} text_limits[] = {{1, 0, 256}, {2, 0, 65536}, {7, 0, 256},  {13, 0, MIB},
+		   {14, 0, 64}, {3, 1, 1024},  {3, 3, 1024}, {3, 4, 1024}};
 
 static void decode_keeps_each_limit_of_texts(void **state)
 {
@@ -319,13 +333,15 @@ static void decode_keeps_each_limit_of_texts(void **state)
 		uint32_t frame_field = text_limits[i / 2].frame_field;
 		if (frame_field != 0)
 			inner = rmd_wire_open(&w, 3);
-		rmd_wire_put_bytes(&w, frame_field != 0 ? frame_field : text_limits[i / 2].field,
-				   rmd_slice_of(text, text_limits[i / 2].max + i % 2));
+		rmd_wire_put_bytes(
+			&w, frame_field != 0 ? frame_field : text_limits[i / 2].field,
+			rmd_slice_of(text, text_limits[i / 2].max + i % 2));
 		if (frame_field != 0)
 			rmd_wire_close(&w, inner);
 		rmd_wire_close(&w, outer);
 		struct remuda_error *err = NULL;
-		assert_int_equal(decode((char *)w.data, w.len, &err), i % 2 ? RMD_ETOOBIG : 0);
+		assert_int_equal(decode((char *)w.data, w.len, &err),
+				 i % 2 ? RMD_ETOOBIG : 0);
 		remuda_error_free(err);
 		rmd_wire_writer_fini(&w);
 	}
@@ -350,12 +366,14 @@ static void decode_keeps_each_limit_of_numbers(void **state)
 			rmd_wire_put_bytes(&w, 3, rmd_slice_of("", 0));
 		rmd_wire_close(&w, nest);
 		err = NULL;
-		assert_int_equal(decode((char *)w.data, w.len, &err), more ? RMD_ELIMIT : 0);
+		assert_int_equal(decode((char *)w.data, w.len, &err),
+				 more ? RMD_ELIMIT : 0);
 		remuda_error_free(err);
 		rmd_wire_writer_reset(&w);
 	}
 	rmd_wire_writer_fini(&w);
-	/* A signal and an exit code beyond 32 bits; text that is not UTF-8; other wire types. */
+	/* A signal and an exit code beyond 32 bits; text that is not UTF-8; other wire
+	 * types. */
 	assert_int_equal(decode("\x0a\x06\x60\x80\x80\x80\x80\x08", 8, &err), RMD_ELIMIT);
 	assert_int_equal(decode("\x0a\x06\x50\x80\x80\x80\x80\x08", 8, &err), RMD_ELIMIT);
 	assert_int_equal(decode("\x0a\x03\x12\x01\xff", 5, &err), RMD_EPROTO);
@@ -403,7 +421,8 @@ static void without_memory_there_is_still_an_error(void **state)
 		assert_null(remuda_error_cause(err));
 		struct remuda_error *outer = remuda_error_wrap(err, "Outer", "o");
 		struct remuda_error *back = through_the_wire(outer);
-		assert_string_equal(remuda_error_type(remuda_error_cause(back)), "OutOfMemory");
+		assert_string_equal(remuda_error_type(remuda_error_cause(back)),
+				    "OutOfMemory");
 		remuda_error_free(back);
 		remuda_error_free(outer);
 		remuda_error_free(err);
@@ -462,7 +481,8 @@ int main(void)
 		cmocka_unit_test(of_many_frames_the_outermost_and_innermost_stay),
 		cmocka_unit_test(every_detail_goes_over_the_wire),
 		cmocka_unit_test(texts_over_their_limit_are_cut_with_a_mark),
-		cmocka_unit_test(a_chain_too_large_for_the_wire_loses_payloads_then_length),
+		cmocka_unit_test(
+			a_chain_too_large_for_the_wire_loses_payloads_then_length),
 		cmocka_unit_test(encoding_behind_something_else_leaves_that_alone),
 		cmocka_unit_test(an_error_that_two_name_stays_with_the_first_as_cause),
 		cmocka_unit_test(a_chain_that_loops_or_points_nowhere_is_refused),

@@ -1,5 +1,5 @@
-/* Our readers and writers against protobuf-c, over random messages: what protobuf-c packs, ours
- * reads and writes again, and protobuf-c finds the same in it. */
+/* Our readers and writers against protobuf-c, over random messages: what protobuf-c
+ * packs, ours reads and writes again, and protobuf-c finds the same in it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,7 +18,8 @@
 #define ROUNDS 3000u
 
 /* What protobuf-c makes of `bytes`: packed again in its own order. */
-static struct rmd_buf *repacked(const ProtobufCMessageDescriptor *descriptor, struct rmd_slice bytes)
+static struct rmd_buf *repacked(const ProtobufCMessageDescriptor *descriptor,
+				struct rmd_slice bytes)
 {
 	ProtobufCMessage *message =
 		protobuf_c_message_unpack(descriptor, NULL, bytes.len, bytes.data);
@@ -37,12 +38,14 @@ static void check_one(const ProtobufCMessageDescriptor *descriptor, rewrite_fn *
 	const char *field = "";
 	int rc = rewrite(rmd_buf_slice(packed), seed % 2 ? packed : NULL, &out, &field);
 	if (rc < 0)
-		fail_msg("seed %llu: %s: %s", (unsigned long long)seed, rmd_errcode_name(rc), field);
+		fail_msg("seed %llu: %s: %s", (unsigned long long)seed,
+			 rmd_errcode_name(rc), field);
 	struct rmd_buf *written = rmd_wire_writer_take(&out);
 	assert_non_null(written);
 	struct rmd_buf *again = repacked(descriptor, rmd_buf_slice(written));
 	if (!rmd_slice_equal(rmd_buf_slice(packed), rmd_buf_slice(again)))
-		fail_msg("seed %llu of %s: not the same", (unsigned long long)seed, descriptor->name);
+		fail_msg("seed %llu of %s: not the same", (unsigned long long)seed,
+			 descriptor->name);
 	rmd_buf_unref(again);
 	rmd_buf_unref(written);
 	rmd_buf_unref(packed);
@@ -106,8 +109,8 @@ static void await_and_cancel_requests_agree_with_protobuf_c(void **state)
 	check_all(&remuda__v1__cancel_request__descriptor, rewrite_task_ids);
 }
 
-/* A message cut at any byte gives whole items and then ETRUNC, or ends between two items. The
- * bytes lie in a block of just that size, so that a sanitizer sees a read beyond. */
+/* A message cut at any byte gives whole items and then ETRUNC, or ends between two items.
+ * The bytes lie in a block of just that size, so that a sanitizer sees a read beyond. */
 static void check_cuts(const ProtobufCMessageDescriptor *descriptor, rewrite_fn *rewrite)
 {
 	for (uint64_t seed = 1; seed <= 60; seed++) {

@@ -10,12 +10,14 @@
 #include "proto/codec/frames_pool.h"
 #include "proto/codec/frames_unary.h"
 
-static const struct rmd_pair environment[] = {{{(const uint8_t *)"PATH", 4}, {(const uint8_t *)"/bin", 4}},
-					      {{(const uint8_t *)"A", 1}, {(const uint8_t *)"1", 1}},
-					      {{(const uint8_t *)"A", 1}, {(const uint8_t *)"2", 1}}};
+static const struct rmd_pair environment[] = {
+	{{(const uint8_t *)"PATH", 4}, {(const uint8_t *)"/bin", 4}},
+	{{(const uint8_t *)"A", 1}, {(const uint8_t *)"1", 1}},
+	{{(const uint8_t *)"A", 1}, {(const uint8_t *)"2", 1}}};
 static const struct rmd_digest modules[] = {{{1, 2, 3}}, {{4, 5, 6}}};
 static const struct rmd_digest other_modules[] = {{{1, 2, 3}}, {{4, 5, 7}}};
-static const struct rmd_pair labels[] = {{{(const uint8_t *)"zone", 4}, {(const uint8_t *)"b", 1}}};
+static const struct rmd_pair labels[] = {
+	{{(const uint8_t *)"zone", 4}, {(const uint8_t *)"b", 1}}};
 
 static struct rmd_pool_spec spec_full(void)
 {
@@ -52,7 +54,8 @@ static void a_copy_is_whole_sorted_and_terminated(void **state)
 	assert_string_equal((const char *)copy->runtime.data, "native");
 	assert_int_equal(copy->environment_count, 2);
 	assert_string_equal((const char *)copy->environment[0].key.data, "A");
-	assert_string_equal((const char *)copy->environment[0].value.data, "2"); /* the last one counts */
+	assert_string_equal((const char *)copy->environment[0].value.data,
+			    "2"); /* the last one counts */
 	assert_string_equal((const char *)copy->environment[1].key.data, "PATH");
 	assert_string_equal((const char *)copy->environment[1].value.data, "/bin");
 	assert_int_equal(copy->module_count, 2);
@@ -97,25 +100,47 @@ static void a_default_is_the_same_as_its_value(void **state)
 static void each_field_that_differs_is_named(void **state)
 {
 	(void)state;
-	static const char *const names[] = {"name", "runtime", "idle_timeout_ms", "environment",
-					    "environment", "modules", "modules",
-					    "max_tasks_per_worker", "cpu_milli", "memory_bytes",
-					    "labels"};
+	static const char *const names[] = {
+		"name",	       "runtime",      "idle_timeout_ms", "environment",
+		"environment", "modules",      "modules",	  "max_tasks_per_worker",
+		"cpu_milli",   "memory_bytes", "labels"};
 	struct rmd_pool_spec full = spec_full(), *a = copy_of(&full);
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
 		struct rmd_pool_spec other = spec_full();
 		switch (i) {
-		case 0: other.name = rmd_slice_of_string("other"); break;
-		case 1: other.runtime = rmd_slice_of_string("python"); break;
-		case 2: other.idle_timeout_ms = 0; break;
-		case 3: other.environment_count = 2; break; /* A is 1 now */
-		case 4: other.environment_count = 1; break;
-		case 5: other.module_count = 1; break;
-		case 6: other.modules = other_modules; break;
-		case 7: other.max_tasks_per_worker = 0; break;
-		case 8: other.cpu_milli = 0; break;
-		case 9: other.memory_bytes = 0; break;
-		case 10: other.label_count = 0; break;
+		case 0:
+			other.name = rmd_slice_of_string("other");
+			break;
+		case 1:
+			other.runtime = rmd_slice_of_string("python");
+			break;
+		case 2:
+			other.idle_timeout_ms = 0;
+			break;
+		case 3:
+			other.environment_count = 2;
+			break; /* A is 1 now */
+		case 4:
+			other.environment_count = 1;
+			break;
+		case 5:
+			other.module_count = 1;
+			break;
+		case 6:
+			other.modules = other_modules;
+			break;
+		case 7:
+			other.max_tasks_per_worker = 0;
+			break;
+		case 8:
+			other.cpu_milli = 0;
+			break;
+		case 9:
+			other.memory_bytes = 0;
+			break;
+		case 10:
+			other.label_count = 0;
+			break;
 		}
 		struct rmd_pool_spec *b = copy_of(&other);
 		const char *field = "";
@@ -145,7 +170,8 @@ static void each_failing_allocation_is_an_error_and_nothing_leaks(void **state)
 
 	struct rmd_run_request request;
 	struct rmd_buf *arguments = NULL;
-	assert_int_equal(rmd_run_request_read(rmd_slice_of("\x12\x00", 2), &request, &field), 0);
+	assert_int_equal(
+		rmd_run_request_read(rmd_slice_of("\x12\x00", 2), &request, &field), 0);
 	rmd_alloc_fail_at(1);
 	assert_int_equal(rmd_run_request_arguments(&request, &arguments), RMD_ENOMEM);
 	rmd_alloc_fail_at(1);

@@ -99,7 +99,8 @@ static const struct rule *rule_of(const ProtobufCMessageDescriptor *message,
 	return NULL;
 }
 
-static ProtobufCMessage *fill(const ProtobufCMessageDescriptor *descriptor, const char *key);
+static ProtobufCMessage *fill(const ProtobufCMessageDescriptor *descriptor,
+			      const char *key);
 
 static size_t random_len(const struct rule *rule)
 {
@@ -145,8 +146,8 @@ static uint64_t random_number(const struct rule *rule, unsigned bits)
 }
 
 /* One value of the field's type at `at`. */
-static void set_one(const ProtobufCFieldDescriptor *field, const struct rule *rule, void *at,
-		    const char *key)
+static void set_one(const ProtobufCFieldDescriptor *field, const struct rule *rule,
+		    void *at, const char *key)
 {
 	switch (field->type) {
 	case PROTOBUF_C_TYPE_STRING:
@@ -203,7 +204,7 @@ static void set_repeated(ProtobufCMessage *message, const ProtobufCFieldDescript
 		return;
 	uint8_t *items = zeroed(count, size_of(field));
 	for (size_t i = 0; i < count; i++) {
-		char key[24];        /* of a map: in order, each once */
+		char key[24]; /* of a map: in order, each once */
 		snprintf(key, sizeof key, "k%zu-%c", i, (char)('a' + below(26)));
 		set_one(field, rule, items + i * size_of(field), key);
 	}
@@ -218,7 +219,8 @@ static void set_oneof(ProtobufCMessage *message)
 	const ProtobufCMessageDescriptor *d = message->descriptor;
 	const ProtobufCFieldDescriptor *field =
 		strcmp(d->short_name, "Value") == 0
-			? protobuf_c_message_descriptor_get_field_by_name(d, kinds[below(3)])
+			? protobuf_c_message_descriptor_get_field_by_name(d,
+									  kinds[below(3)])
 			: &d->fields[below(d->n_fields)];
 	*(uint32_t *)((char *)message + field->quantifier_offset) = field->id;
 	set_one(field, rule_of(d, field), (char *)message + field->offset, NULL);
@@ -241,16 +243,19 @@ static void mend(ProtobufCMessage *message)
 	if (strcmp(d->short_name, "Chunk") == 0) {
 		const ProtobufCFieldDescriptor *total =
 			protobuf_c_message_descriptor_get_field_by_name(d, "total_bytes");
-		*(uint64_t *)((char *)message + total->offset) = 1000 + 40000 + below(1 << 20);
+		*(uint64_t *)((char *)message + total->offset) = 1000 + 40000 +
+								 below(1 << 20);
 	}
 	if (strcmp(d->short_name, "Duration") == 0) {
 		const ProtobufCFieldDescriptor *nanos =
 			protobuf_c_message_descriptor_get_field_by_name(d, "nanos");
-		*(int32_t *)((char *)message + nanos->offset) = (int32_t)(1 + below(999)) * 1000000;
+		*(int32_t *)((char *)message + nanos->offset) =
+			(int32_t)(1 + below(999)) * 1000000;
 	}
 }
 
-static ProtobufCMessage *fill(const ProtobufCMessageDescriptor *descriptor, const char *key)
+static ProtobufCMessage *fill(const ProtobufCMessageDescriptor *descriptor,
+			      const char *key)
 {
 	ProtobufCMessage *message = zeroed(1, descriptor->sizeof_message);
 	protobuf_c_message_init(descriptor, message);
@@ -272,7 +277,8 @@ static ProtobufCMessage *fill(const ProtobufCMessageDescriptor *descriptor, cons
 	return message;
 }
 
-ProtobufCMessage *random_message(const ProtobufCMessageDescriptor *descriptor, uint64_t seed)
+ProtobufCMessage *random_message(const ProtobufCMessageDescriptor *descriptor,
+				 uint64_t seed)
 {
 	state = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
 	for (int i = 0; i < 4; i++)

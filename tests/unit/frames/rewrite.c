@@ -10,7 +10,8 @@
 #include "proto/codec/frames_unary.h"
 
 /* Reads a nested PoolSpec and writes it into `out`. */
-static int rewrite_spec(struct rmd_slice raw, struct rmd_wire_writer *out, const char **ret_field)
+static int rewrite_spec(struct rmd_slice raw, struct rmd_wire_writer *out,
+			const char **ret_field)
 {
 	struct rmd_pool_spec *spec = NULL;
 	int rc = rmd_pool_spec_read(raw, &spec, ret_field);
@@ -20,20 +21,21 @@ static int rewrite_spec(struct rmd_slice raw, struct rmd_wire_writer *out, const
 	return rc;
 }
 
-int rewrite_pool_spec(struct rmd_slice message, struct rmd_buf *buf, struct rmd_wire_writer *out,
-		      const char **ret_field)
+int rewrite_pool_spec(struct rmd_slice message, struct rmd_buf *buf,
+		      struct rmd_wire_writer *out, const char **ret_field)
 {
 	(void)buf;
 	return rewrite_spec(message, out, ret_field);
 }
 
-static int put_open_pool(struct rmd_wire_writer *out, const struct rmd_session_open_pool *open,
-			 const char **ret_field)
+static int put_open_pool(struct rmd_wire_writer *out,
+			 const struct rmd_session_open_pool *open, const char **ret_field)
 {
 	struct rmd_wire_writer spec = {0};
 	int rc = rewrite_spec(open->raw_spec, &spec, ret_field);
 	if (rc == 0)
-		rmd_session_request_put_open_pool(out, open->pool, rmd_slice_of(spec.data, spec.len));
+		rmd_session_request_put_open_pool(out, open->pool,
+						  rmd_slice_of(spec.data, spec.len));
 	rmd_wire_writer_fini(&spec);
 	return rc;
 }
@@ -53,8 +55,8 @@ int rewrite_session_request(struct rmd_slice message, struct rmd_buf *buf,
 			rmd_chunk_put(out, RMD_FIELD_CHUNKS, &item.chunk, buf);
 			break;
 		case RMD_SESSION_REQUEST_SUBMIT:
-			rmd_session_request_put_submit(out, item.submit.number, &item.submit.task,
-						       buf);
+			rmd_session_request_put_submit(out, item.submit.number,
+						       &item.submit.task, buf);
 			break;
 		case RMD_SESSION_REQUEST_CANCEL:
 			rmd_session_request_put_cancels(out, &item.number, 1);
@@ -105,7 +107,8 @@ int rewrite_session_response(struct rmd_slice message, struct rmd_buf *buf,
 			rmd_session_response_put_window(out, item.number);
 			break;
 		case RMD_SESSION_RESPONSE_POOL:
-			rmd_session_response_put_pool(out, item.pool.pool, item.pool.error);
+			rmd_session_response_put_pool(out, item.pool.pool,
+						      item.pool.error);
 			break;
 		}
 	}
@@ -253,8 +256,8 @@ static void put_arguments(struct rmd_wire_writer *out, struct rmd_slice argument
 		rmd_wire_put_bytes(out, f.number + 1, f.bytes);
 }
 
-int rewrite_run_request(struct rmd_slice message, struct rmd_buf *buf, struct rmd_wire_writer *out,
-			const char **ret_field)
+int rewrite_run_request(struct rmd_slice message, struct rmd_buf *buf,
+			struct rmd_wire_writer *out, const char **ret_field)
 {
 	struct rmd_run_request request, alike;
 	struct rmd_buf *arguments = NULL;
@@ -276,8 +279,8 @@ int rewrite_run_request(struct rmd_slice message, struct rmd_buf *buf, struct rm
 	return 0;
 }
 
-int rewrite_map_request(struct rmd_slice message, struct rmd_buf *buf, struct rmd_wire_writer *out,
-			const char **ret_field)
+int rewrite_map_request(struct rmd_slice message, struct rmd_buf *buf,
+			struct rmd_wire_writer *out, const char **ret_field)
 {
 	struct rmd_map_request request;
 	struct rmd_slice value;
@@ -291,9 +294,11 @@ int rewrite_map_request(struct rmd_slice message, struct rmd_buf *buf, struct rm
 	while (rmd_map_request_next_item(&request, &cursor, &value)) {
 		struct rmd_buf *arguments = rmd_arguments_of_value(value);
 		RMD_CHECK(arguments != NULL);
-		struct rmd_wire_reader rest = rmd_wire_reader_of(rmd_buf_slice(arguments));
+		struct rmd_wire_reader rest =
+			rmd_wire_reader_of(rmd_buf_slice(arguments));
 		struct rmd_wire_field f;
-		RMD_CHECK(rmd_wire_next(&rest, &f) == 1 && f.number == 1 && rest.at == rest.end);
+		RMD_CHECK(rmd_wire_next(&rest, &f) == 1 && f.number == 1 &&
+			  rest.at == rest.end);
 		rmd_wire_put_bytes(out, 2, f.bytes);
 		rmd_buf_unref(arguments);
 		count++;
@@ -305,8 +310,8 @@ int rewrite_map_request(struct rmd_slice message, struct rmd_buf *buf, struct rm
 	return 0;
 }
 
-int rewrite_task_ids(struct rmd_slice message, struct rmd_buf *buf, struct rmd_wire_writer *out,
-		     const char **ret_field)
+int rewrite_task_ids(struct rmd_slice message, struct rmd_buf *buf,
+		     struct rmd_wire_writer *out, const char **ret_field)
 {
 	struct rmd_frame_reader reader = rmd_frame_reader_of(message);
 	struct rmd_task_id id;

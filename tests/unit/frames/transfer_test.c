@@ -11,7 +11,8 @@
 
 #define MIB (1u << 20)
 
-static struct rmd_chunk chunk(uint64_t transfer, uint64_t total, uint64_t offset, const char *text)
+static struct rmd_chunk chunk(uint64_t transfer, uint64_t total, uint64_t offset,
+			      const char *text)
 {
 	return (struct rmd_chunk){transfer, total, offset, rmd_slice_of_string(text)};
 }
@@ -43,13 +44,15 @@ static void a_payload_goes_through_chunks_and_back(void **state)
 			rc = rmd_transfers_add(&t, &piece);
 			assert_true(rc >= 0);
 			if (rc == 0)
-				assert_int_equal(rmd_transfers_take(&t, i + 1, &whole), RMD_EAGAIN);
+				assert_int_equal(rmd_transfers_take(&t, i + 1, &whole),
+						 RMD_EAGAIN);
 			pieces++;
 		}
 		assert_int_equal(rc, 1);
 		assert_int_equal(pieces, sizes[i] == 0 ? 1 : (sizes[i] + MIB - 1) / MIB);
 		assert_int_equal(rmd_transfers_take(&t, i + 1, &whole), 0);
-		assert_true(rmd_slice_equal(rmd_buf_slice(whole), rmd_buf_slice(payload)));
+		assert_true(
+			rmd_slice_equal(rmd_buf_slice(whole), rmd_buf_slice(payload)));
 		assert_int_equal(rmd_transfers_take(&t, i + 1, &whole), RMD_ENOTFOUND);
 		rmd_buf_unref(whole);
 		rmd_buf_unref(payload);
@@ -82,20 +85,21 @@ static void a_piece_out_of_place_is_refused(void **state)
 	(void)state;
 	struct rmd_transfers t;
 	rmd_transfers_init(&t, 4, 100, 7);
-	assert_int_equal(add(&t, chunk(5, 4, 1, "b")), RMD_EPROTO);    /* begins late */
-	assert_int_equal(add(&t, chunk(5, 4, 0, "")), RMD_EPROTO);     /* brings nothing */
+	assert_int_equal(add(&t, chunk(5, 4, 1, "b")), RMD_EPROTO); /* begins late */
+	assert_int_equal(add(&t, chunk(5, 4, 0, "")), RMD_EPROTO);  /* brings nothing */
 	assert_int_equal(add(&t, chunk(5, 4, 0, "ab")), 0);
-	assert_int_equal(add(&t, chunk(5, 4, 1, "b")), RMD_EPROTO);    /* again */
-	assert_int_equal(add(&t, chunk(5, 4, 3, "d")), RMD_EPROTO);    /* a gap */
-	assert_int_equal(add(&t, chunk(5, 3, 2, "c")), RMD_EPROTO);    /* another total */
-	assert_int_equal(add(&t, chunk(5, 1, 2, "c")), RMD_EPROTO);    /* one below its offset */
-	assert_int_equal(add(&t, chunk(5, 4, 2, "cde")), RMD_EPROTO);  /* too long */
+	assert_int_equal(add(&t, chunk(5, 4, 1, "b")), RMD_EPROTO); /* again */
+	assert_int_equal(add(&t, chunk(5, 4, 3, "d")), RMD_EPROTO); /* a gap */
+	assert_int_equal(add(&t, chunk(5, 3, 2, "c")), RMD_EPROTO); /* another total */
+	assert_int_equal(add(&t, chunk(5, 1, 2, "c")),
+			 RMD_EPROTO); /* one below its offset */
+	assert_int_equal(add(&t, chunk(5, 4, 2, "cde")), RMD_EPROTO); /* too long */
 	assert_int_equal(add(&t, chunk(5, 4, 2, "")), RMD_EPROTO);
-	assert_int_equal(add(&t, chunk(4, 1, 0, "a")), RMD_EPROTO);    /* numbers rise */
+	assert_int_equal(add(&t, chunk(4, 1, 0, "a")), RMD_EPROTO); /* numbers rise */
 	assert_int_equal(add(&t, chunk(5, 4, 2, "cd")), 1);
 	assert_int_equal(add(&t, chunk(5, 4, 4, "e")), RMD_EPROTO);
 	rmd_transfers_drop(&t, 5);
-	assert_int_equal(add(&t, chunk(5, 1, 0, "a")), RMD_EPROTO);    /* used before */
+	assert_int_equal(add(&t, chunk(5, 1, 0, "a")), RMD_EPROTO); /* used before */
 	rmd_transfers_fini(&t);
 }
 
@@ -105,19 +109,21 @@ static void number_and_bytes_of_open_transfers_are_bounded(void **state)
 	struct rmd_transfers t;
 	struct rmd_buf *whole;
 	rmd_transfers_init(&t, 2, 10, 7);
-	assert_int_equal(add(&t, chunk(1, 11, 0, "a")), RMD_ELIMIT);   /* one over the budget */
-	assert_int_equal(add(&t, chunk(1, 11, 1, "b")), RMD_EPROTO);   /* not held */
-	assert_int_equal(add(&t, chunk(2, 9, 0, "a")), 0);             /* charged for all of it */
+	assert_int_equal(add(&t, chunk(1, 11, 0, "a")),
+			 RMD_ELIMIT); /* one over the budget */
+	assert_int_equal(add(&t, chunk(1, 11, 1, "b")), RMD_EPROTO); /* not held */
+	assert_int_equal(add(&t, chunk(2, 9, 0, "a")), 0); /* charged for all of it */
 	assert_int_equal(add(&t, chunk(3, 2, 0, "a")), RMD_ELIMIT);
-	assert_int_equal(add(&t, chunk(4, 1, 0, "a")), 1);             /* at the maximum */
-	assert_int_equal(add(&t, chunk(5, 0, 0, "")), RMD_ELIMIT);     /* a third */
+	assert_int_equal(add(&t, chunk(4, 1, 0, "a")), 1);	   /* at the maximum */
+	assert_int_equal(add(&t, chunk(5, 0, 0, "")), RMD_ELIMIT); /* a third */
 	assert_int_equal(rmd_transfers_take(&t, 4, &whole), 0);
 	rmd_buf_unref(whole);
 	assert_int_equal(add(&t, chunk(6, 0, 0, "")), 1);
-	rmd_transfers_fini(&t);      /* with two held */
+	rmd_transfers_fini(&t); /* with two held */
 
 	rmd_transfers_init(&t, 2, UINT64_MAX, 7);
-	assert_int_equal(add(&t, chunk(1, RMD_TRANSFER_MAX_BYTES + 1, 0, "a")), RMD_ELIMIT);
+	assert_int_equal(add(&t, chunk(1, RMD_TRANSFER_MAX_BYTES + 1, 0, "a")),
+			 RMD_ELIMIT);
 	rmd_transfers_fini(&t);
 }
 
