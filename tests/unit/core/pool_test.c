@@ -220,12 +220,14 @@ static void closing_a_pool_cancels_what_waits_and_killing_it_all(void **state)
 	rig_tick(rig);
 	assert_int_equal(rig->cancels, 1);
 	assert_int_equal(rig->kill_orders, 1);
+	assert_int_equal(rig_wanted(agent, pool), 0);
 	rig_error(rig, 0, true);
 	assert_int_equal(rig->ends_by[RMD_CORE_END_POOL_CLOSED], 3);
 	rmd_core_client_close(rig->core, rig->now_ms, client);
 	rig_tick(rig);
 	assert_int_equal(rig->pools_gone, 1);
 	assert_int_equal(rig->closed_orders, 1);
+	assert_int_equal(rig->orders, 2); /* its workers, its end; nothing after that */
 }
 
 static void a_client_cancels_its_own_tasks_in_a_shared_pool_only(void **state)
