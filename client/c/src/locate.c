@@ -73,7 +73,7 @@ static bool usable(struct places *places, const char *path)
 	return false;
 }
 
-/* Tries FOLDER/remudad and FOLDER/../bin/remudad, FOLDER being that of `file`. */
+/* Tries remudad in FOLDER, FOLDER/../bin and FOLDER/../../bin, FOLDER being that of `file`. */
 static bool beside(struct places *places, const char *file, char ret_path[RMD_PATH_MAX])
 {
 	char *resolved = realpath(file, NULL);
@@ -86,7 +86,9 @@ static bool beside(struct places *places, const char *file, char ret_path[RMD_PA
 		found = (format_path(ret_path, "%s/%s", resolved, SERVER_NAME) == 0 &&
 			 usable(places, ret_path)) ||
 			(format_path(ret_path, "%s/../bin/%s", resolved, SERVER_NAME) == 0 &&
-			 usable(places, ret_path));
+			 usable(places, ret_path)) ||
+			(format_path(ret_path, "%s/../../bin/%s", resolved, SERVER_NAME) == 0 &&
+			 usable(places, ret_path)); /* lib/MULTIARCH */
 	}
 	free(resolved);
 	return found;
