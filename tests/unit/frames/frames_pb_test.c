@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "proto/base/alloc.h"
 #include "proto/base/errcode.h"
 #include "remuda/v1/agents.pb-c.h"
 #include "remuda/v1/executor.pb-c.h"
@@ -147,6 +148,44 @@ static void a_message_cut_at_any_byte_is_refused(void **state)
 	check_cuts(&remuda__v1__await_request__descriptor, rewrite_task_ids);
 }
 
+/* One message, read and written with each allocation failing in turn: either all is there, or
+ * the shortage is told; nothing leaks. */
+static void check_shortage(const ProtobufCMessageDescriptor *descriptor,
+			   rewrite_fn *rewrite)
+{
+	for (uint64_t seed = 1; seed <= 40; seed++) {
+		ProtobufCMessage *message = random_message(descriptor, seed);
+		struct rmd_buf *packed = random_packed(message), *written = NULL;
+		for (uint64_t n = 1; written == NULL; n++) {
+			struct rmd_wire_writer out = {0};
+			const char *field = NULL;
+			rmd_alloc_fail_at(n);
+			int rc = rewrite(rmd_buf_slice(packed), packed, &out, &field);
+			assert_true(rc == 0 || rc == RMD_ENOMEM);
+			assert_true(rc == 0 || field != NULL);
+			written = rc == 0 ? rmd_wire_writer_take(&out) : NULL;
+			assert_true(n <= rmd_alloc_count() || written != NULL);
+			rmd_alloc_fail_at(0);
+			rmd_wire_writer_fini(&out);
+		}
+		struct rmd_buf *again = repacked(descriptor, rmd_buf_slice(written));
+		assert_true(rmd_slice_equal(rmd_buf_slice(packed), rmd_buf_slice(again)));
+		rmd_buf_unref(again);
+		rmd_buf_unref(written);
+		rmd_buf_unref(packed);
+		protobuf_c_message_free_unpacked(message, NULL);
+	}
+}
+
+static void each_failing_allocation_is_told(void **state)
+{
+	(void)state;
+	check_shortage(&remuda__v1__session_request__descriptor, rewrite_session_request);
+	check_shortage(&remuda__v1__session_response__descriptor, rewrite_session_response);
+	check_shortage(&remuda__v1__attach_request__descriptor, rewrite_attach_request);
+	check_shortage(&remuda__v1__attach_response__descriptor, rewrite_attach_response);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -159,6 +198,7 @@ int main(void)
 		cmocka_unit_test(map_requests_agree_with_protobuf_c),
 		cmocka_unit_test(await_and_cancel_requests_agree_with_protobuf_c),
 		cmocka_unit_test(a_message_cut_at_any_byte_is_refused),
+		cmocka_unit_test(each_failing_allocation_is_told),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,6 +17,10 @@ static int rewrite_spec(struct rmd_slice raw, struct rmd_wire_writer *out,
 	int rc = rmd_pool_spec_read(raw, &spec, ret_field);
 	if (rc == 0)
 		rmd_pool_spec_put_raw(out, spec);
+	if (rc == 0 && out->failed) {
+		*ret_field = "PoolSpec";
+		rc = RMD_ENOMEM;
+	}
 	rmd_pool_spec_free(spec);
 	return rc;
 }
