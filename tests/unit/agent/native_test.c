@@ -19,6 +19,12 @@
 static const char *const demo[] = {REMUDA_DEMO_MODULE};
 
 static const struct rig_spec plain;
+/* A sanitizer would make an exit of a signal. */
+#if defined(__SANITIZE_THREAD__)
+static const struct rig_spec crashing = {.environment = "TSAN_OPTIONS=handle_segv=0"};
+#else
+static const struct rig_spec crashing = {.environment = "ASAN_OPTIONS=handle_segv=0"};
+#endif
 
 static struct rig *start(const char *const *modules, size_t count)
 {
@@ -75,7 +81,7 @@ static void failures_and_crashes_are_told_apart(void **state)
 {
 	(void)state;
 	struct rig *rig = start(demo, 1);
-	rig_pool(rig, 1, 1, &plain);
+	rig_pool(rig, 1, 1, &crashing);
 	rig_lease(rig, 1, 1, "demo.fail", "");
 	rig_lease(rig, 1, 2, "demo.crash", "");
 	lease_int(rig, 3, "demo.exit", 7);
