@@ -18,19 +18,26 @@ static void give_up(const char *what)
 	abort();
 }
 
-/* In the child: each descriptor under the number that the worker expects. */
-static void place_fds(const struct rmd_wp *end)
+/* In the child: each descriptor under the number that the worker expects. What else the end has
+ * open is closed first: it may have one of those numbers. */
+static void place_fds(struct rmd_wp *end)
 {
-	int fds[RMD_WP_CHILD_FDS], numbers[RMD_WP_CHILD_FDS];
+	int fds[RMD_WP_CHILD_FDS], numbers[RMD_WP_CHILD_FDS], own[3];
 	rmd_wp_child_fds(end, fds, numbers);
+	rmd_wp_poll_fds(end, own);
 	for (unsigned i = 0; i < RMD_WP_CHILD_FDS; i++) {
-		fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, FD_FAR);
+		fds[i] = fcntl(fds[i], F_DUPFD, FD_FAR);
 		if (fds[i] < 0)
 			give_up("dup");
 	}
-	for (unsigned i = 0; i < RMD_WP_CHILD_FDS; i++)
+	for (int i = 0; i < 3; i++)
+		close(own[i]);
+	rmd_wp_release_child(end);
+	for (unsigned i = 0; i < RMD_WP_CHILD_FDS; i++) {
 		if (dup2(fds[i], numbers[i]) < 0)
 			give_up("dup2");
+		close(fds[i]);
+	}
 }
 
 /* Forks; in the child the descriptors are placed. */
@@ -65,17 +72,8 @@ pid_t worker_process_start(struct rmd_wp *end, const char *program)
 pid_t worker_process_fork(struct rmd_wp *end, int (*body)(void *arg), void *arg)
 {
 	pid_t pid = fork_child(end);
-	if (pid == 0) {
-		/* The parent's ends are this process's too, as a fork goes: only the worker's stay. */
-		int fds[3];
-		rmd_wp_poll_fds(end, fds);
-		for (int i = 0; i < 3; i++)
-			close(fds[i]);
-		rmd_wp_release_child(end);
-		for (int fd = FD_FAR; fd < FD_FAR + 64; fd++)
-			close(fd);
+	if (pid == 0)
 		_exit(body(arg));
-	}
 	return pid;
 }
 
