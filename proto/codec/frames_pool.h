@@ -41,7 +41,8 @@ struct rmd_pool_spec {
  * with a NUL in it; RMD_ENOMEM. */
 int rmd_pool_spec_read(struct rmd_slice bytes, struct rmd_pool_spec **ret_spec,
 		       const char **ret_field);
-/* Appends its fields, without a tag or length before them: a raw PoolSpec. */
+/* Appends its fields, without a tag or length before them: a raw PoolSpec. Look at
+ * writer->failed before the bytes are put into another message. */
 void rmd_pool_spec_put_raw(struct rmd_wire_writer *writer,
 			   const struct rmd_pool_spec *spec);
 /* Gives a deep copy in the form that rmd_pool_spec_read gives, with the same checks. */
