@@ -62,13 +62,13 @@ int rmd_wp_packet_recv(int socket_fd, uint8_t *ret_bytes, size_t size, size_t *r
 		msg.msg_controllen = sizeof ancillary.bytes;
 	}
 	ssize_t n;
+	/* A peer that dies with unread packets resets the connection; that is told once, and
+	 * before what it had sent: its last words come behind it. */
 	do
 		n = recvmsg(socket_fd, &msg, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
+	while (n < 0 && (errno == EINTR || errno == ECONNRESET));
 	if (n < 0)
-		return errno == EAGAIN		 ? RMD_EAGAIN
-		       : errno == ECONNRESET ? RMD_ECLOSED
-					     : RMD_ESYS;
+		return errno == EAGAIN ? RMD_EAGAIN : RMD_ESYS;
 	int fd = ret_fd == NULL ? -1 : fd_of(&msg);
 	/* An empty packet can't be told from the end; nobody honest sends one. */
 	if (n == 0 || (msg.msg_flags & MSG_TRUNC) != 0) {
