@@ -15,9 +15,9 @@
 #include "proto/base/log.h"
 
 #define EVENTS_MAX 64
-#define TIMERS_OWN 5                 /* the agent's own timers, always reserved */
+#define TIMERS_OWN 5 /* the agent's own timers, always reserved */
 
-#define OWNER(timer, field)                                                                        \
+#define OWNER(timer, field) \
 	((struct rmd_agent *)((char *)(timer)-offsetof(struct rmd_agent, field)))
 
 /* ---- mail ---- */
@@ -64,10 +64,11 @@ static void on_check(struct rmd_atimer *timer)
 	struct rmd_agent *agent = OWNER(timer, check);
 	struct rmd_apool *pool;
 	bool again = false;
-	LIST_FOREACH(pool, &agent->pool_list, link)
+	LIST_FOREACH (pool, &agent->pool_list, link)
 		again = rmd_aworker_check_all(pool) || again;
 	if (again)
-		rmd_atimer_start(&agent->timers, timer, agent->now_ms + RMD_AGENT_LONG_MS);
+		rmd_atimer_start(&agent->timers, timer,
+				 agent->now_ms + RMD_AGENT_LONG_MS);
 }
 
 static void on_trim(struct rmd_atimer *timer)
@@ -75,17 +76,18 @@ static void on_trim(struct rmd_atimer *timer)
 	struct rmd_agent *agent = OWNER(timer, trim);
 	struct rmd_apool *pool;
 	bool again = false;
-	LIST_FOREACH(pool, &agent->pool_list, link)
+	LIST_FOREACH (pool, &agent->pool_list, link)
 		again = rmd_aworker_trim_all(pool) || again;
 	if (again)
-		rmd_atimer_start(&agent->timers, timer, agent->now_ms + RMD_AGENT_TRIM_MS);
+		rmd_atimer_start(&agent->timers, timer,
+				 agent->now_ms + RMD_AGENT_TRIM_MS);
 }
 
 static void on_report(struct rmd_atimer *timer)
 {
 	struct rmd_agent *agent = OWNER(timer, report);
 	struct rmd_apool *pool;
-	LIST_FOREACH(pool, &agent->pool_list, link)
+	LIST_FOREACH (pool, &agent->pool_list, link)
 		if (pool->idle_changed)
 			rmd_apool_dirty(pool);
 }
@@ -103,9 +105,11 @@ static void on_respawn(struct rmd_atimer *timer)
 void rmd_agent_arm_check(struct rmd_agent *agent)
 {
 	if (agent->check.place == 0)
-		rmd_atimer_start(&agent->timers, &agent->check, agent->now_ms + RMD_AGENT_LONG_MS);
+		rmd_atimer_start(&agent->timers, &agent->check,
+				 agent->now_ms + RMD_AGENT_LONG_MS);
 	if (agent->trim.place == 0)
-		rmd_atimer_start(&agent->timers, &agent->trim, agent->now_ms + RMD_AGENT_TRIM_MS);
+		rmd_atimer_start(&agent->timers, &agent->trim,
+				 agent->now_ms + RMD_AGENT_TRIM_MS);
 }
 
 /* ---- drain and end ---- */
@@ -117,9 +121,9 @@ void rmd_agent_begin_draining(struct rmd_agent *agent)
 		return;
 	agent->draining = true;
 	rmd_agent_say_draining(agent);
-	LIST_FOREACH(pool, &agent->pool_list, link) {
+	LIST_FOREACH (pool, &agent->pool_list, link) {
 		struct rmd_aworker *worker;
-		TAILQ_FOREACH(worker, &pool->workers, all)
+		TAILQ_FOREACH (worker, &pool->workers, all)
 			(void)rmd_apool_take_back(worker, UINT32_MAX);
 		rmd_apool_dirty(pool);
 		rmd_apool_unbalance(pool);
@@ -141,7 +145,8 @@ void rmd_agent_drain(struct rmd_agent *agent)
 /* Nothing more to wait for? */
 static void consider_leaving(struct rmd_agent *agent)
 {
-	if (agent->draining && !agent->link_lost && !agent->leaving && agent->leases.count == 0) {
+	if (agent->draining && !agent->link_lost && !agent->leaving &&
+	    agent->leases.count == 0) {
 		agent->leaving = true;
 		rmd_link_close(agent->link);
 	}
@@ -198,7 +203,9 @@ static void loop(struct rmd_agent *agent)
 	struct epoll_event events[EVENTS_MAX];
 	while (!agent->stopping) {
 		bool more = !SLIST_EMPTY(&agent->hot) || !SLIST_EMPTY(&agent->unbalanced);
-		int wait = more ? 0 : rmd_atimers_wait_ms(&agent->timers, rmd_clock_mono_ms());
+		int wait =
+			more ? 0
+			     : rmd_atimers_wait_ms(&agent->timers, rmd_clock_mono_ms());
 		int n = epoll_wait(agent->epoll_fd, events, EVENTS_MAX, wait);
 		agent->now_ms = rmd_clock_mono_ms();
 		RMD_CHECK(n >= 0 || errno == EINTR);
@@ -318,7 +325,8 @@ static int open_loop(struct rmd_agent *agent)
 	return rmd_agent_spawner_listen(agent);
 }
 
-struct rmd_agent *rmd_agent_start(const struct rmd_agent_options *options, struct rmd_link *link)
+struct rmd_agent *rmd_agent_start(const struct rmd_agent_options *options,
+				  struct rmd_link *link)
 {
 	sigset_t all, before;
 	struct rmd_agent *agent = rmd_calloc(1, sizeof *agent);

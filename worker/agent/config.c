@@ -39,24 +39,30 @@ struct option_row {
 
 static const struct option_row rows[] = {
 	{"coordinator", "ADDRESS", OPT_COORDINATOR,
-	 "join the coordinator at unix:PATH, tcp:HOST:PORT or dns:///HOST:PORT (required)"},
-	{"name", "NAME", OPT_NAME, "name of this agent, unique in the cluster (default: the host name)"},
+	 "join the coordinator at unix:PATH, tcp:HOST:PORT or dns:///HOST:PORT "
+	 "(required)"},
+	{"name", "NAME", OPT_NAME,
+	 "name of this agent, unique in the cluster (default: the host name)"},
 	{"workers-max", "N", OPT_WORKERS_MAX,
 	 "most workers that run at a time (default: as many as there are cpus)"},
 	{"cpus", "N", OPT_CPUS,
 	 "cpus that workers may use, also 1.5 (default: those this process may use)"},
-	{"module", "PATH", OPT_MODULE, "load this module in every native worker; repeatable"},
+	{"module", "PATH", OPT_MODULE,
+	 "load this module in every native worker; repeatable"},
 	{"label", "KEY=VALUE", OPT_LABEL, "a label that pools can ask for; repeatable"},
-	{"worker", "PATH", OPT_WORKER, "program of native workers (default: beside " PROGRAM ")"},
+	{"worker", "PATH", OPT_WORKER,
+	 "program of native workers (default: beside " PROGRAM ")"},
 	{"insecure", NULL, OPT_INSECURE,
 	 "join over tcp without TLS: whoever is on the path can run code here"},
 	{"orphan", "SECONDS", OPT_ORPHAN,
 	 "when the coordinator is lost, tasks that run may run on so long (default 10)"},
-	{"stop-grace", "SECONDS", OPT_STOP_GRACE, "from SIGTERM to SIGKILL for a worker (default 5)"},
+	{"stop-grace", "SECONDS", OPT_STOP_GRACE,
+	 "from SIGTERM to SIGKILL for a worker (default 5)"},
 	{"cancel-grace", "SECONDS", OPT_CANCEL_GRACE,
 	 "from a task's cancelling to SIGTERM for its worker (default 1)"},
 	{"ready-fd", "N", OPT_READY_FD,
-	 "when attached to the coordinator, write \"ready\" to this descriptor and close it"},
+	 "when attached to the coordinator, write \"ready\" to this descriptor and close "
+	 "it"},
 	{"log-level", "LEVEL", OPT_LOG_LEVEL, "error, warn, info (default) or debug"},
 	{"help", NULL, OPT_HELP, "print this text"},
 	{"version", NULL, OPT_VERSION, "print the version"},
@@ -77,12 +83,16 @@ static void print_help(void)
 		printf("  %-24s %s\n", left, rows[i].help);
 	}
 	puts("\n"
-	     "When the coordinator is lost, the agent ends its workers and joins again, with back-off.\n"
-	     "Readiness (sd_notify, --ready-fd) is told when the coordinator has welcomed it first.\n"
-	     "Signals: SIGTERM and SIGINT drain (what runs ends, nothing begins); a second one stops\n"
+	     "When the coordinator is lost, the agent ends its workers and joins again, "
+	     "with back-off.\n"
+	     "Readiness (sd_notify, --ready-fd) is told when the coordinator has "
+	     "welcomed it first.\n"
+	     "Signals: SIGTERM and SIGINT drain (what runs ends, nothing begins); a "
+	     "second one stops\n"
 	     "at once. Exit codes: 0 ended in order, 2 usage, 4 out of a resource.\n"
 	     "\n"
-	     "Example: " PROGRAM " --coordinator tcp:10.0.0.1:7070 --insecure --label disk=ssd");
+	     "Example: " PROGRAM
+	     " --coordinator tcp:10.0.0.1:7070 --insecure --label disk=ssd");
 }
 
 /* A number with an optional fraction, times `scale`. */
@@ -91,22 +101,28 @@ static int parse_scaled(const char *name, const char *text, double scale, double
 {
 	char *end;
 	double number = strtod(text, &end);
-	if (text[0] < '0' || text[0] > '9' || *end != '\0' || !isfinite(number) || number > most) {
-		fprintf(stderr, PROGRAM ": --%s takes a number from 0 to %.0f, not \"%s\"\n", name,
-			most, text);
+	if (text[0] < '0' || text[0] > '9' || *end != '\0' || !isfinite(number) ||
+	    number > most) {
+		fprintf(stderr,
+			PROGRAM ": --%s takes a number from 0 to %.0f, not \"%s\"\n",
+			name, most, text);
 		return RMD_EINVAL;
 	}
 	*ret_number = (uint64_t)(number * scale + 0.5);
 	return 0;
 }
 
-static int parse_number(const char *name, const char *text, uint64_t most, uint64_t *ret_number)
+static int parse_number(const char *name, const char *text, uint64_t most,
+			uint64_t *ret_number)
 {
 	char *end;
 	errno = 0;
 	unsigned long long number = strtoull(text, &end, 10);
-	if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || number > most) {
-		fprintf(stderr, PROGRAM ": --%s takes a whole number from 0 to %llu, not \"%s\"\n",
+	if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 ||
+	    number > most) {
+		fprintf(stderr,
+			PROGRAM
+			": --%s takes a whole number from 0 to %llu, not \"%s\"\n",
 			name, (unsigned long long)most, text);
 		return RMD_EINVAL;
 	}
@@ -118,7 +134,8 @@ static int add_to(const char *name, const char **list, size_t *count, size_t mos
 		  const char *value)
 {
 	if (*count == most) {
-		fprintf(stderr, PROGRAM ": --%s can be given at most %zu times\n", name, most);
+		fprintf(stderr, PROGRAM ": --%s can be given at most %zu times\n", name,
+			most);
 		return RMD_EINVAL;
 	}
 	list[(*count)++] = value;
@@ -128,14 +145,16 @@ static int add_to(const char *name, const char **list, size_t *count, size_t mos
 static int add_label(struct rmd_agent_config *config, const char *text)
 {
 	const char *equals = strchr(text, '=');
-	if (equals == NULL || equals == text || equals - text > 128 || strlen(equals + 1) > 128) {
+	if (equals == NULL || equals == text || equals - text > 128 ||
+	    strlen(equals + 1) > 128) {
 		fprintf(stderr,
-			PROGRAM ": --label takes KEY=VALUE, each at most 128 bytes, not \"%s\"\n",
+			PROGRAM
+			": --label takes KEY=VALUE, each at most 128 bytes, not \"%s\"\n",
 			text);
 		return RMD_EINVAL;
 	}
-	return add_to("label", config->labels, &config->label_count, RMD_AGENT_LABELS_GIVEN_MAX,
-		      text);
+	return add_to("label", config->labels, &config->label_count,
+		      RMD_AGENT_LABELS_GIVEN_MAX, text);
 }
 
 static int take_numbers(struct rmd_agent_config *config, int code, const char *value)
@@ -158,9 +177,11 @@ static int take_numbers(struct rmd_agent_config *config, int code, const char *v
 	case OPT_ORPHAN:
 		return parse_scaled("orphan", value, 1000, 1e6, &config->orphan_ms);
 	case OPT_STOP_GRACE:
-		return parse_scaled("stop-grace", value, 1000, 1e6, &config->stop_grace_ms);
+		return parse_scaled("stop-grace", value, 1000, 1e6,
+				    &config->stop_grace_ms);
 	default:
-		return parse_scaled("cancel-grace", value, 1000, 1e6, &config->cancel_grace_ms);
+		return parse_scaled("cancel-grace", value, 1000, 1e6,
+				    &config->cancel_grace_ms);
 	}
 }
 
@@ -193,7 +214,8 @@ static int take(struct rmd_agent_config *config, int code, const char *value)
 	case OPT_LOG_LEVEL:
 		if (rmd_log_level_parse(value, &level) < 0) {
 			fprintf(stderr,
-				PROGRAM ": --log-level takes error, warn, info or debug, not \"%s\"\n",
+				PROGRAM ": --log-level takes error, warn, info or debug, "
+					"not \"%s\"\n",
 				value);
 			return RMD_EINVAL;
 		}
@@ -216,13 +238,15 @@ static int check(const struct rmd_agent_config *config)
 {
 	if (config->coordinator == NULL) {
 		fputs(PROGRAM ": --coordinator is missing (unix:PATH, tcp:HOST:PORT or "
-			      "dns:///HOST:PORT)\n", stderr);
+			      "dns:///HOST:PORT)\n",
+		      stderr);
 		return RMD_EINVAL;
 	}
 	if (strncmp(config->coordinator, "unix:", 5) != 0 && !config->insecure) {
 		fprintf(stderr,
-			PROGRAM ": %s would be joined without TLS, which is not there yet: give "
-				"--insecure if the network is trusted, or use unix:PATH\n",
+			PROGRAM
+			": %s would be joined without TLS, which is not there yet: give "
+			"--insecure if the network is trusted, or use unix:PATH\n",
 			config->coordinator);
 		return RMD_EINVAL;
 	}
@@ -237,7 +261,8 @@ int rmd_agent_config_parse(int argc, char **argv, struct rmd_agent_config *ret_c
 	for (size_t i = 0; i < ROW_COUNT; i++)
 		options[i] = (struct option){
 			.name = rows[i].name,
-			.has_arg = rows[i].argument != NULL ? required_argument : no_argument,
+			.has_arg = rows[i].argument != NULL ? required_argument
+							    : no_argument,
 			.val = rows[i].code,
 		};
 	*ret_config = (struct rmd_agent_config){.ready_fd = -1, .orphan_ms = 10000};

@@ -10,9 +10,9 @@
 
 /* Exit codes of remuda-agent. */
 enum rmd_agent_exit {
-	RMD_AGENT_EXIT_OK = 0,       /* drained, or stopped by a signal */
+	RMD_AGENT_EXIT_OK = 0, /* drained, or stopped by a signal */
 	RMD_AGENT_EXIT_USAGE = 2,
-	RMD_AGENT_EXIT_SYSTEM = 4,   /* out of a resource */
+	RMD_AGENT_EXIT_SYSTEM = 4, /* out of a resource */
 };
 
 /* All texts are borrowed from argv. */
@@ -29,11 +29,11 @@ struct rmd_agent_config {
 	uint64_t orphan_ms;
 	uint64_t stop_grace_ms;
 	uint64_t cancel_grace_ms;
-	int ready_fd;                /* -1: none */
+	int ready_fd; /* -1: none */
 	bool insecure;
 };
 
-/* Reads the command line. 0: go on. RMD_EINVAL: end with *ret_exit; what was to be said has been
- * printed (help and version too). */
+/* Reads the command line. 0: go on. RMD_EINVAL: end with *ret_exit; what was to be said
+ * has been printed (help and version too). */
 int rmd_agent_config_parse(int argc, char **argv, struct rmd_agent_config *ret_config,
 			   enum rmd_agent_exit *ret_exit);

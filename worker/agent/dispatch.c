@@ -3,8 +3,8 @@
 #include "proto/base/check.h"
 #include "proto/base/errcode.h"
 
-#define AGAIN_MS 1                   /* until there may be room again where none was */
-#define PENDING_AGAIN_MS 10          /* until the link may have sent something */
+#define AGAIN_MS 1	    /* until there may be room again where none was */
+#define PENDING_AGAIN_MS 10 /* until the link may have sent something */
 
 /* How many tasks the worker may have in its hands now. */
 static uint32_t room_of(const struct rmd_aworker *worker)
@@ -28,8 +28,8 @@ static struct rmd_aworker *least_loaded(struct rmd_apool *pool)
 	return NULL;
 }
 
-/* Gives the lease, which is in no queue and no hands. False: there was no room after all, and it is
- * queued again. */
+/* Gives the lease, which is in no queue and no hands. False: there was no room after all,
+ * and it is queued again. */
 static bool give(struct rmd_aworker *worker, struct rmd_alease *lease)
 {
 	struct rmd_wp_task task = {
@@ -54,7 +54,8 @@ static bool give(struct rmd_aworker *worker, struct rmd_alease *lease)
 	if (rc == RMD_EAGAIN || rc == RMD_ECLOSED) {
 		rmd_apool_enqueue(lease->pool, lease, RMD_APOOL_FIRST);
 		/* No room: nothing more for this one until something has ended there. */
-		rmd_aworker_place(worker, worker->state, RMD_AWORKER_STUCK, worker->in_hands);
+		rmd_aworker_place(worker, worker->state, RMD_AWORKER_STUCK,
+				  worker->in_hands);
 		if (worker->in_hands == 0)
 			rmd_atimer_start(&agent->timers, &worker->pool->again,
 					 agent->now_ms + AGAIN_MS);
@@ -62,13 +63,15 @@ static bool give(struct rmd_aworker *worker, struct rmd_alease *lease)
 	}
 	struct remuda_error *err =
 		rc == RMD_ETOOBIG
-			? remuda_error_create("PayloadTooLarge",
-					      "the arguments of %.*s are %zu bytes, more than a "
-					      "worker can be given",
-					      (int)lease->function.len,
-					      (const char *)lease->function.data,
-					      lease->arguments.bytes.len)
-			: remuda_error_create("AgentError", "%.*s could not be given to a worker: %s",
+			? remuda_error_create(
+				  "PayloadTooLarge",
+				  "the arguments of %.*s are %zu bytes, more than a "
+				  "worker can be given",
+				  (int)lease->function.len,
+				  (const char *)lease->function.data,
+				  lease->arguments.bytes.len)
+			: remuda_error_create("AgentError",
+					      "%.*s could not be given to a worker: %s",
 					      (int)lease->function.len,
 					      (const char *)lease->function.data,
 					      rmd_errcode_text(rc));
@@ -84,7 +87,8 @@ void rmd_apool_dispatch(struct rmd_apool *pool)
 	if (pool->queued == 0 || agent->link_lost)
 		return;
 	if (rmd_link_pending_bytes(agent->link) > RMD_AGENT_PENDING_MAX) {
-		rmd_atimer_start(&agent->timers, &pool->again, agent->now_ms + PENDING_AGAIN_MS);
+		rmd_atimer_start(&agent->timers, &pool->again,
+				 agent->now_ms + PENDING_AGAIN_MS);
 		return;
 	}
 	struct rmd_alease *lease;
@@ -94,10 +98,12 @@ void rmd_apool_dispatch(struct rmd_apool *pool)
 			return;
 		uint32_t room = room_of(worker);
 		if (worker->in_hands >= room) {
-			/* Worn out ones wait aside for their end; else all others have no less. */
+			/* Worn out ones wait aside for their end; else all others have no
+			 * less. */
 			if (room > pool->depth)
 				return;
-			rmd_aworker_place(worker, worker->state, RMD_AWORKER_STUCK, worker->in_hands);
+			rmd_aworker_place(worker, worker->state, RMD_AWORKER_STUCK,
+					  worker->in_hands);
 			continue;
 		}
 		rmd_apool_dequeue(pool, lease);
@@ -109,8 +115,8 @@ uint32_t rmd_apool_take_back(struct rmd_aworker *worker, uint32_t count)
 {
 	struct rmd_alease *lease, *previous;
 	uint32_t taken = 0;
-	for (lease = TAILQ_LAST(&worker->hands, rmd_aleases); lease != NULL && taken < count;
-	     lease = previous) {
+	for (lease = TAILQ_LAST(&worker->hands, rmd_aleases);
+	     lease != NULL && taken < count; lease = previous) {
 		previous = TAILQ_PREV(lease, rmd_aleases, link);
 		if (!rmd_wp_take_back(worker->wp, lease->number))
 			continue;

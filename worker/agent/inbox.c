@@ -16,7 +16,8 @@ struct rmd_atransfer {
 
 /* ---- transfers ---- */
 
-bool rmd_agent_take_transfer(struct rmd_agent *agent, uint64_t number, struct rmd_piece *ret_piece)
+bool rmd_agent_take_transfer(struct rmd_agent *agent, uint64_t number,
+			     struct rmd_piece *ret_piece)
 {
 	struct rmd_atransfer *transfer = rmd_map_take(&agent->transfers, number);
 	if (transfer == NULL)
@@ -60,8 +61,8 @@ static void on_transfer(void *ctx, uint64_t number, struct rmd_piece payload)
 
 /* ---- leases ---- */
 
-static void fail_new(struct rmd_alease *lease, const char *type, enum remuda_origin origin,
-		     const char *text)
+static void fail_new(struct rmd_alease *lease, const char *type,
+		     enum remuda_origin origin, const char *text)
 {
 	struct remuda_error *err = remuda_error_create(type, "%s", text);
 	rmd_error_set_origin(err, origin);
@@ -70,19 +71,22 @@ static void fail_new(struct rmd_alease *lease, const char *type, enum remuda_ori
 }
 
 /* Function and arguments. False: the lease has ended with an error. */
-static bool fill(struct rmd_alease *lease, const struct rmd_lease_grant *grant, struct rmd_buf *frame)
+static bool fill(struct rmd_alease *lease, const struct rmd_lease_grant *grant,
+		 struct rmd_buf *frame)
 {
 	struct rmd_slice runtime = lease->pool->spec->runtime;
 	lease->attempt = grant->attempt;
 	lease->depth = grant->depth;
 	lease->stream_logs = grant->stream_logs;
 	if (grant->deadline_ms != 0)
-		lease->deadline_mono_ns = rmd_clock_mono_ns() + grant->deadline_ms * 1000000u;
+		lease->deadline_mono_ns = rmd_clock_mono_ns() +
+					  grant->deadline_ms * 1000000u;
 	if (grant->arguments_transfer != 0 &&
 	    !rmd_agent_take_transfer(lease->pool->agent, grant->arguments_transfer,
 				     &lease->arguments)) {
 		fail_new(lease, "PayloadLost", REMUDA_ORIGIN_AGENT,
-			 "the agent could not hold the task's arguments: too many large arguments "
+			 "the agent could not hold the task's arguments: too many large "
+			 "arguments "
 			 "wait there, or memory is out");
 		return false;
 	}
@@ -91,10 +95,12 @@ static bool fill(struct rmd_alease *lease, const struct rmd_lease_grant *grant, 
 			 "the agent has no memory for the task");
 		return false;
 	}
-	if (grant->function.len <= runtime.len + 1 || grant->function.data[runtime.len] != ':' ||
+	if (grant->function.len <= runtime.len + 1 ||
+	    grant->function.data[runtime.len] != ':' ||
 	    memcmp(grant->function.data, runtime.data, runtime.len) != 0) {
 		char text[RMD_FUNCTION_MAX_BYTES + RMD_POOL_RUNTIME_MAX_BYTES + 80];
-		snprintf(text, sizeof text, "%.*s is not a function of runtime %.*s, which its pool has",
+		snprintf(text, sizeof text,
+			 "%.*s is not a function of runtime %.*s, which its pool has",
 			 (int)grant->function.len, (const char *)grant->function.data,
 			 (int)runtime.len, (const char *)runtime.data);
 		fail_new(lease, "UnknownFunction", REMUDA_ORIGIN_LOOKUP, text);
@@ -104,7 +110,8 @@ static bool fill(struct rmd_alease *lease, const struct rmd_lease_grant *grant, 
 	lease->function = rmd_slice_of(grant->function.data + runtime.len + 1,
 				       grant->function.len - runtime.len - 1);
 	if (grant->arguments_transfer == 0)
-		lease->arguments = rmd_piece_ref((struct rmd_piece){grant->arguments, frame});
+		lease->arguments =
+			rmd_piece_ref((struct rmd_piece){grant->arguments, frame});
 	return true;
 }
 
@@ -155,7 +162,8 @@ static int on_module(struct rmd_agent *agent, const struct rmd_module_image *ima
 {
 	struct rmd_piece bytes;
 	if (!rmd_agent_take_transfer(agent, image->transfer, &bytes)) {
-		rmd_log(RMD_LOG_WARN, SOURCE, "the bytes of the module %.*s have not come",
+		rmd_log(RMD_LOG_WARN, SOURCE,
+			"the bytes of the module %.*s have not come",
 			(int)image->name.len, (const char *)image->name.data);
 		return 0; /* the pools that need it will say so */
 	}
@@ -229,7 +237,8 @@ static void on_frame(void *ctx, struct rmd_piece frame)
 		if ((rc = handle(agent, &item, frame.buf)) < 0)
 			break;
 	if (rc < 0) {
-		rmd_log(RMD_LOG_ERROR, SOURCE, "the coordinator broke the protocol: %s%s%s",
+		rmd_log(RMD_LOG_ERROR, SOURCE,
+			"the coordinator broke the protocol: %s%s%s",
 			rmd_errcode_text(rc), reader.field != NULL ? ": " : "",
 			reader.field != NULL ? reader.field : "");
 		rmd_link_close(agent->link);
@@ -248,16 +257,17 @@ static void on_lost(void *ctx, const char *why)
 	rmd_log(agent->leaving ? RMD_LOG_DEBUG : RMD_LOG_WARN, SOURCE,
 		"the link to the coordinator is gone: %s", why);
 	/* Nothing new begins: also not what lies in workers' hands. */
-	LIST_FOREACH(pool, &agent->pool_list, link) {
+	LIST_FOREACH (pool, &agent->pool_list, link) {
 		struct rmd_aworker *worker;
-		TAILQ_FOREACH(worker, &pool->workers, all)
+		TAILQ_FOREACH (worker, &pool->workers, all)
 			(void)rmd_apool_take_back(worker, UINT32_MAX);
 		rmd_apool_unbalance(pool);
 	}
 	if (agent->orphan_ms == 0)
 		rmd_apool_kill_all(agent);
 	else
-		rmd_atimer_start(&agent->timers, &agent->orphan, agent->now_ms + agent->orphan_ms);
+		rmd_atimer_start(&agent->timers, &agent->orphan,
+				 agent->now_ms + agent->orphan_ms);
 }
 
 const struct rmd_link_events rmd_agent_link_events = {

@@ -4,7 +4,7 @@
 #include "proto/base/check.h"
 #include "proto/base/errcode.h"
 
-#define SPARES_MAX 4096u             /* free leases kept: the hot path shall not call malloc */
+#define SPARES_MAX 4096u /* free leases kept: the hot path shall not call malloc */
 
 struct rmd_alease *rmd_alease_create(struct rmd_apool *pool, uint64_t number)
 {
@@ -16,7 +16,8 @@ struct rmd_alease *rmd_alease_create(struct rmd_apool *pool, uint64_t number)
 	} else if ((lease = rmd_malloc(sizeof *lease)) == NULL) {
 		return NULL;
 	}
-	*lease = (struct rmd_alease){.magic = RMD_ALEASE_MAGIC, .number = number, .pool = pool};
+	*lease = (struct rmd_alease){
+		.magic = RMD_ALEASE_MAGIC, .number = number, .pool = pool};
 	if (rmd_map_put(&agent->leases, number, lease) < 0) {
 		rmd_free(lease);
 		return NULL;
@@ -90,7 +91,8 @@ void rmd_alease_cancelled(struct rmd_alease *lease, const char *reason, uint64_t
 {
 	struct rmd_lease_outcome outcome = {
 		.lease = lease->number,
-		.outcome = {.kind = RMD_OUTCOME_CANCELLED, .bytes = rmd_slice_of_string(reason)},
+		.outcome = {.kind = RMD_OUTCOME_CANCELLED,
+			    .bytes = rmd_slice_of_string(reason)},
 		.began = true,
 		.worker = worker,
 	};

@@ -1,10 +1,11 @@
 /* remuda-agent: runs workers on this host for a remote coordinator.
  *
- * The main thread runs the gRPC loop; the agent has a thread of its own; a third waits for
- * signals. One stream is an agent's whole life: after a loss the agent is stopped, and
- * another one, with a spawner of its own, joins after a pause. The first spawner is exec'ed before
- * gRPC starts its threads, later ones by posix_spawn, from the main thread, which lives as
- * long as the process (a spawner dies with the thread that started it). */
+ * The main thread runs the gRPC loop; the agent has a thread of its own; a third waits
+ * for signals. One stream is an agent's whole life: after a loss the agent is stopped,
+ * and another one, with a spawner of its own, joins after a pause. The first spawner is
+ * exec'ed before gRPC starts its threads, later ones by posix_spawn, from the main
+ * thread, which lives as long as the process (a spawner dies with the thread that started
+ * it). */
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -37,12 +38,12 @@ struct program {
 	struct rmd_agent_config config;
 	struct rmd_loop *loop;
 	struct rmd_channel *channel;
-	struct rmd_agent *agent;     /* NULL: between two lives */
-	struct rmd_link *link;       /* the agent's; only to attach and detach */
-	bool stream_open;            /* the loop may not end yet */
+	struct rmd_agent *agent; /* NULL: between two lives */
+	struct rmd_link *link;	 /* the agent's; only to attach and detach */
+	bool stream_open;	 /* the loop may not end yet */
 	bool stopping;
 	bool ready_told;
-	int spawner_fd;              /* -1: the agent has it */
+	int spawner_fd; /* -1: the agent has it */
 	pid_t spawner_pid;
 	uint64_t pause_ms;
 	struct rmd_timer rejoin;
@@ -55,7 +56,8 @@ struct program {
 	atomic_bool ending;
 };
 
-#define OWNER(member, field) ((struct program *)((char *)(member)-offsetof(struct program, field)))
+#define OWNER(member, field) \
+	((struct program *)((char *)(member)-offsetof(struct program, field)))
 
 static void notify(const char *state)
 {
@@ -70,9 +72,12 @@ static void notify(const char *state)
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return;
-	socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
-	if (sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&to, len) < 0)
-		rmd_log(RMD_LOG_WARN, SOURCE, "NOTIFY_SOCKET %s: %s", path, strerror(errno));
+	socklen_t len =
+		(socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
+	if (sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&to, len) <
+	    0)
+		rmd_log(RMD_LOG_WARN, SOURCE, "NOTIFY_SOCKET %s: %s", path,
+			strerror(errno));
 	close(fd);
 }
 
@@ -111,14 +116,16 @@ static void rejoin_later(struct program *program)
 		consider_exit(program);
 		return;
 	}
-	program->pause_ms = program->pause_ms == 0 ? REJOIN_FIRST_MS : program->pause_ms * 2;
+	program->pause_ms = program->pause_ms == 0 ? REJOIN_FIRST_MS
+						   : program->pause_ms * 2;
 	if (program->pause_ms > REJOIN_MAX_MS)
 		program->pause_ms = REJOIN_MAX_MS;
 	rmd_random_bytes(&jitter, sizeof jitter);
 	uint64_t pause_ms = program->pause_ms * (50 + jitter % 101) / 100;
-	rmd_log(RMD_LOG_INFO, SOURCE, "joining %s again in %llu ms", program->config.coordinator,
-		(unsigned long long)pause_ms);
-	if (rmd_timer_start(program->loop, &program->rejoin, rmd_clock_mono_ms() + pause_ms) < 0) {
+	rmd_log(RMD_LOG_INFO, SOURCE, "joining %s again in %llu ms",
+		program->config.coordinator, (unsigned long long)pause_ms);
+	if (rmd_timer_start(program->loop, &program->rejoin,
+			    rmd_clock_mono_ms() + pause_ms) < 0) {
 		program->code = RMD_AGENT_EXIT_SYSTEM;
 		program->stopping = true;
 		consider_exit(program);
@@ -165,8 +172,8 @@ static void run_attached(struct rmd_post *post)
 	notify("READY=1");
 	if (program->config.ready_fd >= 0) {
 		if (write(program->config.ready_fd, "ready\n", 6) < 0)
-			rmd_log(RMD_LOG_WARN, SOURCE, "--ready-fd %d: %s", program->config.ready_fd,
-				strerror(errno));
+			rmd_log(RMD_LOG_WARN, SOURCE, "--ready-fd %d: %s",
+				program->config.ready_fd, strerror(errno));
 		close(program->config.ready_fd);
 	}
 }
@@ -187,7 +194,8 @@ static int join(struct program *program)
 	const struct rmd_agent_config *config = &program->config;
 	if (program->spawner_fd < 0 &&
 	    rmd_spawner_start(&program->spawner_fd, &program->spawner_pid) < 0) {
-		rmd_log(RMD_LOG_ERROR, SOURCE, "the spawner cannot start: %s", strerror(errno));
+		rmd_log(RMD_LOG_ERROR, SOURCE, "the spawner cannot start: %s",
+			strerror(errno));
 		return RMD_ESYS;
 	}
 	int rc = rmd_remote_link_open(program->loop, program->channel, on_gone, program,
@@ -218,7 +226,8 @@ static int join(struct program *program)
 	};
 	program->agent = rmd_agent_start(&options, program->link);
 	if (program->agent == NULL) {
-		rmd_log(RMD_LOG_ERROR, SOURCE, "the agent cannot start: %s", strerror(errno));
+		rmd_log(RMD_LOG_ERROR, SOURCE, "the agent cannot start: %s",
+			strerror(errno));
 		rmd_link_destroy(program->link);
 		program->link = NULL;
 		return RMD_ESYS;
@@ -291,14 +300,18 @@ static enum rmd_agent_exit run(struct program *program)
 		fputs("remuda-agent: out of memory\n", stderr);
 		return RMD_AGENT_EXIT_SYSTEM;
 	}
-	program->channel = rmd_channel_open(program->loop, program->config.coordinator, &why);
+	program->channel =
+		rmd_channel_open(program->loop, program->config.coordinator, &why);
 	if (program->channel == NULL) {
-		fprintf(stderr, "remuda-agent: %s\n", why != NULL ? why : "out of memory");
-		program->code = why != NULL ? RMD_AGENT_EXIT_USAGE : RMD_AGENT_EXIT_SYSTEM;
+		fprintf(stderr, "remuda-agent: %s\n",
+			why != NULL ? why : "out of memory");
+		program->code = why != NULL ? RMD_AGENT_EXIT_USAGE
+					    : RMD_AGENT_EXIT_SYSTEM;
 		rmd_free(why);
 		goto out_loop;
 	}
-	if (pthread_create(&program->signal_thread, NULL, wait_for_signals, program) != 0) {
+	if (pthread_create(&program->signal_thread, NULL, wait_for_signals, program) !=
+	    0) {
 		fputs("remuda-agent: no thread can be made\n", stderr);
 		program->code = RMD_AGENT_EXIT_SYSTEM;
 		goto out_channel;
@@ -333,7 +346,8 @@ int main(int argc, char **argv)
 		return (int)code;
 	block_signals();
 	if (rmd_spawner_start(&program.spawner_fd, &program.spawner_pid) < 0) {
-		fprintf(stderr, "remuda-agent: the spawner cannot start: %s\n", strerror(errno));
+		fprintf(stderr, "remuda-agent: the spawner cannot start: %s\n",
+			strerror(errno));
 		return RMD_AGENT_EXIT_SYSTEM;
 	}
 	code = run(&program);

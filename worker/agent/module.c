@@ -13,8 +13,9 @@
 
 #define SOURCE "agent"
 
-/* A module: first being loaded by a thread of its own, then here or failed. The thread owns
- * `bytes`, `fd` and `rc` until it has posted; the agent's thread everything after. */
+/* A module: first being loaded by a thread of its own, then here or failed. The thread
+ * owns `bytes`, `fd` and `rc` until it has posted; the agent's thread everything after.
+ */
 struct rmd_amodule {
 	struct rmd_agent *agent;
 	struct rmd_digest digest;
@@ -23,7 +24,7 @@ struct rmd_amodule {
 	bool joinable;
 	bool loading;
 	struct rmd_piece bytes;
-	int fd;                      /* sealed memfd; -1: none */
+	int fd; /* sealed memfd; -1: none */
 	int rc;
 	LIST_ENTRY(rmd_amodule) link;
 };
@@ -50,8 +51,9 @@ static int keep(struct rmd_amodule *module)
 	if (module->fd < 0)
 		return RMD_ESYS;
 	int rc = write_all(module->fd, module->bytes.bytes);
-	if (rc == 0 && fcntl(module->fd, F_ADD_SEALS,
-			     F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
+	if (rc == 0 &&
+	    fcntl(module->fd, F_ADD_SEALS,
+		  F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
 		rc = RMD_ESYS;
 	if (rc == 0 && lseek(module->fd, 0, SEEK_SET) < 0)
 		rc = RMD_ESYS;
@@ -92,13 +94,13 @@ static void on_loaded(void *arg)
 	rmd_piece_unref(module->bytes);
 	module->bytes = (struct rmd_piece){0};
 	if (module->rc < 0) {
-		rmd_log(RMD_LOG_ERROR, SOURCE, "the module %s is refused: %s", module->name,
-			refusal(module));
+		rmd_log(RMD_LOG_ERROR, SOURCE, "the module %s is refused: %s",
+			module->name, refusal(module));
 		if (module->fd >= 0)
 			close(module->fd);
 		module->fd = -1;
 	}
-	LIST_FOREACH(pool, &agent->pool_list, link) {
+	LIST_FOREACH (pool, &agent->pool_list, link) {
 		if (pool->missing_told) { /* no more need to wait for it */
 			pool->missing_told = false;
 			rmd_atimer_stop(&agent->timers, &pool->retry);
@@ -116,10 +118,11 @@ static void *load(void *arg)
 	return NULL;
 }
 
-static struct rmd_amodule *find(const struct rmd_agent *agent, const struct rmd_digest *digest)
+static struct rmd_amodule *find(const struct rmd_agent *agent,
+				const struct rmd_digest *digest)
 {
 	struct rmd_amodule *module;
-	LIST_FOREACH(module, &agent->module_list, link)
+	LIST_FOREACH (module, &agent->module_list, link)
 		if (rmd_digest_equal(&module->digest, digest))
 			return module;
 	return NULL;
@@ -188,16 +191,18 @@ bool rmd_amodule_loading(const struct rmd_agent *agent, const struct rmd_digest 
 	return module != NULL && module->loading;
 }
 
-const char *rmd_amodule_refused(const struct rmd_agent *agent, const struct rmd_digest *digest)
+const char *rmd_amodule_refused(const struct rmd_agent *agent,
+				const struct rmd_digest *digest)
 {
 	const struct rmd_amodule *module = find(agent, digest);
-	return module != NULL && !module->loading && module->fd < 0 ? refusal(module) : NULL;
+	return module != NULL && !module->loading && module->fd < 0 ? refusal(module)
+								    : NULL;
 }
 
 void rmd_amodule_join_all(struct rmd_agent *agent)
 {
 	struct rmd_amodule *module;
-	LIST_FOREACH(module, &agent->module_list, link) {
+	LIST_FOREACH (module, &agent->module_list, link) {
 		if (module->joinable)
 			pthread_join(module->thread, NULL);
 		module->joinable = false;

@@ -21,7 +21,8 @@ static uint32_t own_cpu_milli(void)
 	return (uint32_t)CPU_COUNT(&set) * 1000u;
 }
 
-/* The worker program: beside our own, else where an installation has it. Gives, or NULL. */
+/* The worker program: beside our own, else where an installation has it. Gives, or NULL.
+ */
 static char *find_worker(void)
 {
 	char self[PATH_MAX];
@@ -43,7 +44,8 @@ static char *find_worker(void)
 	return beside;
 }
 
-static int copy_list(const char *const *from, size_t count, char ***ret_list, size_t *ret_count)
+static int copy_list(const char *const *from, size_t count, char ***ret_list,
+		     size_t *ret_count)
 {
 	if (count == 0)
 		return 0;
@@ -78,18 +80,22 @@ static bool labels_valid(const struct rmd_agent_options *options)
 	return true;
 }
 
-int rmd_agent_copy_options(struct rmd_agent *agent, const struct rmd_agent_options *options)
+int rmd_agent_copy_options(struct rmd_agent *agent,
+			   const struct rmd_agent_options *options)
 {
 	if (!labels_valid(options) || options->module_count > RMD_POOL_MODULES_MAX ||
 	    (options->name != NULL && strlen(options->name) > RMD_AGENT_NAME_MAX_BYTES))
 		return RMD_EINVAL;
 	agent->name = options->name != NULL ? rmd_strdup(options->name) : host_name();
-	agent->version = rmd_strdup(options->version != NULL ? options->version : REMUDA_VERSION);
-	agent->worker_path = options->worker_path != NULL ? rmd_strdup(options->worker_path)
-							  : find_worker();
+	agent->version =
+		rmd_strdup(options->version != NULL ? options->version : REMUDA_VERSION);
+	agent->worker_path = options->worker_path != NULL
+				     ? rmd_strdup(options->worker_path)
+				     : find_worker();
 	if (agent->name == NULL || agent->version == NULL || agent->worker_path == NULL)
 		return RMD_ENOMEM;
-	if (options->run_dir != NULL && (agent->run_dir = rmd_strdup(options->run_dir)) == NULL)
+	if (options->run_dir != NULL &&
+	    (agent->run_dir = rmd_strdup(options->run_dir)) == NULL)
 		return RMD_ENOMEM;
 	int rc = copy_list(options->modules, options->module_count, &agent->modules,
 			   &agent->module_count);
@@ -98,11 +104,13 @@ int rmd_agent_copy_options(struct rmd_agent *agent, const struct rmd_agent_optio
 			       &agent->label_count);
 	agent->workers_max = options->workers_max;
 	agent->cpu_milli = options->cpu_milli != 0 ? options->cpu_milli : own_cpu_milli();
-	agent->stop_grace_ms = options->stop_grace_ms != 0 ? options->stop_grace_ms : STOP_GRACE_MS;
-	agent->cancel_grace_ms =
-		options->cancel_grace_ms != 0 ? options->cancel_grace_ms : CANCEL_GRACE_MS;
-	agent->start_timeout_ms =
-		options->start_timeout_ms != 0 ? options->start_timeout_ms : START_TIMEOUT_MS;
+	agent->stop_grace_ms = options->stop_grace_ms != 0 ? options->stop_grace_ms
+							   : STOP_GRACE_MS;
+	agent->cancel_grace_ms = options->cancel_grace_ms != 0 ? options->cancel_grace_ms
+							       : CANCEL_GRACE_MS;
+	agent->start_timeout_ms = options->start_timeout_ms != 0
+					  ? options->start_timeout_ms
+					  : START_TIMEOUT_MS;
 	agent->orphan_ms = options->orphan_ms;
 	agent->on_finished = options->finished;
 	agent->on_attached = options->attached;

@@ -9,14 +9,14 @@
 #include "proto/base/log.h"
 
 #define SOURCE "agent"
-#define STARTING_MAX 16u             /* processes that start at a time, for each pool */
+#define STARTING_MAX 16u /* processes that start at a time, for each pool */
 #define BACKOFF_FIRST_MS 50u
 #define BACKOFF_MAX_MS 5000u
-#define PREFETCH_NS 1000000u         /* as much work as should wait in a worker's hands */
-#define LONG_TASK_NS 20000000u       /* nothing is prefetched behind such */
-#define DEPTH_UNKNOWN 1u             /* before any task of the pool has ended */
+#define PREFETCH_NS 1000000u   /* as much work as should wait in a worker's hands */
+#define LONG_TASK_NS 20000000u /* nothing is prefetched behind such */
+#define DEPTH_UNKNOWN 1u       /* before any task of the pool has ended */
 #define MODULE_WAIT_MS 5000u
-#define REPORT_MS 100u               /* between reports of what can wait */
+#define REPORT_MS 100u /* between reports of what can wait */
 
 static void on_retry(struct rmd_atimer *timer)
 {
@@ -119,11 +119,11 @@ static void return_queued(struct rmd_apool *pool)
 static void kill_workers(struct rmd_apool *pool)
 {
 	struct rmd_aworker *worker;
-	TAILQ_FOREACH(worker, &pool->workers, all) {
+	TAILQ_FOREACH (worker, &pool->workers, all) {
 		struct rmd_alease *lease;
 		worker->expected = true;
 		rmd_aworker_kill(worker);
-		TAILQ_FOREACH(lease, &worker->hands, link)
+		TAILQ_FOREACH (lease, &worker->hands, link)
 			lease->cancelled = true;
 	}
 	return_queued(pool);
@@ -132,7 +132,7 @@ static void kill_workers(struct rmd_apool *pool)
 void rmd_apool_kill_all(struct rmd_agent *agent)
 {
 	struct rmd_apool *pool;
-	LIST_FOREACH(pool, &agent->pool_list, link) {
+	LIST_FOREACH (pool, &agent->pool_list, link) {
 		kill_workers(pool);
 		rmd_apool_unbalance(pool);
 	}
@@ -148,7 +148,8 @@ int rmd_apool_set(struct rmd_agent *agent, const struct rmd_set_pool *set)
 		if (rc < 0)
 			return rc;
 	}
-	pool->wanted = set->workers < RMD_AGENT_CHILDREN_MAX ? set->workers : RMD_AGENT_CHILDREN_MAX;
+	pool->wanted = set->workers < RMD_AGENT_CHILDREN_MAX ? set->workers
+							     : RMD_AGENT_CHILDREN_MAX;
 	pool->closed = pool->closed || set->closed;
 	if (set->kill)
 		kill_workers(pool);
@@ -158,7 +159,8 @@ int rmd_apool_set(struct rmd_agent *agent, const struct rmd_set_pool *set)
 
 /* ---- the queue ---- */
 
-void rmd_apool_enqueue(struct rmd_apool *pool, struct rmd_alease *lease, enum rmd_apool_end where)
+void rmd_apool_enqueue(struct rmd_apool *pool, struct rmd_alease *lease,
+		       enum rmd_apool_end where)
 {
 	RMD_CHECK(lease->worker == NULL);
 	if (where == RMD_APOOL_FIRST)
@@ -176,7 +178,8 @@ void rmd_apool_dequeue(struct rmd_apool *pool, struct rmd_alease *lease)
 
 void rmd_apool_recall(struct rmd_apool *pool, uint32_t count)
 {
-	for (uint32_t load = RMD_WP_TASKS_MAX; load >= 1 && pool->queued < count; load--) {
+	for (uint32_t load = RMD_WP_TASKS_MAX; load >= 1 && pool->queued < count;
+	     load--) {
 		struct rmd_aworker *worker, *next;
 		for (worker = TAILQ_FIRST(&pool->by_load[load]);
 		     worker != NULL && pool->queued < count; worker = next) {
@@ -207,7 +210,8 @@ void rmd_apool_measure(struct rmd_apool *pool, uint64_t run_ns)
 	uint64_t depth = PREFETCH_NS / pool->run_ns;
 	if (depth == 0)
 		depth = pool->run_ns < LONG_TASK_NS ? 1 : 0;
-	pool->depth = depth < RMD_WP_TASKS_MAX - 1 ? (uint32_t)depth : RMD_WP_TASKS_MAX - 1;
+	pool->depth = depth < RMD_WP_TASKS_MAX - 1 ? (uint32_t)depth
+						   : RMD_WP_TASKS_MAX - 1;
 }
 
 static uint32_t slots_of(const struct rmd_apool *pool)
@@ -215,7 +219,8 @@ static uint32_t slots_of(const struct rmd_apool *pool)
 	const struct rmd_agent *agent = pool->agent;
 	if (pool->closed || agent->draining || agent->link_lost)
 		return 0;
-	/* Workers that start count: their tasks can be here already. Not so after a failure. */
+	/* Workers that start count: their tasks can be here already. Not so after a
+	 * failure. */
 	uint32_t workers = pool->ready < pool->wanted ? pool->ready : pool->wanted;
 	if (pool->failures == 0)
 		workers = pool->wanted;
@@ -260,7 +265,8 @@ static void back_off(struct rmd_apool *pool)
 	if (pool->retry.place != 0 && pool->failures > 0)
 		return;
 	pool->failures++;
-	pool->backoff_ms = pool->backoff_ms == 0 ? BACKOFF_FIRST_MS : pool->backoff_ms * 2;
+	pool->backoff_ms = pool->backoff_ms == 0 ? BACKOFF_FIRST_MS
+						 : pool->backoff_ms * 2;
 	if (pool->backoff_ms > BACKOFF_MAX_MS)
 		pool->backoff_ms = BACKOFF_MAX_MS;
 	rmd_random_bytes(&jitter, sizeof jitter);
@@ -273,18 +279,23 @@ void rmd_apool_start_failed(struct rmd_apool *pool, struct remuda_error *err)
 	struct rmd_agent *agent = pool->agent;
 	size_t modules = agent->module_count + pool->spec->module_count;
 	back_off(pool);
-	err = remuda_error_wrap(err, "WorkerStartFailed",
-				"a worker of runtime %.*s could not be started (program %s, %s%s%s)",
-				(int)pool->spec->runtime.len,
-				(const char *)pool->spec->runtime.data, agent->worker_path,
-				modules == 0 ? "no modules" : modules == 1 ? "module " : "modules ",
-				modules == 0 ? "" : module_text(pool), modules > 1 ? ", …" : "");
+	err = remuda_error_wrap(
+		err, "WorkerStartFailed",
+		"a worker of runtime %.*s could not be started (program %s, %s%s%s)",
+		(int)pool->spec->runtime.len, (const char *)pool->spec->runtime.data,
+		agent->worker_path,
+		modules == 0   ? "no modules"
+		: modules == 1 ? "module "
+			       : "modules ",
+		modules == 0 ? "" : module_text(pool), modules > 1 ? ", …" : "");
 	rmd_error_set_origin(err, REMUDA_ORIGIN_WORKER);
 	rmd_error_set_place(err, agent->name, 0, 0);
 	char *line = remuda_error_line(remuda_error_root(err));
 	rmd_log(RMD_LOG_WARN, SOURCE,
-		"a worker could not be started: %s pool=%" PRIu64 " failures=%u retry_ms=%" PRIu64,
-		line != NULL ? line : "?", pool->number, pool->failures, pool->backoff_ms);
+		"a worker could not be started: %s pool=%" PRIu64
+		" failures=%u retry_ms=%" PRIu64,
+		line != NULL ? line : "?", pool->number, pool->failures,
+		pool->backoff_ms);
 	free(line);
 	rmd_buf_unref(pool->start_error);
 	pool->start_error = rmd_agent_encode_error(err);
@@ -302,15 +313,19 @@ static void miss_module(struct rmd_apool *pool, const struct rmd_digest *digest)
 	if (pool->retry.place != 0)
 		return;
 	if (refused != NULL) {
-		rmd_apool_start_failed(pool, remuda_error_create("ModuleRefused",
-								 "the module %s cannot be kept: %s",
-								 hex, refused));
+		rmd_apool_start_failed(
+			pool, remuda_error_create("ModuleRefused",
+						  "the module %s cannot be kept: %s", hex,
+						  refused));
 	} else if (!pool->missing_told) { /* first time: it may be on its way */
 		pool->missing_told = true;
-		rmd_atimer_start(&agent->timers, &pool->retry, agent->now_ms + MODULE_WAIT_MS);
+		rmd_atimer_start(&agent->timers, &pool->retry,
+				 agent->now_ms + MODULE_WAIT_MS);
 	} else {
-		rmd_apool_start_failed(pool, remuda_error_create(
-			"ModuleMissing", "the coordinator has not sent the module %s", hex));
+		rmd_apool_start_failed(
+			pool, remuda_error_create(
+				      "ModuleMissing",
+				      "the coordinator has not sent the module %s", hex));
 	}
 }
 
@@ -333,9 +348,12 @@ static bool runtime_known(struct rmd_apool *pool)
 	if (rmd_slice_equal(pool->spec->runtime, rmd_slice_of_string("native")))
 		return true;
 	if (pool->retry.place == 0)
-		rmd_apool_start_failed(pool, remuda_error_create(
-			"UnknownRuntime", "this agent has no runtime %.*s, only native",
-			(int)pool->spec->runtime.len, (const char *)pool->spec->runtime.data));
+		rmd_apool_start_failed(
+			pool,
+			remuda_error_create("UnknownRuntime",
+					    "this agent has no runtime %.*s, only native",
+					    (int)pool->spec->runtime.len,
+					    (const char *)pool->spec->runtime.data));
 	return false;
 }
 
@@ -375,7 +393,8 @@ static void stop_some(struct rmd_apool *pool, uint32_t target)
 {
 	struct rmd_aworker *worker, *next;
 	if (pool->spec->max_tasks_per_worker != 0) {
-		for (worker = TAILQ_FIRST(&pool->workers); worker != NULL; worker = next) {
+		for (worker = TAILQ_FIRST(&pool->workers); worker != NULL;
+		     worker = next) {
 			next = TAILQ_NEXT(worker, all);
 			if (worker->state == RMD_WORKER_STATE_IDLE && worn_out(worker))
 				rmd_aworker_stop(worker);
@@ -424,7 +443,8 @@ static void balance(struct rmd_apool *pool)
 void rmd_apool_balance_all(struct rmd_agent *agent)
 {
 	struct rmd_apool *pool;
-	/* A balance may unbalance its pool again (a failed start); that waits for the next round. */
+	/* A balance may unbalance its pool again (a failed start); that waits for the
+	 * next round. */
 	SLIST_HEAD(, rmd_apool) now = SLIST_HEAD_INITIALIZER(now);
 	while ((pool = SLIST_FIRST(&agent->unbalanced)) != NULL) {
 		SLIST_REMOVE_HEAD(&agent->unbalanced, unbalanced_link);
@@ -447,7 +467,8 @@ void rmd_apool_idle_changed(struct rmd_apool *pool)
 	struct rmd_agent *agent = pool->agent;
 	pool->idle_changed = true;
 	if (agent->report.place == 0)
-		rmd_atimer_start(&agent->timers, &agent->report, agent->now_ms + REPORT_MS);
+		rmd_atimer_start(&agent->timers, &agent->report,
+				 agent->now_ms + REPORT_MS);
 }
 
 void rmd_apool_report_all(struct rmd_agent *agent)
@@ -456,7 +477,7 @@ void rmd_apool_report_all(struct rmd_agent *agent)
 	if (!agent->dirty)
 		return;
 	agent->dirty = false;
-	LIST_FOREACH(pool, &agent->pool_list, link) {
+	LIST_FOREACH (pool, &agent->pool_list, link) {
 		if (!pool->dirty)
 			continue;
 		pool->slots_told = slots_of(pool);

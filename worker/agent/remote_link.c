@@ -17,39 +17,39 @@
 #define MAGIC 0x4e307e11u
 #define TRANSFERS_MAX 4096u
 #define TRANSFER_BYTES_MAX (UINT64_C(4) << 30)
-#define INBOX_BYTES_MAX (64u << 20)  /* beyond it the stream is not read */
-#define CLOSE_MS 5000u               /* that the coordinator has to end a stream that we ended */
+#define INBOX_BYTES_MAX (64u << 20) /* beyond it the stream is not read */
+#define CLOSE_MS 5000u /* that the coordinator has to end a stream that we ended */
 
 /* One thing for the agent to hear. */
 struct letter {
 	struct letter *next;
-	uint64_t transfer;           /* 0: a frame */
-	struct rmd_piece piece;      /* owned */
+	uint64_t transfer;	/* 0: a frame */
+	struct rmd_piece piece; /* owned */
 };
 
 struct remote_link {
-	struct rmd_link link;        /* first */
+	struct rmd_link link; /* first */
 	uint32_t magic;
 	struct rmd_loop *loop;
-	struct rmd_stream *stream;   /* referenced until the end of this struct's life */
+	struct rmd_stream *stream; /* referenced until the end of this struct's life */
 	struct rmd_transfers transfers; /* loop's thread */
-	struct rmd_timer close_timer;   /* loop's thread */
+	struct rmd_timer close_timer;	/* loop's thread */
 	void (*gone)(void *ctx);
 	void *gone_ctx;
 	struct rmd_post close_post, resume_post;
-	bool finished;               /* loop's thread: our side of the stream is ended */
+	bool finished; /* loop's thread: our side of the stream is ended */
 
-	pthread_mutex_t lock;        /* guards what follows */
-	int refs;                    /* the agent's end, the call, posts under way */
+	pthread_mutex_t lock; /* guards what follows */
+	int refs;	      /* the agent's end, the call, posts under way */
 	struct rmd_agent *agent;
 	struct letter *first, **last;
 	size_t inbox_bytes;
-	bool paused;                 /* the stream is not read, or is about not to be */
+	bool paused; /* the stream is not read, or is about not to be */
 	bool woken, closing, resuming, destroyed;
-	bool closed;                 /* the call has ended, for: */
+	bool closed; /* the call has ended, for: */
 	char why[256];
 
-	bool lost_told;              /* agent's thread */
+	bool lost_told; /* agent's thread */
 };
 
 static struct remote_link *remote_of(struct rmd_link *link)
@@ -102,7 +102,8 @@ static void deliver(void *arg)
 		struct letter *letter = letters;
 		letters = letter->next;
 		if (!deaf && letter->transfer != 0) {
-			events->transfer(remote->link.ctx, letter->transfer, letter->piece);
+			events->transfer(remote->link.ctx, letter->transfer,
+					 letter->piece);
 		} else {
 			if (!deaf)
 				events->frame(remote->link.ctx, letter->piece);
@@ -129,7 +130,8 @@ static void wake_locked(struct remote_link *remote)
 }
 
 /* Puts one more into the inbox; takes the reference in `piece`. RMD_ENOMEM. */
-static int send_to_agent(struct remote_link *remote, uint64_t transfer, struct rmd_piece piece)
+static int send_to_agent(struct remote_link *remote, uint64_t transfer,
+			 struct rmd_piece piece)
 {
 	struct letter *letter = rmd_malloc(sizeof *letter);
 	if (letter == NULL) {
@@ -154,7 +156,8 @@ static int send_to_agent(struct remote_link *remote, uint64_t transfer, struct r
 static void on_resume(struct rmd_post *post)
 {
 	struct remote_link *remote =
-		(struct remote_link *)((char *)post - offsetof(struct remote_link, resume_post));
+		(struct remote_link *)((char *)post -
+				       offsetof(struct remote_link, resume_post));
 	pthread_mutex_lock(&remote->lock);
 	remote->resuming = false;
 	bool resume = remote->paused && !remote->closed;
@@ -188,7 +191,8 @@ static int take_chunk(struct remote_link *remote, const struct rmd_wire_field *f
 			     (struct rmd_piece){rmd_buf_slice(whole), whole});
 }
 
-/* Takes the chunks out of a message; the agent hears the rest, which may refer to them. */
+/* Takes the chunks out of a message; the agent hears the rest, which may refer to them.
+ */
 static int sort_message(struct remote_link *remote, struct rmd_piece message)
 {
 	struct rmd_wire_writer rest = {0};
@@ -201,8 +205,11 @@ static int sort_message(struct remote_link *remote, struct rmd_piece message)
 		struct rmd_slice raw = rmd_slice_of(from, (size_t)(reader.at - from));
 		if (field.number == RMD_FIELD_CHUNKS) {
 			if (!cut) /* what came before it */
-				rmd_wire_put_raw(&rest, rmd_slice_of(message.bytes.data,
-								     (size_t)(from - message.bytes.data)));
+				rmd_wire_put_raw(
+					&rest,
+					rmd_slice_of(
+						message.bytes.data,
+						(size_t)(from - message.bytes.data)));
 			cut = true;
 			if ((rc = take_chunk(remote, &field)) < 0)
 				break;
@@ -215,9 +222,10 @@ static int sort_message(struct remote_link *remote, struct rmd_piece message)
 		rc = send_to_agent(remote, 0, rmd_piece_ref(message));
 	} else if (rc == 0 && rmd_wire_writer_len(&rest) > 0) {
 		struct rmd_buf *buf = rmd_wire_writer_take(&rest);
-		rc = buf == NULL ? RMD_ENOMEM
-				 : send_to_agent(remote, 0,
-						 (struct rmd_piece){rmd_buf_slice(buf), buf});
+		rc = buf == NULL
+			     ? RMD_ENOMEM
+			     : send_to_agent(remote, 0,
+					     (struct rmd_piece){rmd_buf_slice(buf), buf});
 	}
 	rmd_wire_writer_fini(&rest);
 	return rc;
@@ -249,8 +257,8 @@ static void on_closed(struct rmd_stream *stream, void *ctx, enum rmd_rpc_status 
 	void *gone_ctx = remote->gone_ctx;
 	pthread_mutex_lock(&remote->lock);
 	if (remote->why[0] == '\0')
-		snprintf(remote->why, sizeof remote->why, "%s%s%s", rmd_rpc_status_name(status),
-			 text[0] != '\0' ? ": " : "", text);
+		snprintf(remote->why, sizeof remote->why, "%s%s%s",
+			 rmd_rpc_status_name(status), text[0] != '\0' ? ": " : "", text);
 	remote->closed = true;
 	wake_locked(remote);
 	unref_locked(remote);
@@ -274,7 +282,8 @@ static void remote_end(struct rmd_link *link)
 	rmd_stream_end(remote_of(link)->stream);
 }
 
-static int remote_send_transfer(struct rmd_link *link, uint64_t number, struct rmd_piece payload)
+static int remote_send_transfer(struct rmd_link *link, uint64_t number,
+				struct rmd_piece payload)
 {
 	struct remote_link *remote = remote_of(link);
 	struct rmd_chunks chunks = rmd_chunks_of(number, payload.bytes);
@@ -296,14 +305,16 @@ static size_t remote_pending_bytes(const struct rmd_link *link)
 static void on_close_timer(struct rmd_timer *timer)
 {
 	struct remote_link *remote =
-		(struct remote_link *)((char *)timer - offsetof(struct remote_link, close_timer));
+		(struct remote_link *)((char *)timer -
+				       offsetof(struct remote_link, close_timer));
 	rmd_stream_cancel(remote->stream);
 }
 
 static void on_close(struct rmd_post *post)
 {
 	struct remote_link *remote =
-		(struct remote_link *)((char *)post - offsetof(struct remote_link, close_post));
+		(struct remote_link *)((char *)post -
+				       offsetof(struct remote_link, close_post));
 	pthread_mutex_lock(&remote->lock);
 	bool closed = remote->closed;
 	pthread_mutex_unlock(&remote->lock);
@@ -354,8 +365,8 @@ static const struct rmd_link_ops remote_ops = {
 
 /* ---- loop's thread ---- */
 
-int rmd_remote_link_open(struct rmd_loop *loop, struct rmd_channel *channel, void (*gone)(void *ctx),
-			 void *ctx, struct rmd_link **ret_link)
+int rmd_remote_link_open(struct rmd_loop *loop, struct rmd_channel *channel,
+			 void (*gone)(void *ctx), void *ctx, struct rmd_link **ret_link)
 {
 	struct remote_link *remote = rmd_calloc(1, sizeof *remote);
 	uint64_t seed;
@@ -374,8 +385,8 @@ int rmd_remote_link_open(struct rmd_loop *loop, struct rmd_channel *channel, voi
 	remote->refs = 2;
 	pthread_mutex_init(&remote->lock, NULL);
 	rmd_transfers_init(&remote->transfers, TRANSFERS_MAX, TRANSFER_BYTES_MAX, seed);
-	struct rmd_stream *stream =
-		rmd_channel_call(channel, "/remuda.v1.Agents/Attach", 0, false, &stream_events, remote);
+	struct rmd_stream *stream = rmd_channel_call(channel, "/remuda.v1.Agents/Attach",
+						     0, false, &stream_events, remote);
 	if (stream == NULL) {
 		rmd_transfers_fini(&remote->transfers);
 		pthread_mutex_destroy(&remote->lock);

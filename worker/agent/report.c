@@ -7,7 +7,7 @@
 #include "proto/base/errcode.h"
 #include "proto/base/log.h"
 
-#define NUMBERS_MAX 4096u            /* gathered before they are said at once */
+#define NUMBERS_MAX 4096u /* gathered before they are said at once */
 
 static uint64_t memory_bytes(void)
 {
@@ -37,20 +37,23 @@ void rmd_agent_say_hello(struct rmd_agent *agent)
 		.pid = (uint32_t)getpid(),
 		.workers_max = agent->workers_max,
 	};
-	struct rmd_pairs pairs = {rmd_wire_reader_of(rmd_slice_of(labels.data, labels.len)),
-				  LABELS_FIELD};
-	rmd_attach_request_put_hello(rmd_link_begin(agent->link), &hello, runtimes, 1, pairs);
+	struct rmd_pairs pairs = {
+		rmd_wire_reader_of(rmd_slice_of(labels.data, labels.len)), LABELS_FIELD};
+	rmd_attach_request_put_hello(rmd_link_begin(agent->link), &hello, runtimes, 1,
+				     pairs);
 	rmd_link_end(agent->link);
 	rmd_wire_writer_fini(&labels);
 }
 
-void rmd_agent_say_outcome(struct rmd_agent *agent, const struct rmd_lease_outcome *outcome,
+void rmd_agent_say_outcome(struct rmd_agent *agent,
+			   const struct rmd_lease_outcome *outcome,
 			   struct rmd_piece payload)
 {
 	if (agent->link == NULL || agent->link_lost)
 		return;
 	struct rmd_lease_outcome said = *outcome;
-	if (said.outcome.kind == RMD_OUTCOME_VALUE && payload.bytes.len > RMD_AGENT_INLINE_MAX) {
+	if (said.outcome.kind == RMD_OUTCOME_VALUE &&
+	    payload.bytes.len > RMD_AGENT_INLINE_MAX) {
 		struct rmd_piece whole = rmd_piece_ref(payload);
 		if (whole.buf == NULL)
 			whole.buf = rmd_buf_copy(payload.bytes);
@@ -59,12 +62,12 @@ void rmd_agent_say_outcome(struct rmd_agent *agent, const struct rmd_lease_outco
 		uint64_t number = agent->next_transfer++;
 		if (whole.buf != NULL &&
 		    rmd_link_send_transfer(agent->link, number, whole) == 0) {
-			said.outcome = (struct rmd_outcome){.kind = RMD_OUTCOME_VALUE_TRANSFER,
-							    .transfer = number};
+			said.outcome = (struct rmd_outcome){
+				.kind = RMD_OUTCOME_VALUE_TRANSFER, .transfer = number};
 			payload = (struct rmd_piece){0};
 		}
-		/* else inline after all: it may be too much for the stream, but not for the
-		 * direct link, and then the stream says so */
+		/* else inline after all: it may be too much for the stream, but not for
+		 * the direct link, and then the stream says so */
 	}
 	rmd_attach_request_put_outcome(rmd_link_begin(agent->link), &said, payload.buf);
 	rmd_link_end(agent->link);
@@ -89,7 +92,7 @@ void rmd_agent_say_pool(struct rmd_apool *pool, uint32_t slots)
 	if (count > 0 && (said = rmd_calloc(count, sizeof *said)) == NULL)
 		return; /* it is level-triggered: the next report says it */
 	struct rmd_aworker *worker;
-	TAILQ_FOREACH(worker, &pool->workers, all) {
+	TAILQ_FOREACH (worker, &pool->workers, all) {
 		RMD_CHECK(n < count);
 		said[n++] = (struct rmd_agent_worker){
 			.worker = worker->number,
@@ -122,7 +125,8 @@ void rmd_agent_say_draining(struct rmd_agent *agent)
 	rmd_link_end(agent->link);
 }
 
-void rmd_agent_gather(struct rmd_agent *agent, struct rmd_anumbers *numbers, uint64_t number)
+void rmd_agent_gather(struct rmd_agent *agent, struct rmd_anumbers *numbers,
+		      uint64_t number)
 {
 	if (numbers->items == NULL) {
 		numbers->items = rmd_calloc(NUMBERS_MAX, sizeof *numbers->items);
@@ -149,7 +153,8 @@ void rmd_agent_say_numbers(struct rmd_agent *agent)
 	if (agent->link != NULL && !agent->link_lost &&
 	    agent->began.count + agent->returned.count > 0) {
 		struct rmd_wire_writer *writer = rmd_link_begin(agent->link);
-		rmd_attach_request_put_began(writer, agent->began.items, agent->began.count);
+		rmd_attach_request_put_began(writer, agent->began.items,
+					     agent->began.count);
 		rmd_attach_request_put_returned(writer, agent->returned.items,
 						agent->returned.count);
 		rmd_link_end(agent->link);

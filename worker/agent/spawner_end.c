@@ -17,8 +17,9 @@
 int rmd_agent_spawner_listen(struct rmd_agent *agent)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.u64 = RMD_AGENT_SPAWNER};
-	return epoll_ctl(agent->epoll_fd, EPOLL_CTL_ADD, agent->spawner_fd, &event) < 0 ? RMD_ESYS
-											: 0;
+	return epoll_ctl(agent->epoll_fd, EPOLL_CTL_ADD, agent->spawner_fd, &event) < 0
+		       ? RMD_ESYS
+		       : 0;
 }
 
 /* Every worker has died with the spawner (or dies now); what they started falls to us. */
@@ -26,9 +27,10 @@ static void lose_workers(struct rmd_agent *agent)
 {
 	struct rmd_apool *pool;
 	rmd_spawner_bury(agent->spawner_pid);
-	LIST_FOREACH(pool, &agent->pool_list, link) {
+	LIST_FOREACH (pool, &agent->pool_list, link) {
 		struct rmd_aworker *worker, *next;
-		for (worker = TAILQ_FIRST(&pool->workers); worker != NULL; worker = next) {
+		for (worker = TAILQ_FIRST(&pool->workers); worker != NULL;
+		     worker = next) {
 			next = TAILQ_NEXT(worker, all);
 			worker->expected = true; /* the fault is not theirs */
 			rmd_aworker_ended(worker, NULL);
@@ -38,14 +40,17 @@ static void lose_workers(struct rmd_agent *agent)
 
 static void lose_spawner(struct rmd_agent *agent)
 {
-	rmd_log(RMD_LOG_ERROR, SOURCE, "the spawner is lost, and its workers with it; starting another");
+	rmd_log(RMD_LOG_ERROR, SOURCE,
+		"the spawner is lost, and its workers with it; starting another");
 	close(agent->spawner_fd);
 	agent->spawner_fd = -1;
 	lose_workers(agent);
 	agent->spawner_pid = -1;
-	rmd_atimer_start(&agent->timers, &agent->respawn, agent->now_ms + agent->spawner_restart_ms);
-	agent->spawner_restart_ms = agent->spawner_restart_ms == 0 ? RESTART_FIRST_MS
-								   : agent->spawner_restart_ms * 2;
+	rmd_atimer_start(&agent->timers, &agent->respawn,
+			 agent->now_ms + agent->spawner_restart_ms);
+	agent->spawner_restart_ms = agent->spawner_restart_ms == 0
+					    ? RESTART_FIRST_MS
+					    : agent->spawner_restart_ms * 2;
 	if (agent->spawner_restart_ms > RESTART_MAX_MS)
 		agent->spawner_restart_ms = RESTART_MAX_MS;
 }
@@ -69,11 +74,13 @@ void rmd_agent_respawn(struct rmd_agent *agent)
 	pid_t pid;
 	if (agent->stopping || rmd_spawner_start(&agent->spawner_fd, &pid) < 0 ||
 	    (agent->spawner_pid = pid, rmd_agent_spawner_listen(agent)) < 0) {
-		rmd_log(RMD_LOG_ERROR, SOURCE, "a spawner cannot be started: %s", strerror(errno));
-		rmd_atimer_start(&agent->timers, &agent->respawn, agent->now_ms + RESTART_MAX_MS);
+		rmd_log(RMD_LOG_ERROR, SOURCE, "a spawner cannot be started: %s",
+			strerror(errno));
+		rmd_atimer_start(&agent->timers, &agent->respawn,
+				 agent->now_ms + RESTART_MAX_MS);
 		return;
 	}
-	LIST_FOREACH(pool, &agent->pool_list, link)
+	LIST_FOREACH (pool, &agent->pool_list, link)
 		rmd_apool_unbalance(pool);
 }
 

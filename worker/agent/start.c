@@ -1,4 +1,5 @@
-/* How a worker is started: its descriptors, environment and modules, and the spawner's part. */
+/* How a worker is started: its descriptors, environment and modules, and the spawner's
+ * part. */
 #include "worker/agent/state.h"
 
 #include <errno.h>
@@ -17,9 +18,9 @@ struct plan {
 	struct rmd_spawn_fd fds[RMD_WP_CHILD_FDS + RMD_POOL_MODULES_MAX];
 	size_t fd_count;
 	char paths[RMD_POOL_MODULES_MAX][32];
-	const char **modules;        /* owned; the texts are not */
+	const char **modules; /* owned; the texts are not */
 	size_t module_count;
-	char **env;                  /* owned, with its texts; NULL-terminated */
+	char **env; /* owned, with its texts; NULL-terminated */
 	size_t env_count;
 };
 
@@ -45,7 +46,8 @@ static int plan_modules(struct plan *plan, const struct rmd_apool *pool)
 		int number = MODULE_FD_FIRST + (int)i;
 		RMD_CHECK(fd >= 0 && i < RMD_POOL_MODULES_MAX);
 		plan->fds[plan->fd_count++] = (struct rmd_spawn_fd){fd, number};
-		snprintf(plan->paths[i], sizeof plan->paths[i], "/proc/self/fd/%d", number);
+		snprintf(plan->paths[i], sizeof plan->paths[i], "/proc/self/fd/%d",
+			 number);
 		plan->modules[plan->module_count++] = plan->paths[i];
 	}
 	return 0;
@@ -58,9 +60,9 @@ static int plan_environment(struct plan *plan, const struct rmd_pool_spec *spec)
 		return RMD_ENOMEM;
 	for (size_t i = 0; i < spec->environment_count; i++) {
 		const struct rmd_pair *pair = &spec->environment[i];
-		plan->env[i] = rmd_asprintf("%.*s=%.*s", (int)pair->key.len,
-					    (const char *)pair->key.data, (int)pair->value.len,
-					    (const char *)pair->value.data);
+		plan->env[i] = rmd_asprintf(
+			"%.*s=%.*s", (int)pair->key.len, (const char *)pair->key.data,
+			(int)pair->value.len, (const char *)pair->value.data);
 		if (plan->env[i] == NULL)
 			return RMD_ENOMEM;
 		plan->env_count++;
@@ -73,7 +75,8 @@ static int listen_to(struct rmd_aworker *worker)
 	int fds[3];
 	rmd_wp_poll_fds(worker->wp, fds);
 	for (int i = 0; i < 3; i++) {
-		struct epoll_event event = {.events = EPOLLIN, .data.u64 = worker->number};
+		struct epoll_event event = {.events = EPOLLIN,
+					    .data.u64 = worker->number};
 		if (fds[i] >= 0 &&
 		    epoll_ctl(worker->agent->epoll_fd, EPOLL_CTL_ADD, fds[i], &event) < 0)
 			return RMD_ESYS;
@@ -117,7 +120,8 @@ static int launch(struct rmd_aworker *worker)
 }
 
 /* Makes the agent's part: everything but the process. NULL: errno. */
-static struct rmd_aworker *create(struct rmd_apool *pool, const struct rmd_wp_events *events,
+static struct rmd_aworker *create(struct rmd_apool *pool,
+				  const struct rmd_wp_events *events,
 				  void (*on_timer)(struct rmd_atimer *timer))
 {
 	struct rmd_agent *agent = pool->agent;
@@ -135,7 +139,8 @@ static struct rmd_aworker *create(struct rmd_apool *pool, const struct rmd_wp_ev
 	TAILQ_INIT(&worker->hands);
 	worker->number = agent->next_worker;
 	worker->wp = rmd_wp_open(RMD_WP_TASKS_MAX, events, worker);
-	if (worker->wp == NULL || rmd_map_put(&agent->workers, worker->number, worker) < 0) {
+	if (worker->wp == NULL ||
+	    rmd_map_put(&agent->workers, worker->number, worker) < 0) {
 		int saved = worker->wp == NULL ? errno : ENOMEM;
 		rmd_wp_close(worker->wp);
 		rmd_atimers_release(&agent->timers);
@@ -151,7 +156,8 @@ static struct rmd_aworker *create(struct rmd_apool *pool, const struct rmd_wp_ev
 
 static void start_failed(struct rmd_apool *pool, const char *what, const char *why)
 {
-	rmd_apool_start_failed(pool, remuda_error_create("SystemError", "cannot %s: %s", what, why));
+	rmd_apool_start_failed(
+		pool, remuda_error_create("SystemError", "cannot %s: %s", what, why));
 }
 
 int rmd_aworker_start(struct rmd_apool *pool)
@@ -159,7 +165,8 @@ int rmd_aworker_start(struct rmd_apool *pool)
 	struct rmd_agent *agent = pool->agent;
 	if (agent->spawner_fd < 0 || agent->worker_count >= RMD_AGENT_CHILDREN_MAX)
 		return RMD_EAGAIN;
-	struct rmd_aworker *worker = create(pool, &rmd_aworker_events, rmd_aworker_on_timer);
+	struct rmd_aworker *worker =
+		create(pool, &rmd_aworker_events, rmd_aworker_on_timer);
 	if (worker == NULL) {
 		start_failed(pool, "make the descriptors of a worker", strerror(errno));
 		return RMD_ESYS;

@@ -1,12 +1,11 @@
 /* worker/agent/state.h: what an agent knows: pools, workers, leases. For this room only.
  *
- * Everything here belongs to the agent's thread, except the mailbox. A lease is in exactly
- * one place: its pool's queue (worker NULL) or a worker's hands. A worker is on exactly one
- * of its pool's lists, and rmd_aworker_place alone moves it:
- *   STARTING -> ready (IDLE: load 0, BUSY: load 1 and more) -> STOPPING -> gone
- *   any -> gone (it has ended)
- * Ready workers stand in `by_load[tasks in hands]`, or, where the task that runs is long or
- * no room is left, in `list_stuck`: those get no more for now. */
+ * Everything here belongs to the agent's thread, except the mailbox. A lease is in
+ * exactly one place: its pool's queue (worker NULL) or a worker's hands. A worker is on
+ * exactly one of its pool's lists, and rmd_aworker_place alone moves it: STARTING ->
+ * ready (IDLE: load 0, BUSY: load 1 and more) -> STOPPING -> gone any -> gone (it has
+ * ended) Ready workers stand in `by_load[tasks in hands]`, or, where the task that runs
+ * is long or no room is left, in `list_stuck`: those get no more for now. */
 #pragma once
 
 #include <pthread.h>
@@ -56,16 +55,16 @@ struct rmd_alease {
 	uint32_t magic;
 	uint32_t attempt, depth;
 	bool stream_logs;
-	bool cancelled;              /* the coordinator wants it to end */
+	bool cancelled; /* the coordinator wants it to end */
 	bool began_told;
 	uint64_t number;
 	struct rmd_apool *pool;
-	struct rmd_aworker *worker;  /* has it in its hands; NULL: it is queued */
-	struct rmd_slice function;   /* without the runtime; lies in `frame` */
-	struct rmd_buf *frame;       /* referenced */
-	struct rmd_piece arguments;  /* referenced */
-	uint64_t deadline_mono_ns;   /* 0: none */
-	TAILQ_ENTRY(rmd_alease) link;/* of the queue or the hands */
+	struct rmd_aworker *worker;   /* has it in its hands; NULL: it is queued */
+	struct rmd_slice function;    /* without the runtime; lies in `frame` */
+	struct rmd_buf *frame;	      /* referenced */
+	struct rmd_piece arguments;   /* referenced */
+	uint64_t deadline_mono_ns;    /* 0: none */
+	TAILQ_ENTRY(rmd_alease) link; /* of the queue or the hands */
 };
 TAILQ_HEAD(rmd_aleases, rmd_alease);
 
@@ -75,38 +74,39 @@ enum rmd_aworker_room { RMD_AWORKER_OPEN, RMD_AWORKER_STUCK };
 /* How far a worker has been urged to end. */
 enum rmd_aworker_end {
 	RMD_AWORKER_UNURGED,
-	RMD_AWORKER_CANCELLING,      /* the cancel word is set; TERM follows */
-	RMD_AWORKER_ASKED,           /* told to stop when it is done; TERM follows */
-	RMD_AWORKER_TERMED,          /* KILL follows */
+	RMD_AWORKER_CANCELLING, /* the cancel word is set; TERM follows */
+	RMD_AWORKER_ASKED,	/* told to stop when it is done; TERM follows */
+	RMD_AWORKER_TERMED,	/* KILL follows */
 	RMD_AWORKER_KILLED,
 };
 
 struct rmd_aworker {
 	uint32_t magic;
 	enum rmd_worker_state state; /* written by rmd_aworker_place alone */
-	uint64_t number;             /* on this agent; also its id at the spawner */
+	uint64_t number;	     /* on this agent; also its id at the spawner */
 	struct rmd_agent *agent;
 	struct rmd_apool *pool;
 	struct rmd_wp *wp;
-	int pidfd;                   /* -1: not started yet */
+	int pidfd; /* -1: not started yet */
 	pid_t pid;
-	enum rmd_aworker_room room;  /* written by rmd_aworker_place alone */
-	bool unflushed;              /* on agent->unflushed */
-	bool hot;                    /* on agent->hot: there is more to read */
-	bool idle_seen;              /* was idle at the last look */
-	bool ready;                  /* has said so */
-	bool deaf;                   /* nothing more is heard from its descriptors */
-	bool broken;                 /* it broke the protocol */
-	bool expected;               /* that it ends: we asked */
-	bool long_running;           /* its running task was seen to be long */
-	uint32_t in_hands;           /* leases in `hands`; written by rmd_aworker_place alone */
+	enum rmd_aworker_room room; /* written by rmd_aworker_place alone */
+	bool unflushed;		    /* on agent->unflushed */
+	bool hot;		    /* on agent->hot: there is more to read */
+	bool idle_seen;		    /* was idle at the last look */
+	bool ready;		    /* has said so */
+	bool deaf;		    /* nothing more is heard from its descriptors */
+	bool broken;		    /* it broke the protocol */
+	bool expected;		    /* that it ends: we asked */
+	bool long_running;	    /* its running task was seen to be long */
+	uint32_t in_hands; /* leases in `hands`; written by rmd_aworker_place alone */
 	uint64_t tasks_done;
-	uint64_t seen_running;       /* lease that ran at the last look; 0: none */
-	uint64_t urged_for;          /* lease for whose end it is being urged; 0: its own */
+	uint64_t seen_running; /* lease that ran at the last look; 0: none */
+	uint64_t urged_for;    /* lease for whose end it is being urged; 0: its own */
 	enum rmd_aworker_end end;
-	struct rmd_atimer timer;     /* start timeout, or the next step of `end` */
-	struct remuda_error *start_error; /* owned; what it said of its failure to start */
-	struct rmd_aleases hands;    /* in the order given */
+	struct rmd_atimer timer; /* start timeout, or the next step of `end` */
+	struct remuda_error
+		*start_error;	       /* owned; what it said of its failure to start */
+	struct rmd_aleases hands;      /* in the order given */
 	TAILQ_ENTRY(rmd_aworker) link; /* of the list of its state */
 	TAILQ_ENTRY(rmd_aworker) all;  /* of pool->workers */
 	SLIST_ENTRY(rmd_aworker) unflushed_link, hot_link;
@@ -116,27 +116,27 @@ TAILQ_HEAD(rmd_aworkers, rmd_aworker);
 struct rmd_apool {
 	uint32_t magic;
 	bool closed;
-	bool dirty;                  /* to be reported at the end of this round */
-	bool idle_changed;           /* to be reported soon */
-	bool unbalanced;             /* on agent->unbalanced: dispatch and converge */
+	bool dirty;	   /* to be reported at the end of this round */
+	bool idle_changed; /* to be reported soon */
+	bool unbalanced;   /* on agent->unbalanced: dispatch and converge */
 	bool missing_told;
 	uint64_t number;
 	struct rmd_agent *agent;
-	struct rmd_pool_spec *spec;  /* owned */
-	uint32_t wanted;             /* workers, as the coordinator says */
+	struct rmd_pool_spec *spec;	    /* owned */
+	uint32_t wanted;		    /* workers, as the coordinator says */
 	uint32_t starting, ready, stopping; /* lengths of the lists */
-	struct rmd_aworkers workers; /* all of them, oldest first */
+	struct rmd_aworkers workers;	    /* all of them, oldest first */
 	struct rmd_aworkers list_starting, list_stopping, list_stuck;
 	struct rmd_aworkers by_load[RMD_WP_TASKS_MAX + 1]; /* the newest idle first */
-	uint32_t load_min;           /* no ready, unstuck worker has less */
+	uint32_t load_min; /* no ready, unstuck worker has less */
 	uint32_t idle;
-	uint32_t stealable;          /* workers with two and more in hands */
+	uint32_t stealable; /* workers with two and more in hands */
 	struct rmd_aleases queue;
-	uint32_t queued, held;       /* held: queued and in hands */
-	uint64_t run_ns;             /* of a task, moving average; 0: none has ended */
-	uint32_t depth;              /* tasks to prefetch beyond the running one */
+	uint32_t queued, held; /* held: queued and in hands */
+	uint64_t run_ns;       /* of a task, moving average; 0: none has ended */
+	uint32_t depth;	       /* tasks to prefetch beyond the running one */
 	uint32_t slots_told;
-	uint32_t failures;           /* starts in a row that failed */
+	uint32_t failures; /* starts in a row that failed */
 	uint64_t backoff_ms;
 	struct rmd_atimer retry;     /* back-off after failed starts */
 	struct rmd_atimer again;     /* dispatch again: there was no room */
@@ -156,7 +156,7 @@ struct rmd_atransfer;
 
 /* Numbers that go to the coordinator at the end of a round. */
 struct rmd_anumbers {
-	uint64_t *items;             /* owned */
+	uint64_t *items; /* owned */
 	size_t count, capacity;
 };
 
@@ -164,13 +164,13 @@ struct rmd_agent {
 	uint32_t magic;
 	pthread_t thread;
 	int epoll_fd, wake_fd;
-	int spawner_fd;              /* -1: gone */
+	int spawner_fd; /* -1: gone */
 	pid_t spawner_pid;
-	struct rmd_link *link;       /* NULL: lost and destroyed */
+	struct rmd_link *link; /* NULL: lost and destroyed */
 	bool link_lost;
 	bool welcome, draining, leaving;
 	bool stopping;
-	bool dirty;                  /* some pool is */
+	bool dirty; /* some pool is */
 	atomic_bool finished;
 
 	/* options, owned */
@@ -181,14 +181,14 @@ struct rmd_agent {
 	uint64_t stop_grace_ms, cancel_grace_ms, orphan_ms, start_timeout_ms;
 	void (*on_attached)(void *ctx);
 	void (*on_finished)(void *ctx);
-	void *ctx;                   /* of these two */
+	void *ctx; /* of these two */
 
-	pthread_mutex_t mail_lock;   /* guards the three below */
+	pthread_mutex_t mail_lock; /* guards the three below */
 	struct rmd_amail *mail, **mail_last;
 	bool woken;
 
-	uint64_t now_ms;             /* of this round */
-	uint64_t next_worker;        /* number of the next one */
+	uint64_t now_ms;      /* of this round */
+	uint64_t next_worker; /* number of the next one */
 	uint64_t next_transfer;
 	uint64_t spawner_restart_ms; /* back-off */
 	struct rmd_map pools, workers, leases, transfers;
@@ -198,22 +198,23 @@ struct rmd_agent {
 	uint64_t transfer_bytes;
 	SLIST_HEAD(, rmd_aworker) unflushed, hot;
 	SLIST_HEAD(, rmd_apool) unbalanced;
-	struct rmd_alease *spare;    /* free leases, linked by link.tqe_next */
+	struct rmd_alease *spare; /* free leases, linked by link.tqe_next */
 	size_t spare_count;
 	struct rmd_anumbers returned, began;
 	struct rmd_atimers timers;
-	struct rmd_atimer check;     /* looks for long tasks */
-	struct rmd_atimer trim;      /* gives memory of idle workers back */
-	struct rmd_atimer report;    /* tells of changes that can wait */
-	struct rmd_atimer orphan;    /* after the loss of the link */
-	struct rmd_atimer respawn;   /* of the spawner */
+	struct rmd_atimer check;   /* looks for long tasks */
+	struct rmd_atimer trim;	   /* gives memory of idle workers back */
+	struct rmd_atimer report;  /* tells of changes that can wait */
+	struct rmd_atimer orphan;  /* after the loss of the link */
+	struct rmd_atimer respawn; /* of the spawner */
 };
 
 /* ---- inbox.c: what the coordinator says ---- */
 
 extern const struct rmd_link_events rmd_agent_link_events;
 /* Takes the bytes of transfer `number` out: true, or false where they have not come. */
-bool rmd_agent_take_transfer(struct rmd_agent *agent, uint64_t number, struct rmd_piece *ret_piece);
+bool rmd_agent_take_transfer(struct rmd_agent *agent, uint64_t number,
+			     struct rmd_piece *ret_piece);
 /* Drops all transfers that nobody has asked for. */
 void rmd_agent_drop_transfers(struct rmd_agent *agent);
 
@@ -228,7 +229,8 @@ void rmd_apool_unbalance(struct rmd_apool *pool);
 void rmd_apool_balance_all(struct rmd_agent *agent);
 /* Puts a lease at the end of the queue, or (again) at its head. */
 enum rmd_apool_end { RMD_APOOL_LAST, RMD_APOOL_FIRST };
-void rmd_apool_enqueue(struct rmd_apool *pool, struct rmd_alease *lease, enum rmd_apool_end where);
+void rmd_apool_enqueue(struct rmd_apool *pool, struct rmd_alease *lease,
+		       enum rmd_apool_end where);
 /* Takes a lease out of the queue. */
 void rmd_apool_dequeue(struct rmd_apool *pool, struct rmd_alease *lease);
 /* Gives back up to `count` leases that have not begun. */
@@ -255,14 +257,14 @@ void rmd_apool_destroy(struct rmd_apool *pool);
 void rmd_apool_dispatch(struct rmd_apool *pool);
 /* An idle worker gets half of what another one has not begun. */
 void rmd_apool_steal(struct rmd_apool *pool);
-/* Takes back from a worker what it has not begun, up to `count`, newest first, to the head of the
- * pool's queue; gives the number. */
+/* Takes back from a worker what it has not begun, up to `count`, newest first, to the
+ * head of the pool's queue; gives the number. */
 uint32_t rmd_apool_take_back(struct rmd_aworker *worker, uint32_t count);
 
 /* ---- start.c ---- */
 
-/* Starts one more worker of the pool. RMD_EAGAIN: not now; else a failure that has been reported
- * as start failure. */
+/* Starts one more worker of the pool. RMD_EAGAIN: not now; else a failure that has been
+ * reported as start failure. */
 int rmd_aworker_start(struct rmd_apool *pool);
 
 /* ---- worker.c ---- */
@@ -272,8 +274,9 @@ extern const struct rmd_wp_events rmd_aworker_events;
 void rmd_aworker_on_timer(struct rmd_atimer *timer);
 /* Frees what has nothing in its hands and no process. */
 void rmd_aworker_destroy(struct rmd_aworker *worker);
-/* The one writer of state, room and in_hands; moves it to the list of these. IDLE and BUSY both
- * mean ready: in_hands decides. UNSPECIFIED: on no list (not begun, or ended). */
+/* The one writer of state, room and in_hands; moves it to the list of these. IDLE and
+ * BUSY both mean ready: in_hands decides. UNSPECIFIED: on no list (not begun, or ended).
+ */
 void rmd_aworker_place(struct rmd_aworker *worker, enum rmd_worker_state state,
 		       enum rmd_aworker_room room, uint32_t in_hands);
 /* Puts a lease that has been given into its hands, and takes one out. */
@@ -282,7 +285,8 @@ void rmd_aworker_let_go(struct rmd_aworker *worker, struct rmd_alease *lease);
 /* Its protocol descriptors have something. */
 void rmd_aworker_readable(struct rmd_aworker *worker);
 /* The spawner says something of it. */
-void rmd_aworker_reported(struct rmd_aworker *worker, const struct rmd_spawn_report *report);
+void rmd_aworker_reported(struct rmd_aworker *worker,
+			  const struct rmd_spawn_report *report);
 /* It has ended: settles its leases, frees it. `wait_status` NULL: not known. */
 void rmd_aworker_ended(struct rmd_aworker *worker, const int *wait_status);
 /* Asks an idle or starting one to stop; TERM, then KILL follow. */
@@ -293,10 +297,11 @@ void rmd_aworker_kill(struct rmd_aworker *worker);
 void rmd_aworker_cancel(struct rmd_aworker *worker, struct rmd_alease *lease);
 /* Sends what has gathered for workers. */
 void rmd_aworker_flush_all(struct rmd_agent *agent);
-/* Looks for tasks that run long in the pool's workers: says so, and takes back what waits behind
- * them. True if some busy worker's task was not seen to be long yet. */
+/* Looks for tasks that run long in the pool's workers: says so, and takes back what waits
+ * behind them. True if some busy worker's task was not seen to be long yet. */
 bool rmd_aworker_check_all(struct rmd_apool *pool);
-/* Gives back memory of workers that were idle at the last call too. True if some were not. */
+/* Gives back memory of workers that were idle at the last call too. True if some were
+ * not. */
 bool rmd_aworker_trim_all(struct rmd_apool *pool);
 
 /* ---- lease.c ---- */
@@ -319,47 +324,55 @@ void rmd_alease_free_spares(struct rmd_agent *agent);
 
 void rmd_agent_say_hello(struct rmd_agent *agent);
 /* An outcome of `lease`, inline or as a transfer. Borrows the payload. */
-void rmd_agent_say_outcome(struct rmd_agent *agent, const struct rmd_lease_outcome *outcome,
+void rmd_agent_say_outcome(struct rmd_agent *agent,
+			   const struct rmd_lease_outcome *outcome,
 			   struct rmd_piece payload);
 void rmd_agent_say_log(struct rmd_agent *agent, const struct rmd_lease_log *log);
 void rmd_agent_say_pool(struct rmd_apool *pool, uint32_t slots);
 void rmd_agent_say_draining(struct rmd_agent *agent);
 /* Gather numbers until rmd_agent_say_numbers. */
-void rmd_agent_gather(struct rmd_agent *agent, struct rmd_anumbers *numbers, uint64_t number);
+void rmd_agent_gather(struct rmd_agent *agent, struct rmd_anumbers *numbers,
+		      uint64_t number);
 void rmd_agent_say_numbers(struct rmd_agent *agent);
 /* Gives `err` (takes it) as a raw ErrorChain; NULL: out of memory. */
 struct rmd_buf *rmd_agent_encode_error(struct remuda_error *err);
 
 /* ---- module.c ---- */
 
-/* Takes in a module's bytes: checks their digest on a thread of its own, and keeps them in a
- * sealed memfd. Takes the reference in `bytes`. RMD_ELIMIT, RMD_ENOMEM, RMD_ESYS. */
+/* Takes in a module's bytes: checks their digest on a thread of its own, and keeps them
+ * in a sealed memfd. Takes the reference in `bytes`. RMD_ELIMIT, RMD_ENOMEM, RMD_ESYS. */
 int rmd_amodule_load(struct rmd_agent *agent, const struct rmd_module_image *image,
 		     struct rmd_piece bytes);
-/* The memfd of a module, borrowed; -1: not here (yet). *ret_name (borrowed) may be NULL. */
+/* The memfd of a module, borrowed; -1: not here (yet). *ret_name (borrowed) may be NULL.
+ */
 int rmd_amodule_fd(const struct rmd_agent *agent, const struct rmd_digest *digest,
 		   const char **ret_name);
 /* Its bytes have come and are being checked. */
 bool rmd_amodule_loading(const struct rmd_agent *agent, const struct rmd_digest *digest);
 /* Why its bytes were refused (borrowed for ever); NULL: they were not. */
-const char *rmd_amodule_refused(const struct rmd_agent *agent, const struct rmd_digest *digest);
-/* At the end: waits for threads that load; then, when their posts have been run, frees all. */
+const char *rmd_amodule_refused(const struct rmd_agent *agent,
+				const struct rmd_digest *digest);
+/* At the end: waits for threads that load; then, when their posts have been run, frees
+ * all. */
 void rmd_amodule_join_all(struct rmd_agent *agent);
 void rmd_amodule_free_all(struct rmd_agent *agent);
 
 /* ---- options.c ---- */
 
 /* Copies the options, with their defaults filled in. RMD_ENOMEM, RMD_EINVAL. */
-int rmd_agent_copy_options(struct rmd_agent *agent, const struct rmd_agent_options *options);
+int rmd_agent_copy_options(struct rmd_agent *agent,
+			   const struct rmd_agent_options *options);
 void rmd_agent_free_options(struct rmd_agent *agent);
 
 /* ---- spawner_end.c: the agent's dealings with its spawner ---- */
 
-/* The spawner has said something, or is gone: then its workers are, and another is started. */
+/* The spawner has said something, or is gone: then its workers are, and another is
+ * started. */
 void rmd_agent_spawner_readable(struct rmd_agent *agent);
 /* Polls the spawner's socket. RMD_ESYS. */
 int rmd_agent_spawner_listen(struct rmd_agent *agent);
-/* Has the spawner kill all workers and whatever they started, and waits until it is done. */
+/* Has the spawner kill all workers and whatever they started, and waits until it is done.
+ */
 void rmd_agent_spawner_end(struct rmd_agent *agent);
 /* Starts another spawner. */
 void rmd_agent_respawn(struct rmd_agent *agent);

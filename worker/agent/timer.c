@@ -10,7 +10,8 @@ int rmd_atimers_reserve(struct rmd_atimers *timers)
 {
 	if (timers->reserved + 2 > timers->capacity) {
 		size_t capacity = timers->capacity == 0 ? 16 : timers->capacity * 2;
-		void *heap = rmd_realloc(timers->heap, capacity * sizeof(struct rmd_atimer *));
+		void *heap =
+			rmd_realloc(timers->heap, capacity * sizeof(struct rmd_atimer *));
 		if (heap == NULL)
 			return RMD_ENOMEM;
 		timers->heap = heap;
@@ -61,7 +62,8 @@ static void settle(struct rmd_atimers *timers, size_t place)
 	put(timers, place, timer);
 }
 
-void rmd_atimer_start(struct rmd_atimers *timers, struct rmd_atimer *timer, uint64_t at_ms)
+void rmd_atimer_start(struct rmd_atimers *timers, struct rmd_atimer *timer,
+		      uint64_t at_ms)
 {
 	timer->at_ms = at_ms;
 	if (timer->place == 0) {

@@ -8,12 +8,12 @@
 struct rmd_atimer {
 	void (*fire)(struct rmd_atimer *timer);
 	uint64_t at_ms;
-	size_t place;                /* in the heap, from 1; 0: not started */
+	size_t place; /* in the heap, from 1; 0: not started */
 };
 
 /* Starts zeroed. */
 struct rmd_atimers {
-	struct rmd_atimer **heap;    /* owned; heap[1] is the earliest */
+	struct rmd_atimer **heap; /* owned; heap[1] is the earliest */
 	size_t count, capacity, reserved;
 };
 
@@ -23,7 +23,8 @@ int rmd_atimers_reserve(struct rmd_atimers *timers);
 void rmd_atimers_release(struct rmd_atimers *timers);
 void rmd_atimers_fini(struct rmd_atimers *timers);
 /* Fires once at `at_ms` or soon after; starting again moves it. Its room was reserved. */
-void rmd_atimer_start(struct rmd_atimers *timers, struct rmd_atimer *timer, uint64_t at_ms);
+void rmd_atimer_start(struct rmd_atimers *timers, struct rmd_atimer *timer,
+		      uint64_t at_ms);
 /* Stops it; one that is not started is allowed. */
 void rmd_atimer_stop(struct rmd_atimers *timers, struct rmd_atimer *timer);
 /* Fires what is due at `now_ms`. */

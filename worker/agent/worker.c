@@ -14,7 +14,7 @@
 #include "worker/crash/crash.h"
 
 #define SOURCE "agent"
-#define ASKED_MS 1000u               /* from the word "stop" to TERM */
+#define ASKED_MS 1000u /* from the word "stop" to TERM */
 
 /* ---- lists ---- */
 
@@ -30,8 +30,9 @@ static struct rmd_aworkers *list_of(const struct rmd_aworker *worker)
 		return &pool->list_stopping;
 	case RMD_WORKER_STATE_IDLE:
 	case RMD_WORKER_STATE_BUSY:
-		return worker->room == RMD_AWORKER_STUCK ? &pool->list_stuck
-							 : &pool->by_load[worker->in_hands];
+		return worker->room == RMD_AWORKER_STUCK
+			       ? &pool->list_stuck
+			       : &pool->by_load[worker->in_hands];
 	}
 	RMD_UNREACHABLE("worker state");
 }
@@ -130,11 +131,12 @@ static void on_start_failed(void *ctx, struct rmd_slice error_chain)
 		return;
 	if (rmd_error_decode(error_chain, &worker->start_error, &field) < 0)
 		worker->start_error = remuda_error_create(
-			"ProtocolError", "the worker gave an error that cannot be read (%s)", field);
+			"ProtocolError",
+			"the worker gave an error that cannot be read (%s)", field);
 }
 
-static void on_log(void *ctx, uint64_t number, enum rmd_wp_log stream, struct rmd_slice bytes,
-		   uint64_t dropped_bytes)
+static void on_log(void *ctx, uint64_t number, enum rmd_wp_log stream,
+		   struct rmd_slice bytes, uint64_t dropped_bytes)
 {
 	static const enum rmd_log_stream streams[] = {
 		[RMD_WP_STDOUT] = RMD_LOG_STREAM_STDOUT,
@@ -143,8 +145,8 @@ static void on_log(void *ctx, uint64_t number, enum rmd_wp_log stream, struct rm
 	};
 	struct rmd_aworker *worker = ctx;
 	RMD_CHECK_OBJ(worker, RMD_AWORKER_MAGIC);
-	struct rmd_alease *lease =
-		number != 0 ? rmd_alease_find(worker->agent, number) : NULL;
+	struct rmd_alease *lease = number != 0 ? rmd_alease_find(worker->agent, number)
+					       : NULL;
 	if (lease == NULL || lease->worker != worker || !lease->stream_logs)
 		return;
 	do {
@@ -152,7 +154,8 @@ static void on_log(void *ctx, uint64_t number, enum rmd_wp_log stream, struct rm
 		struct rmd_lease_log log = {
 			.lease = number,
 			.worker = worker->number,
-			.log = {streams[stream], rmd_slice_of(bytes.data, n), dropped_bytes},
+			.log = {streams[stream], rmd_slice_of(bytes.data, n),
+				dropped_bytes},
 		};
 		rmd_agent_say_log(worker->agent, &log);
 		dropped_bytes = 0;
@@ -174,7 +177,8 @@ static void on_outcome(void *ctx, const struct rmd_wp_outcome *outcome)
 	rmd_aworker_let_go(worker, lease);
 	if (worker->state != RMD_WORKER_STATE_STOPPING && !worker->deaf &&
 	    worker->room == RMD_AWORKER_STUCK)
-		rmd_aworker_place(worker, worker->state, RMD_AWORKER_OPEN, worker->in_hands);
+		rmd_aworker_place(worker, worker->state, RMD_AWORKER_OPEN,
+				  worker->in_hands);
 	if (worker->urged_for == lease->number && worker->end == RMD_AWORKER_CANCELLING) {
 		worker->end = RMD_AWORKER_UNURGED;
 		worker->urged_for = 0;
@@ -201,7 +205,8 @@ static void go_deaf(struct rmd_aworker *worker)
 	rmd_wp_poll_fds(worker->wp, fds);
 	for (int i = 0; i < 3; i++)
 		if (fds[i] >= 0)
-			(void)epoll_ctl(worker->agent->epoll_fd, EPOLL_CTL_DEL, fds[i], NULL);
+			(void)epoll_ctl(worker->agent->epoll_fd, EPOLL_CTL_DEL, fds[i],
+					NULL);
 }
 
 void rmd_aworker_readable(struct rmd_aworker *worker)
@@ -217,20 +222,23 @@ void rmd_aworker_readable(struct rmd_aworker *worker)
 	if (rc == RMD_EPROTO || worker->broken) {
 		rmd_log(RMD_LOG_WARN, SOURCE,
 			"a worker broke the worker protocol and is killed worker=%" PRIu64
-			" pool=%" PRIu64, worker->number, worker->pool->number);
+			" pool=%" PRIu64,
+			worker->number, worker->pool->number);
 		worker->broken = true;
 		go_deaf(worker);
 		rmd_aworker_kill(worker);
 	} else if (rc < 0) { /* it has closed: the spawner will tell of its end */
 		go_deaf(worker);
-		if (worker->end == RMD_AWORKER_UNURGED || worker->end == RMD_AWORKER_CANCELLING) {
+		if (worker->end == RMD_AWORKER_UNURGED ||
+		    worker->end == RMD_AWORKER_CANCELLING) {
 			worker->end = RMD_AWORKER_ASKED;
 			rmd_atimer_start(&worker->agent->timers, &worker->timer,
 					 worker->agent->now_ms + ASKED_MS);
 		}
-		/* It keeps its place until its end is known: another that starts now might fail
-		 * for the same reason, before anybody has backed off. */
-		rmd_aworker_place(worker, worker->state, RMD_AWORKER_STUCK, worker->in_hands);
+		/* It keeps its place until its end is known: another that starts now
+		 * might fail for the same reason, before anybody has backed off. */
+		rmd_aworker_place(worker, worker->state, RMD_AWORKER_STUCK,
+				  worker->in_hands);
 	}
 }
 
@@ -243,13 +251,15 @@ static void send_signal(struct rmd_aworker *worker, int signal_number)
 	    rmd_spawner_signal(agent->spawner_fd, worker->number, signal_number) == 0)
 		return;
 	if (worker->pidfd >= 0)
-		(void)syscall(SYS_pidfd_send_signal, worker->pidfd, signal_number, NULL, 0);
+		(void)syscall(SYS_pidfd_send_signal, worker->pidfd, signal_number, NULL,
+			      0);
 }
 
 static void urge(struct rmd_aworker *worker, enum rmd_aworker_end end, uint64_t after_ms)
 {
 	worker->end = end;
-	rmd_atimer_start(&worker->agent->timers, &worker->timer, worker->agent->now_ms + after_ms);
+	rmd_atimer_start(&worker->agent->timers, &worker->timer,
+			 worker->agent->now_ms + after_ms);
 }
 
 /* It gets no more, and what it has not begun goes to others. */
@@ -259,7 +269,8 @@ static void set_aside(struct rmd_aworker *worker)
 		(void)rmd_apool_take_back(worker, UINT32_MAX);
 		rmd_apool_unbalance(worker->pool);
 	}
-	rmd_aworker_place(worker, RMD_WORKER_STATE_STOPPING, RMD_AWORKER_STUCK, worker->in_hands);
+	rmd_aworker_place(worker, RMD_WORKER_STATE_STOPPING, RMD_AWORKER_STUCK,
+			  worker->in_hands);
 }
 
 static void terminate(struct rmd_aworker *worker)
@@ -272,7 +283,8 @@ static void terminate(struct rmd_aworker *worker)
 void rmd_aworker_stop(struct rmd_aworker *worker)
 {
 	worker->expected = true;
-	rmd_aworker_place(worker, RMD_WORKER_STATE_STOPPING, RMD_AWORKER_STUCK, worker->in_hands);
+	rmd_aworker_place(worker, RMD_WORKER_STATE_STOPPING, RMD_AWORKER_STUCK,
+			  worker->in_hands);
 	rmd_wp_send_stop(worker->wp);
 	urge(worker, RMD_AWORKER_ASKED, ASKED_MS);
 }
@@ -299,7 +311,8 @@ void rmd_aworker_cancel(struct rmd_aworker *worker, struct rmd_alease *lease)
 void rmd_aworker_on_timer(struct rmd_atimer *timer)
 {
 	struct rmd_aworker *worker =
-		(struct rmd_aworker *)((char *)timer - offsetof(struct rmd_aworker, timer));
+		(struct rmd_aworker *)((char *)timer -
+				       offsetof(struct rmd_aworker, timer));
 	RMD_CHECK_OBJ(worker, RMD_AWORKER_MAGIC);
 	struct rmd_agent *agent = worker->agent;
 	switch (worker->end) {
@@ -325,7 +338,8 @@ void rmd_aworker_on_timer(struct rmd_atimer *timer)
 	}
 }
 
-static struct remuda_error *crash_error(struct rmd_aworker *worker, const struct rmd_alease *lease,
+static struct remuda_error *crash_error(struct rmd_aworker *worker,
+					const struct rmd_alease *lease,
 					const int *wait_status)
 {
 	struct rmd_crash crash = {
@@ -341,18 +355,20 @@ static struct remuda_error *crash_error(struct rmd_aworker *worker, const struct
 	}
 	struct remuda_error *err = rmd_crash_error(&crash);
 	if (worker->broken)
-		remuda_error_set_cause(err, remuda_error_create("ProtocolError",
-								"the worker broke the worker protocol "
-								"and was killed"));
+		remuda_error_set_cause(
+			err, remuda_error_create("ProtocolError",
+						 "the worker broke the worker protocol "
+						 "and was killed"));
 	else if (wait_status == NULL)
-		remuda_error_set_cause(err, remuda_error_create("SpawnerLost",
-								"the process that watches over "
-								"workers was lost"));
+		remuda_error_set_cause(
+			err, remuda_error_create("SpawnerLost",
+						 "the process that watches over "
+						 "workers was lost"));
 	return err;
 }
 
-/* What was in the hands of a worker that has ended: the task that had begun ends, the others go to
- * other workers, in their order. True if one had begun. */
+/* What was in the hands of a worker that has ended: the task that had begun ends, the
+ * others go to other workers, in their order. True if one had begun. */
 static bool settle_hands(struct rmd_aworker *worker, const int *wait_status)
 {
 	struct rmd_alease *lease;
@@ -364,10 +380,11 @@ static bool settle_hands(struct rmd_aworker *worker, const int *wait_status)
 		if (!begun)
 			rmd_apool_enqueue(worker->pool, lease, RMD_APOOL_FIRST);
 		else if (lease->cancelled)
-			rmd_alease_cancelled(lease, "cancelled; its worker was ended", worker->number);
+			rmd_alease_cancelled(lease, "cancelled; its worker was ended",
+					     worker->number);
 		else
-			rmd_alease_fail(lease, crash_error(worker, lease, wait_status), true,
-					worker->number);
+			rmd_alease_fail(lease, crash_error(worker, lease, wait_status),
+					true, worker->number);
 	}
 	return ran;
 }
@@ -402,7 +419,8 @@ void rmd_aworker_ended(struct rmd_aworker *worker, const int *wait_status)
 	/* What it had finished before counts; it has left the worker's memory. */
 	while (!worker->broken && rmd_wp_read(worker->wp) == 1)
 		;
-	/* One that ends before it has run anything would end again and again: back off. */
+	/* One that ends before it has run anything would end again and again: back off.
+	 */
 	bool ran = settle_hands(worker, wait_status);
 	bool useless = !worker->ready || (worker->tasks_done == 0 && !ran);
 	if (worker->start_error != NULL) {
@@ -412,12 +430,14 @@ void rmd_aworker_ended(struct rmd_aworker *worker, const int *wait_status)
 		failure = crash_error(worker, NULL, wait_status);
 	}
 	if (worker->expected || failure != NULL)
-		rmd_log(RMD_LOG_DEBUG, SOURCE, "worker ended worker=%" PRIu64 " pool=%" PRIu64,
-			worker->number, pool->number);
+		rmd_log(RMD_LOG_DEBUG, SOURCE,
+			"worker ended worker=%" PRIu64 " pool=%" PRIu64, worker->number,
+			pool->number);
 	else
 		rmd_log(RMD_LOG_WARN, SOURCE,
 			"worker lost worker=%" PRIu64 " pool=%" PRIu64 " wait_status=%d",
-			worker->number, pool->number, wait_status != NULL ? *wait_status : -1);
+			worker->number, pool->number,
+			wait_status != NULL ? *wait_status : -1);
 	rmd_aworker_destroy(worker);
 	if (failure != NULL)
 		rmd_apool_start_failed(pool, failure);
@@ -426,7 +446,8 @@ void rmd_aworker_ended(struct rmd_aworker *worker, const int *wait_status)
 
 /* ---- starting ---- */
 
-void rmd_aworker_reported(struct rmd_aworker *worker, const struct rmd_spawn_report *report)
+void rmd_aworker_reported(struct rmd_aworker *worker,
+			  const struct rmd_spawn_report *report)
 {
 	static const char *const stages[] = {
 		[RMD_SPAWN_STAGE_NONE] = "start",
@@ -463,7 +484,8 @@ void rmd_aworker_flush_all(struct rmd_agent *agent)
 		SLIST_REMOVE_HEAD(&agent->unflushed, unflushed_link);
 		if (!worker->deaf && rmd_wp_flush(worker->wp) == RMD_EAGAIN) {
 			SLIST_INSERT_HEAD(&later, worker, unflushed_link);
-			rmd_atimer_start(&agent->timers, &worker->pool->again, agent->now_ms + 1);
+			rmd_atimer_start(&agent->timers, &worker->pool->again,
+					 agent->now_ms + 1);
 		} else {
 			worker->unflushed = false;
 		}
@@ -478,13 +500,14 @@ bool rmd_aworker_check_all(struct rmd_apool *pool)
 {
 	struct rmd_aworker *worker;
 	bool again = false;
-	TAILQ_FOREACH(worker, &pool->workers, all) {
+	TAILQ_FOREACH (worker, &pool->workers, all) {
 		if (worker->state != RMD_WORKER_STATE_BUSY || worker->long_running)
 			continue;
 		uint64_t running = rmd_wp_running(worker->wp);
 		struct rmd_alease *lease =
 			running != 0 ? rmd_alease_find(pool->agent, running) : NULL;
-		if (lease == NULL || lease->worker != worker || running != worker->seen_running) {
+		if (lease == NULL || lease->worker != worker ||
+		    running != worker->seen_running) {
 			worker->seen_running = running;
 			again = true;
 			continue;
@@ -496,7 +519,8 @@ bool rmd_aworker_check_all(struct rmd_apool *pool)
 		}
 		if (worker->in_hands > 1 && rmd_apool_take_back(worker, UINT32_MAX) > 0)
 			rmd_apool_unbalance(pool);
-		rmd_aworker_place(worker, worker->state, RMD_AWORKER_STUCK, worker->in_hands);
+		rmd_aworker_place(worker, worker->state, RMD_AWORKER_STUCK,
+				  worker->in_hands);
 	}
 	return again;
 }
@@ -505,10 +529,11 @@ bool rmd_aworker_trim_all(struct rmd_apool *pool)
 {
 	struct rmd_aworker *worker;
 	bool again = false;
-	TAILQ_FOREACH(worker, &pool->workers, all) {
+	TAILQ_FOREACH (worker, &pool->workers, all) {
 		if (worker->state == RMD_WORKER_STATE_IDLE && worker->idle_seen)
 			rmd_wp_trim(worker->wp);
-		else if (worker->state == RMD_WORKER_STATE_IDLE || worker->state == RMD_WORKER_STATE_BUSY)
+		else if (worker->state == RMD_WORKER_STATE_IDLE ||
+			 worker->state == RMD_WORKER_STATE_BUSY)
 			again = true;
 		worker->idle_seen = worker->state == RMD_WORKER_STATE_IDLE;
 	}

@@ -27,7 +27,8 @@ static const char *signal_hint(int signal)
 	}
 }
 
-/* The end of `from` as text, without its last newlines; NULs become '?'. False: it is empty. */
+/* The end of `from` as text, without its last newlines; NULs become '?'. False: it is
+ * empty. */
 static bool copy_tail(struct rmd_slice from, char tail[TAIL_MAX + 1])
 {
 	size_t len = from.len < TAIL_MAX ? from.len : TAIL_MAX;
@@ -50,13 +51,14 @@ struct remuda_error *rmd_crash_error(const struct rmd_crash *crash)
 	if (signalled)
 		hint = signal_hint(WTERMSIG(crash->wait_status));
 	char tail[TAIL_MAX + 1];
-	const char *said = copy_tail(crash->stderr_tail, tail) ? "; it last wrote to stderr:\n" : "";
+	const char *said =
+		copy_tail(crash->stderr_tail, tail) ? "; it last wrote to stderr:\n" : "";
 	struct remuda_error *err;
 	if (crash->function.len > 0)
-		err = remuda_error_create("WorkerLost",
-					  "the worker process %s while it ran %.*s%s%s%s",
-					  exited ? "exited" : "ended", (int)crash->function.len,
-					  (const char *)crash->function.data, hint, said, tail);
+		err = remuda_error_create(
+			"WorkerLost", "the worker process %s while it ran %.*s%s%s%s",
+			exited ? "exited" : "ended", (int)crash->function.len,
+			(const char *)crash->function.data, hint, said, tail);
 	else
 		err = remuda_error_create("WorkerLost", "the worker process %s%s%s%s",
 					  exited ? "exited" : "ended", hint, said, tail);

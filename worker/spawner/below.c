@@ -13,10 +13,11 @@
 
 #include "worker/spawner/spawner.h"
 
-#define REKILL_MS 2              /* between looks for what a killed process had just started */
-#define REKILL_MAX 5000          /* then somebody sleeps in the kernel for good */
+#define REKILL_MS 2	/* between looks for what a killed process had just started */
+#define REKILL_MAX 5000 /* then somebody sleeps in the kernel for good */
 
-static void visit_thread(const char *thread, void (*visit)(pid_t pid, void *arg), void *arg)
+static void visit_thread(const char *thread, void (*visit)(pid_t pid, void *arg),
+			 void *arg)
 {
 	char path[64];
 	int pid;
@@ -55,7 +56,7 @@ static bool named_spawner(pid_t pid)
 
 struct burial {
 	pid_t own_session;
-	bool found;                  /* something in this round: look again */
+	bool found; /* something in this round: look again */
 };
 
 static void bury_one(pid_t pid, void *arg)
@@ -66,7 +67,8 @@ static void bury_one(pid_t pid, void *arg)
 		return;
 	kill(pid, SIGKILL);
 	(void)waitpid(pid, NULL, WNOHANG);
-	burial->found = true; /* its own children may have fallen to us after the list was made */
+	burial->found =
+		true; /* its own children may have fallen to us after the list was made */
 }
 
 void rmd_spawner_bury(pid_t pid)

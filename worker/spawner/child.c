@@ -30,12 +30,14 @@ static int reset_signals(void)
 	sigset_t none;
 	for (int s = 1; s < NSIG; s++)
 		if (s != SIGKILL && s != SIGSTOP)
-			(void)sigaction(s, &standard, NULL); /* glibc keeps a few to itself */
+			(void)sigaction(s, &standard,
+					NULL); /* glibc keeps a few to itself */
 	sigemptyset(&none);
 	return sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* An agent that the system protects from the OOM killer must not pass that on to user code. */
+/* An agent that the system protects from the OOM killer must not pass that on to user
+ * code. */
 static void unprotect_from_oom(void)
 {
 	char text[16] = {0};
@@ -48,7 +50,8 @@ static void unprotect_from_oom(void)
 }
 
 /* Puts the descriptors under their numbers and marks all others close-on-exec. */
-static int place_descriptors(const struct rmd_spawn_parsed *request, const int *fds, int *report_fd)
+static int place_descriptors(const struct rmd_spawn_parsed *request, const int *fds,
+			     int *report_fd)
 {
 	int above[RMD_SPAWN_FDS_MAX];
 	int top = 2;
@@ -87,7 +90,8 @@ static _Noreturn void child_main(const struct rmd_spawn_parsed *request, const i
 		fail(report_fd, RMD_SPAWN_STAGE_SETUP);
 	if (getppid() != parent)
 		_exit(127); /* the spawner died before the line above */
-	if (setsid() < 0 || place_descriptors(request, fds, &report_fd) < 0 || reset_signals() < 0)
+	if (setsid() < 0 || place_descriptors(request, fds, &report_fd) < 0 ||
+	    reset_signals() < 0)
 		fail(report_fd, RMD_SPAWN_STAGE_SETUP);
 	unprotect_from_oom();
 	for (char **entry = request->env; *entry != NULL; entry++)
@@ -112,8 +116,8 @@ static struct failure hear(int fd)
 	return failure;
 }
 
-int rmd_spawn_child(const struct rmd_spawn_parsed *request, const int *fds, pid_t *ret_pid,
-		    int *ret_pidfd, enum rmd_spawn_stage *ret_stage)
+int rmd_spawn_child(const struct rmd_spawn_parsed *request, const int *fds,
+		    pid_t *ret_pid, int *ret_pidfd, enum rmd_spawn_stage *ret_stage)
 {
 	int report[2] = {-1, -1};
 	int error = 0;

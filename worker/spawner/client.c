@@ -33,7 +33,8 @@ static int run_self(int fd, pid_t *ret_pid)
 	/* dup2 also clears close-on-exec when both numbers are the same. */
 	error = posix_spawn_file_actions_adddup2(&actions, fd, 3);
 	if (error == 0)
-		error = posix_spawn(ret_pid, "/proc/self/exe", &actions, &attr, argv, environ);
+		error = posix_spawn(ret_pid, "/proc/self/exe", &actions, &attr, argv,
+				    environ);
 	posix_spawnattr_destroy(&attr);
 out_actions:
 	posix_spawn_file_actions_destroy(&actions);
@@ -52,7 +53,8 @@ int rmd_spawner_start(int *ret_fd, pid_t *ret_pid)
 		return RMD_ESYS;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
 		return RMD_ESYS;
-	/* As much as the system allows; a smaller buffer means RMD_EAGAIN earlier, no more. */
+	/* As much as the system allows; a smaller buffer means RMD_EAGAIN earlier, no
+	 * more. */
 	(void)setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
 	int rc = run_self(ends[1], &pid);
 	int saved = errno;
@@ -144,7 +146,8 @@ int rmd_spawner_read(int fd, struct rmd_spawn_report *ret_report)
 	if (rc < 0)
 		return rc;
 	bool started = len == sizeof answer && answer.kind == RMD_SPAWN_STARTED;
-	if (len != sizeof answer || answer.kind > RMD_SPAWN_EXITED || count != (started ? 1 : 0)) {
+	if (len != sizeof answer || answer.kind > RMD_SPAWN_EXITED ||
+	    count != (started ? 1 : 0)) {
 		while (count > 0)
 			close(fds[--count]);
 		return RMD_EPROTO;
@@ -155,8 +158,9 @@ int rmd_spawner_read(int fd, struct rmd_spawn_report *ret_report)
 		.pid = answer.pid,
 		.pidfd = started ? fds[0] : -1,
 		.error = answer.error,
-		.stage = answer.stage <= RMD_SPAWN_STAGE_EXEC ? (enum rmd_spawn_stage)answer.stage
-							      : RMD_SPAWN_STAGE_NONE,
+		.stage = answer.stage <= RMD_SPAWN_STAGE_EXEC
+				 ? (enum rmd_spawn_stage)answer.stage
+				 : RMD_SPAWN_STAGE_NONE,
 		.wait_status = answer.wait_status,
 	};
 	return 0;

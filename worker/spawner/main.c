@@ -22,20 +22,20 @@
 #include "worker/spawner/packet.h"
 
 #define SOCKET_FD 3
-#define REKILL_MS 2              /* between looks for what a killed process had just started */
+#define REKILL_MS 2 /* between looks for what a killed process had just started */
 
 /* One worker process, from its start until its end has been reported. */
 struct child {
 	uint64_t id;
-	pid_t pid;                   /* 0: ended, wait_status waits to be reported */
+	pid_t pid; /* 0: ended, wait_status waits to be reported */
 	pid_t reported_pid;
 	int wait_status;
 };
 
 struct spawner {
-	struct child *children;      /* RMD_SPAWN_CHILDREN_MAX of them */
+	struct child *children; /* RMD_SPAWN_CHILDREN_MAX of them */
 	size_t count;
-	size_t unreported;           /* how many have pid 0 */
+	size_t unreported; /* how many have pid 0 */
 	int signals_fd;
 	char packet[RMD_SPAWN_PACKET_MAX];
 	struct rmd_spawn_parsed parsed;
@@ -78,14 +78,16 @@ static void remove_child(struct spawner *sp, size_t i)
 /* Sends one report; RMD_EAGAIN: later. When the agent is gone, this does not return. */
 static int answer(struct spawner *sp, const struct rmd_spawn_answer *what, int pidfd)
 {
-	int rc = rmd_spawn_packet_send(SOCKET_FD, what, sizeof *what, &pidfd, pidfd >= 0 ? 1 : 0);
+	int rc = rmd_spawn_packet_send(SOCKET_FD, what, sizeof *what, &pidfd,
+				       pidfd >= 0 ? 1 : 0);
 	if (rc < 0 && rc != RMD_EAGAIN)
 		kill_everything(sp);
 	return rc;
 }
 
 /* As answer, and waits for room: for what answers a request. */
-static void answer_surely(struct spawner *sp, const struct rmd_spawn_answer *what, int pidfd)
+static void answer_surely(struct spawner *sp, const struct rmd_spawn_answer *what,
+			  int pidfd)
 {
 	while (answer(sp, what, pidfd) == RMD_EAGAIN) {
 		struct pollfd fd = {.fd = SOCKET_FD, .events = POLLOUT};
@@ -120,13 +122,14 @@ static struct child *find_by_pid(struct spawner *sp, pid_t pid)
 	return NULL;
 }
 
-/* Waits for all that have ended. A worker stays a zombie until its group has been killed, so
- * that its number cannot have become another process's meanwhile. */
+/* Waits for all that have ended. A worker stays a zombie until its group has been killed,
+ * so that its number cannot have become another process's meanwhile. */
 static void reap(struct spawner *sp)
 {
 	for (;;) {
 		siginfo_t info = {0};
-		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
+		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 ||
+		    info.si_pid == 0)
 			return;
 		struct child *c = find_by_pid(sp, info.si_pid);
 		if (c != NULL) {
@@ -150,7 +153,8 @@ static void handle_spawn(struct spawner *sp, size_t len, const int *fds, size_t 
 	pid_t pid = 0;
 	enum rmd_spawn_stage stage = RMD_SPAWN_STAGE_FORK;
 	if (rmd_spawn_parse(sp->packet, len, fd_count, &sp->parsed) < 0)
-		kill_everything(sp); /* an agent that doesn't speak our language is no agent */
+		kill_everything(
+			sp); /* an agent that doesn't speak our language is no agent */
 	int error = sp->count < RMD_SPAWN_CHILDREN_MAX
 			    ? rmd_spawn_child(&sp->parsed, fds, &pid, &pidfd, &stage)
 			    : EAGAIN;
@@ -174,7 +178,8 @@ static void handle_signal(struct spawner *sp, size_t len)
 	if (len != sizeof head)
 		kill_everything(sp);
 	memcpy(&head, sp->packet, sizeof head);
-	if (head.op != RMD_SPAWN_OP_SIGNAL || head.signal_number < 1 || head.signal_number >= NSIG)
+	if (head.op != RMD_SPAWN_OP_SIGNAL || head.signal_number < 1 ||
+	    head.signal_number >= NSIG)
 		kill_everything(sp);
 	for (size_t i = 0; i < sp->count; i++)
 		if (sp->children[i].id == head.id && sp->children[i].pid > 0)
@@ -187,8 +192,8 @@ static void serve(struct spawner *sp)
 	for (;;) {
 		int fds[RMD_SPAWN_FDS_MAX];
 		size_t len, fd_count;
-		int rc = rmd_spawn_packet_recv(SOCKET_FD, sp->packet, sizeof sp->packet, &len, fds,
-					       &fd_count);
+		int rc = rmd_spawn_packet_recv(SOCKET_FD, sp->packet, sizeof sp->packet,
+					       &len, fds, &fd_count);
 		if (rc == RMD_EAGAIN)
 			return;
 		if (rc < 0)
@@ -231,11 +236,11 @@ static struct spawner *prepare(void)
 	sigaddset(&wanted, SIGTERM);
 	sigprocmask(SIG_BLOCK, &wanted, NULL);
 	sp->signals_fd = signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK);
-	/* SIGTERM, not SIGKILL: the death of the agent must leave us the time to kill what our
-	 * workers have started; those have SIGKILL. Should the agent be dead already, then its
-	 * end of the socket is closed. */
-	if (sp->children == NULL || sp->signals_fd < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 ||
-	    prctl(PR_SET_PDEATHSIG, SIGTERM) < 0)
+	/* SIGTERM, not SIGKILL: the death of the agent must leave us the time to kill
+	 * what our workers have started; those have SIGKILL. Should the agent be dead
+	 * already, then its end of the socket is closed. */
+	if (sp->children == NULL || sp->signals_fd < 0 ||
+	    prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 || prctl(PR_SET_PDEATHSIG, SIGTERM) < 0)
 		return NULL;
 	(void)fcntl(SOCKET_FD, F_SETFD, FD_CLOEXEC);
 	return sp;

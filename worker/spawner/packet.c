@@ -18,7 +18,8 @@ static char *next_string(char **at, char *end)
 	return start;
 }
 
-static int parse_numbers(const char *from, size_t count, int32_t numbers[RMD_SPAWN_FDS_MAX])
+static int parse_numbers(const char *from, size_t count,
+			 int32_t numbers[RMD_SPAWN_FDS_MAX])
 {
 	memcpy(numbers, from, count * sizeof *numbers);
 	for (size_t i = 0; i < count; i++) {
@@ -31,7 +32,8 @@ static int parse_numbers(const char *from, size_t count, int32_t numbers[RMD_SPA
 	return 0;
 }
 
-int rmd_spawn_parse(char *packet, size_t len, size_t fd_count, struct rmd_spawn_parsed *ret_parsed)
+int rmd_spawn_parse(char *packet, size_t len, size_t fd_count,
+		    struct rmd_spawn_parsed *ret_parsed)
 {
 	struct rmd_spawn_packet head;
 	if (len < sizeof head)
@@ -39,7 +41,8 @@ int rmd_spawn_parse(char *packet, size_t len, size_t fd_count, struct rmd_spawn_
 	memcpy(&head, packet, sizeof head);
 	if (head.op != RMD_SPAWN_OP_SPAWN || head.id == 0 || head.fd_count != fd_count ||
 	    head.fd_count > RMD_SPAWN_FDS_MAX || head.arg_count == 0 ||
-	    head.arg_count > RMD_SPAWN_STRINGS_MAX || head.env_count > RMD_SPAWN_STRINGS_MAX ||
+	    head.arg_count > RMD_SPAWN_STRINGS_MAX ||
+	    head.env_count > RMD_SPAWN_STRINGS_MAX ||
 	    head.arg_count + head.env_count > RMD_SPAWN_STRINGS_MAX ||
 	    head.strings_bytes > RMD_SPAWN_BODY_MAX ||
 	    len != sizeof head + head.fd_count * sizeof(int32_t) + head.strings_bytes)
@@ -71,7 +74,8 @@ int rmd_spawn_parse(char *packet, size_t len, size_t fd_count, struct rmd_spawn_
 	return at == end ? 0 : RMD_EPROTO;
 }
 
-int rmd_spawn_packet_send(int fd, const void *packet, size_t len, const int *fds, size_t fd_count)
+int rmd_spawn_packet_send(int fd, const void *packet, size_t len, const int *fds,
+			  size_t fd_count)
 {
 	union {
 		struct cmsghdr align;
@@ -151,7 +155,9 @@ int rmd_spawn_packet_recv(int fd, void *buffer, size_t room, size_t *ret_len,
 		n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
-		return errno == EAGAIN ? RMD_EAGAIN : errno == ECONNRESET ? RMD_ECLOSED : RMD_ESYS;
+		return errno == EAGAIN	     ? RMD_EAGAIN
+		       : errno == ECONNRESET ? RMD_ECLOSED
+					     : RMD_ESYS;
 	size_t count = take_fds(&msg, ret_fds);
 	if ((msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
 		while (count > 0)

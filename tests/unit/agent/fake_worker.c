@@ -1,4 +1,5 @@
-/* A worker for tests of the agent: the real worker protocol, and tasks that misbehave on demand. */
+/* A worker for tests of the agent: the real worker protocol, and tasks that misbehave on
+ * demand. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,14 +19,17 @@ static void nap(long ms)
 }
 
 /* Runs the task; what it gives is the outcome's text. */
-static size_t run(struct rmd_wpw *end, const struct rmd_wpw_task *task, char *out, size_t room)
+static size_t run(struct rmd_wpw *end, const struct rmd_wpw_task *task, char *out,
+		  size_t room)
 {
 	char name[64] = {0}, text[64] = {0};
-	size_t n = task->arguments.len < sizeof text - 1 ? task->arguments.len : sizeof text - 1;
+	size_t n = task->arguments.len < sizeof text - 1 ? task->arguments.len
+							 : sizeof text - 1;
 	if (task->arguments.len > 0)
 		memcpy(text, task->arguments.data, n);
 	memcpy(name, task->function.data,
-	       task->function.len < sizeof name - 1 ? task->function.len : sizeof name - 1);
+	       task->function.len < sizeof name - 1 ? task->function.len
+						    : sizeof name - 1);
 	if (strcmp(name, "noop") == 0)
 		return 0;
 	if (strcmp(name, "echo") == 0)
@@ -67,7 +71,8 @@ static size_t run(struct rmd_wpw *end, const struct rmd_wpw_task *task, char *ou
 	return 0;
 }
 
-/* 64 MiB in, 64 MiB out, turned around byte by byte: so it cannot have been a mere reference. */
+/* 64 MiB in, 64 MiB out, turned around byte by byte: so it cannot have been a mere
+ * reference. */
 static int reverse(struct rmd_wpw *end, const struct rmd_wpw_task *task)
 {
 	uint8_t *to;
@@ -101,13 +106,15 @@ static void serve(struct rmd_wpw *end)
 			memcpy(to, out, len);
 		rmd_wpw_commit(end, RMD_WP_VALUE, len,
 			       (uint64_t)(ended.tv_sec - begun.tv_sec) * 1000000000u +
-				       (uint64_t)ended.tv_nsec - (uint64_t)begun.tv_nsec + 1);
+				       (uint64_t)ended.tv_nsec - (uint64_t)begun.tv_nsec +
+				       1);
 	}
 }
 
 static void refuse(struct rmd_wpw *end, const char *module)
 {
-	struct remuda_error *err = remuda_error_create("ModuleError", "cannot load %s", module);
+	struct remuda_error *err =
+		remuda_error_create("ModuleError", "cannot load %s", module);
 	struct rmd_buf *chain = rmd_error_encode_buf(err);
 	rmd_wpw_send_start_failed(end, rmd_buf_slice(chain));
 	_exit(3);

@@ -1,4 +1,5 @@
-/* The link over gRPC: a real agent at one end, a scripted server of Agents.Attach at the other. */
+/* The link over gRPC: a real agent at one end, a scripted server of Agents.Attach at the
+ * other. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -20,7 +21,7 @@
 #include "worker/agent/remote_link.h"
 #include "worker/spawner/spawner.h"
 
-#define LARGE ((size_t)9 << 20)      /* of a payload that goes in chunks */
+#define LARGE ((size_t)9 << 20) /* of a payload that goes in chunks */
 #define SMALL_TASKS 5000u
 #define TEST_MS 60000u
 
@@ -33,7 +34,7 @@ static struct {
 	struct rmd_channel *channel;
 	struct rmd_agent *agent;
 	struct rmd_link *link;
-	struct rmd_stream *stream;   /* the server's end */
+	struct rmd_stream *stream; /* the server's end */
 	struct rmd_transfers transfers;
 	struct rmd_buf *large;
 	struct rmd_post finished_post;
@@ -120,7 +121,8 @@ static void check_outcome(const struct rmd_lease_outcome *outcome)
 		return;
 	}
 	assert_int_equal(outcome->outcome.kind, RMD_OUTCOME_VALUE_TRANSFER);
-	assert_int_equal(rmd_transfers_take(&t.transfers, outcome->outcome.transfer, &whole), 0);
+	assert_int_equal(
+		rmd_transfers_take(&t.transfers, outcome->outcome.transfer, &whole), 0);
 	struct rmd_slice back = rmd_buf_slice(whole), sent = rmd_buf_slice(t.large);
 	assert_int_equal(back.len, LARGE);
 	for (size_t i = 0; i < LARGE; i += 1021)
@@ -153,7 +155,8 @@ static void on_message(struct rmd_stream *stream, void *ctx, struct rmd_piece me
 	while ((rc = rmd_attach_request_next(&reader, &item)) > 0) {
 		if (item.kind == RMD_ATTACH_REQUEST_HELLO) {
 			t.hello = true;
-			assert_true(rmd_slice_equal(item.hello.name, rmd_slice_of_string("n")));
+			assert_true(rmd_slice_equal(item.hello.name,
+						    rmd_slice_of_string("n")));
 			if (t.scene == SERVER_TALKS_NONSENSE) {
 				rmd_wire_put_raw(rmd_stream_begin(stream),
 						 rmd_slice_of_string("\x12\x02nonsense"));
@@ -177,8 +180,8 @@ static void on_half_closed(struct rmd_stream *stream, void *ctx)
 	rmd_stream_finish(stream, RMD_RPC_OK, "");
 }
 
-static void on_server_closed(struct rmd_stream *stream, void *ctx, enum rmd_rpc_status status,
-			     const char *text)
+static void on_server_closed(struct rmd_stream *stream, void *ctx,
+			     enum rmd_rpc_status status, const char *text)
 {
 	(void)stream, (void)ctx, (void)status, (void)text;
 	t.stream = NULL;
@@ -198,8 +201,9 @@ static void on_open(struct rmd_stream *stream, void *service)
 	rmd_stream_listen(stream, &server_events, NULL);
 }
 
-static const struct rmd_method method = {
-	.path = "/remuda.v1.Agents/Attach", .open = on_open, .message_max_bytes = 8u << 20};
+static const struct rmd_method method = {.path = "/remuda.v1.Agents/Attach",
+					 .open = on_open,
+					 .message_max_bytes = 8u << 20};
 
 /* ---- the agent's side ---- */
 
@@ -262,11 +266,14 @@ static void play(enum scene scene)
 	t.server = rmd_server_create(t.loop, &server_options);
 	assert_int_equal(rmd_server_add_methods(t.server, &method, 1, NULL), 0);
 	snprintf(path, sizeof path, "unix:/tmp/remuda-link-test-%d.sock", (int)getpid());
-	assert_int_equal(rmd_server_listen(t.server, path, RMD_LISTEN_INSECURE, &address, &why), 0);
+	assert_int_equal(
+		rmd_server_listen(t.server, path, RMD_LISTEN_INSECURE, &address, &why),
+		0);
 	assert_int_equal(rmd_server_start(t.server), 0);
 	t.channel = rmd_channel_open(t.loop, address, &why);
 	assert_non_null(t.channel);
-	assert_int_equal(rmd_remote_link_open(t.loop, t.channel, on_gone, NULL, &t.link), 0);
+	assert_int_equal(rmd_remote_link_open(t.loop, t.channel, on_gone, NULL, &t.link),
+			 0);
 	t.agent = rmd_agent_start(&options, t.link);
 	assert_non_null(t.agent);
 	rmd_remote_link_attach_agent(t.link, t.agent);

@@ -1,4 +1,5 @@
-/* The agent with the native runtime and the demo module: the real thing from lease to outcome. */
+/* The agent with the native runtime and the demo module: the real thing from lease to
+ * outcome. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -39,7 +40,8 @@ static struct rig *start(const char *const *modules, size_t count)
 }
 
 /* A lease whose argument is one integer. */
-static void lease_int(struct rig *rig, uint64_t lease, const char *function, int64_t argument)
+static void lease_int(struct rig *rig, uint64_t lease, const char *function,
+		      int64_t argument)
 {
 	struct rmd_wire_writer writer = {0};
 	struct remuda_value value = {.kind = REMUDA_INT64, .u.int64 = argument};
@@ -142,7 +144,8 @@ static void module_that_was_pushed_is_loaded(void **state)
 	int fd = open(REMUDA_DEMO_MODULE, O_RDONLY | O_CLOEXEC);
 	assert_true(fd >= 0 && fstat(fd, &info) == 0);
 	struct rmd_buf *buf = rmd_buf_create((size_t)info.st_size);
-	assert_int_equal(read(fd, rmd_buf_writable(buf), (size_t)info.st_size), info.st_size);
+	assert_int_equal(read(fd, rmd_buf_writable(buf), (size_t)info.st_size),
+			 info.st_size);
 	close(fd);
 	assert_int_equal(rmd_digest_of(rmd_buf_slice(buf), &digest), 0);
 	const struct rig_spec spec = {.module = &digest};

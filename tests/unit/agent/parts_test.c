@@ -95,16 +95,18 @@ static void lost_worker_is_told_by_signal_function_and_last_words(void **state)
 	assert_int_equal(remuda_error_attempt(err), 2);
 	assert_int_equal(remuda_error_signal(err), SIGABRT);
 	assert_false(remuda_error_exited(err));
-	assert_string_equal(remuda_error_message(err),
-			    "the worker process ended while it ran orders.parse (it aborted); "
-			    "it last wrote to stderr:\nfree(): ?invalid");
+	assert_string_equal(
+		remuda_error_message(err),
+		"the worker process ended while it ran orders.parse (it aborted); "
+		"it last wrote to stderr:\nfree(): ?invalid");
 	remuda_error_free(err);
 }
 
 static void exit_code_of_a_lost_worker_is_told(void **state)
 {
 	(void)state;
-	struct rmd_crash crash = {.worker = 1, .wait_status = 7 << 8, .status_known = true};
+	struct rmd_crash crash = {
+		.worker = 1, .wait_status = 7 << 8, .status_known = true};
 	struct remuda_error *err = rmd_crash_error(&crash);
 	assert_true(remuda_error_exited(err));
 	assert_int_equal(remuda_error_exit_code(err), 7);
@@ -134,9 +136,10 @@ static void last_words_are_cut_at_the_front(void **state)
 
 /* ---- the command line ---- */
 
-static int parse(struct rmd_agent_config *config, enum rmd_agent_exit *code, const char *first, ...)
+static int parse(struct rmd_agent_config *config, enum rmd_agent_exit *code,
+		 const char *first, ...)
 {
-	char *argv[16] = {(char *)(uintptr_t)"remuda-agent"};
+	char *argv[16] = {(char *)(uintptr_t) "remuda-agent"};
 	int argc = 1;
 	va_list args;
 	va_start(args, first);
@@ -165,9 +168,11 @@ static void command_line_is_understood(void **state)
 	(void)state;
 	struct rmd_agent_config config;
 	enum rmd_agent_exit code;
-	assert_int_equal(parse(&config, &code, "--coordinator", "tcp:h:1", "--insecure", "--cpus",
-			       "1.5", "--workers-max", "4096", "--module", "a.so", "--module",
-			       "b.so", "--label", "k=v=w", "--orphan", "0.25", NULL), 0);
+	assert_int_equal(parse(&config, &code, "--coordinator", "tcp:h:1", "--insecure",
+			       "--cpus", "1.5", "--workers-max", "4096", "--module",
+			       "a.so", "--module", "b.so", "--label", "k=v=w", "--orphan",
+			       "0.25", NULL),
+			 0);
 	assert_string_equal(config.coordinator, "tcp:h:1");
 	assert_int_equal(config.cpu_milli, 1500);
 	assert_int_equal(config.workers_max, 4096);
@@ -187,10 +192,10 @@ static void command_line_mistakes_are_usage_errors(void **state)
 	struct rmd_agent_config config;
 	enum rmd_agent_exit code = RMD_AGENT_EXIT_OK;
 	const char *c = "--coordinator";
-#define REFUSED(...)                                                                 \
-	do {                                                                         \
+#define REFUSED(...)                                                                    \
+	do {                                                                            \
 		assert_int_equal(parse(&config, &code, __VA_ARGS__, NULL), RMD_EINVAL); \
-		assert_int_equal(code, RMD_AGENT_EXIT_USAGE);                        \
+		assert_int_equal(code, RMD_AGENT_EXIT_USAGE);                           \
 	} while (0)
 	REFUSED("--insecure");
 	REFUSED(c, "tcp:h:1");

@@ -21,7 +21,8 @@
 
 /* ---- the link: agent's thread ---- */
 
-static void heard_end(struct rig *rig, uint64_t number, enum rig_end end, struct rmd_slice bytes)
+static void heard_end(struct rig *rig, uint64_t number, enum rig_end end,
+		      struct rmd_slice bytes)
 {
 	assert_true(number < RIG_LEASES_MAX);
 	struct rig_lease *lease = &rig->leases[number];
@@ -68,7 +69,8 @@ static void heard_pool(struct rig *rig, const struct rmd_agent_pool *said)
 	pool->reports++;
 	pool->worker_count = 0;
 	while (pool->worker_count < RIG_WORKERS_MAX &&
-	       rmd_agent_pool_next_worker(said, &cursor, &pool->workers[pool->worker_count]))
+	       rmd_agent_pool_next_worker(said, &cursor,
+					  &pool->workers[pool->worker_count]))
 		pool->worker_count++;
 	if (!said->start_failed)
 		return;
@@ -140,14 +142,16 @@ static void rig_end_item(struct rmd_link *link)
 	while ((rc = rmd_attach_request_next(&reader, &item)) > 0)
 		heard(rig, &item);
 	if (rc < 0)
-		fprintf(stderr, "the agent sent %s: %s\n", rmd_errcode_name(rc), reader.field);
+		fprintf(stderr, "the agent sent %s: %s\n", rmd_errcode_name(rc),
+			reader.field);
 	assert_int_equal(rc, 0);
 	pthread_cond_broadcast(&rig->changed);
 	pthread_mutex_unlock(&rig->lock);
 	rmd_buf_unref(buf);
 }
 
-static int rig_send_transfer(struct rmd_link *link, uint64_t transfer, struct rmd_piece payload)
+static int rig_send_transfer(struct rmd_link *link, uint64_t transfer,
+			     struct rmd_piece payload)
 {
 	struct rig *rig = (struct rig *)link;
 	pthread_mutex_lock(&rig->lock);
@@ -214,7 +218,8 @@ static void deliver(void *arg)
 	if (rig->lost_told || rig->link_destroyed) {
 		rmd_piece_unref(parcel->piece);
 	} else if (parcel->transfer != 0) {
-		rig->link.events->transfer(rig->link.ctx, parcel->transfer, parcel->piece);
+		rig->link.events->transfer(rig->link.ctx, parcel->transfer,
+					   parcel->piece);
 	} else {
 		rig->link.events->frame(rig->link.ctx, parcel->piece);
 		rmd_piece_unref(parcel->piece);
@@ -245,7 +250,8 @@ void rig_lose(struct rig *rig)
 	assert_int_equal(rmd_agent_post(rig->agent, tell_lost, rig), 0);
 }
 
-void rig_pool(struct rig *rig, uint64_t number, uint32_t workers, const struct rig_spec *given)
+void rig_pool(struct rig *rig, uint64_t number, uint32_t workers,
+	      const struct rig_spec *given)
 {
 	struct rmd_set_pool set = {.pool = number, .workers = workers};
 	struct rmd_wire_writer raw = {0};
@@ -280,8 +286,8 @@ void rig_close_pool(struct rig *rig, uint64_t pool, bool kill)
 	rmd_attach_response_put_set_pool(&rig->out, &set);
 }
 
-static void put_lease(struct rig *rig, uint64_t pool, uint64_t lease, const char *function,
-		      struct rmd_slice arguments, bool stream_logs)
+static void put_lease(struct rig *rig, uint64_t pool, uint64_t lease,
+		      const char *function, struct rmd_slice arguments, bool stream_logs)
 {
 	char name[128];
 	snprintf(name, sizeof name, "native:%s", function);
@@ -302,8 +308,8 @@ void rig_lease(struct rig *rig, uint64_t pool, uint64_t lease, const char *funct
 	put_lease(rig, pool, lease, function, rmd_slice_of_string(arguments), false);
 }
 
-void rig_lease_logged(struct rig *rig, uint64_t pool, uint64_t lease, const char *function,
-		      const char *arguments)
+void rig_lease_logged(struct rig *rig, uint64_t pool, uint64_t lease,
+		      const char *function, const char *arguments)
 {
 	put_lease(rig, pool, lease, function, rmd_slice_of_string(arguments), true);
 }
@@ -399,8 +405,8 @@ void rig_wait_end(struct rig *rig, uint64_t lease, enum rig_end end)
 	assert_int_equal(rig->leases[lease].end, end);
 }
 
-uint32_t rig_workers(struct rig *rig, uint64_t pool, enum rmd_worker_state state, pid_t *ret_pids,
-		     uint32_t room)
+uint32_t rig_workers(struct rig *rig, uint64_t pool, enum rmd_worker_state state,
+		     pid_t *ret_pids, uint32_t room)
 {
 	uint32_t n = 0;
 	for (uint32_t i = 0; i < rig->pools[pool].worker_count; i++)
@@ -414,7 +420,8 @@ struct remuda_error *rig_error(struct rig *rig, uint64_t lease)
 	struct remuda_error *err;
 	const char *field;
 	struct rig_lease *l = &rig->leases[lease];
-	assert_int_equal(rmd_error_decode(rmd_slice_of(l->bytes, l->bytes_len), &err, &field), 0);
+	assert_int_equal(
+		rmd_error_decode(rmd_slice_of(l->bytes, l->bytes_len), &err, &field), 0);
 	return err;
 }
 

@@ -1,4 +1,5 @@
-/* The spawner as a real process: what it starts, what it reports, and that nothing survives it. */
+/* The spawner as a real process: what it starts, what it reports, and that nothing
+ * survives it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -59,8 +60,11 @@ static pid_t start_sh(struct fixture *f, uint64_t id, const char *script,
 		      const struct rmd_spawn_fd *fds, size_t fd_count)
 {
 	const char *argv[] = {"sh", "-c", script, NULL};
-	struct rmd_spawn_request request = {
-		.id = id, .program = "/bin/sh", .argv = argv, .fds = fds, .fd_count = fd_count};
+	struct rmd_spawn_request request = {.id = id,
+					    .program = "/bin/sh",
+					    .argv = argv,
+					    .fds = fds,
+					    .fd_count = fd_count};
 	assert_int_equal(rmd_spawner_spawn(f->fd, &request), 0);
 	struct rmd_spawn_report report = next_report(f);
 	assert_int_equal(report.kind, RMD_SPAWN_STARTED);
@@ -141,7 +145,8 @@ static void reports_the_errno_of_a_failed_exec(void **state)
 	start_sh(f, 4, "exit 0", NULL, 0); /* and it goes on */
 }
 
-/* The probe is this program, run with --probe: it writes what it finds to descriptor 9. */
+/* The probe is this program, run with --probe: it writes what it finds to descriptor 9.
+ */
 static int probe_main(void)
 {
 	FILE *out = fdopen(9, "w");
@@ -158,8 +163,8 @@ static int probe_main(void)
 	}
 	int deathsig = 0;
 	prctl(PR_GET_PDEATHSIG, &deathsig);
-	fprintf(out, "%d %d %d %d:", getsid(0) == getpid(), getpgrp() == getpid(), signals_odd,
-		deathsig);
+	fprintf(out, "%d %d %d %d:", getsid(0) == getpid(), getpgrp() == getpid(),
+		signals_odd, deathsig);
 	for (int fd = 0; fd < 1024; fd++)
 		if (fcntl(fd, F_GETFD) >= 0)
 			fprintf(out, " %d", fd);
@@ -231,7 +236,8 @@ static void leftovers_of_an_ended_worker_are_killed(void **state)
 	close(ends[0]);
 }
 
-#define DAEMON_SCRIPT "setsid sh -c 'echo $$; exec sleep 1000' & echo $$; trap '' TERM; " \
+#define DAEMON_SCRIPT                                                       \
+	"setsid sh -c 'echo $$; exec sleep 1000' & echo $$; trap '' TERM; " \
 	"while :; do sleep 1000; done"
 
 static void start_family(struct fixture *f, pid_t *ret_child, pid_t *ret_daemon)
@@ -330,7 +336,8 @@ static void refuses_requests_over_the_limits(void **state)
 	struct rmd_spawn_fd fds[RMD_SPAWN_FDS_MAX + 1] = {{0, 0}};
 	memset(large, 'x', sizeof large - 1);
 	const char *argv[] = {"sh", large, NULL};
-	struct rmd_spawn_request request = {.id = 1, .program = "/bin/true", .argv = argv};
+	struct rmd_spawn_request request = {
+		.id = 1, .program = "/bin/true", .argv = argv};
 	assert_int_equal(rmd_spawner_spawn(f->fd, &request), RMD_ETOOBIG);
 	large[sizeof large - 1 - sizeof "/bin/true" - sizeof "" - sizeof "sh"] = '\0';
 	assert_int_equal(rmd_spawner_spawn(f->fd, &request), 0); /* exactly the maximum */
