@@ -189,7 +189,9 @@ static int wait_for_turn(struct remuda *client, const struct rmd_submission *sub
 	for (;;) {
 		if (client->state >= RMD_CLIENT_LOST)
 			return RMD_EUNREACHABLE;
-		if (client->state == RMD_CLIENT_OPEN && client->next <= client->window &&
+		/* Between the end of a call and the move to RESUMING there is no stream. */
+		if (client->state == RMD_CLIENT_OPEN && client->stream != NULL &&
+		    client->next <= client->window &&
 		    has_room(client, submission->spec.arguments.len))
 			return 0;
 		if (rmd_client_is_here(client))

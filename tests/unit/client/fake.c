@@ -131,7 +131,9 @@ static struct rmd_buf *value_buf(const struct remuda_value *value)
 {
 	struct rmd_wire_writer writer = {0};
 	rmd_value_put(&writer, value);
-	return rmd_wire_writer_take(&writer);
+	struct rmd_buf *buf = rmd_wire_writer_take(&writer);
+	rmd_wire_writer_fini(&writer);
+	return buf;
 }
 
 static struct rmd_buf *int_buf(uint64_t number)
