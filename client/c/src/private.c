@@ -40,6 +40,10 @@
 
 extern char **environ;
 
+/* glibc's clone under its other name: what sanitizers put in place of `clone` takes each call
+ * for a fork. */
+int __clone(int (*run)(void *arg), void *stack, int flags, void *arg, ...);
+
 /* What the two processes share with us. */
 struct start {
 	const char *path;
@@ -88,7 +92,7 @@ UNINSTRUMENTED static int program(void *arg)
 UNINSTRUMENTED static int intermediate(void *arg)
 {
 	struct start *start = arg;
-	int pid = clone(program, start->stack + STACK_BYTES, CLONE_VM | CLONE_VFORK | SIGCHLD, start);
+	int pid = __clone(program, start->stack + STACK_BYTES, CLONE_VM | CLONE_VFORK | SIGCHLD, start);
 	if (pid < 0)
 		start->failure = errno;
 	syscall(SYS_exit_group, 0);
@@ -109,7 +113,7 @@ static int launch(struct start *start)
 	sigemptyset(&start->no_signals);
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
 	pthread_sigmask(SIG_BLOCK, &all, &before);
-	int pid = clone(intermediate, stacks + 2 * STACK_BYTES, CLONE_VM | CLONE_VFORK, start);
+	int pid = __clone(intermediate, stacks + 2 * STACK_BYTES, CLONE_VM | CLONE_VFORK, start);
 	int failure = pid < 0 ? errno : 0;
 	if (pid > 0) {
 		while (waitpid(pid, NULL, (int)__WCLONE) < 0 && errno == EINTR)

@@ -647,7 +647,10 @@ const char *fake_address(const struct fake *fake)
 
 size_t fake_blob(struct fake *fake, struct rmd_digest *ret_digest, char ret_name[64])
 {
+	pthread_mutex_lock(&fake->lock);     /* after the put was counted */
 	*ret_digest = fake->blob_digest;
 	memcpy(ret_name, fake->blob_name, sizeof fake->blob_name);
-	return fake->blob.len;
+	size_t len = fake->blob.len;
+	pthread_mutex_unlock(&fake->lock);
+	return len;
 }

@@ -464,6 +464,7 @@ static void a_module_is_put_once_whole_and_under_its_name(void **state)
 	assert_int_equal(write(fd, data, len), len);
 	close(fd);
 	assert_int_equal(remuda_module_push(client, path, digest, &err), 0);
+	FAKE_AWAIT(fake, puts, 1);
 	assert_int_equal(fake_blob(fake, &put, name), len);
 	assert_memory_equal(put.bytes, digest, 32);
 	assert_string_equal(name, path + strlen("/tmp/"));
