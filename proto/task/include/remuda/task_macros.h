@@ -298,12 +298,12 @@ static inline int remuda_get_at_(remuda_ctx *ctx, struct remuda_place place, uin
 		__start_remuda_tasks, __stop_remuda_tasks, __start_remuda_messages,  \
 		__stop_remuda_messages}
 
-#define REMUDA_TK_MESSAGE_(type, descriptor)                                         \
-	static const char *type##__remuda_name(void) { return (descriptor).name; }   \
+#define REMUDA_TK_MESSAGE_(type, desc_)                                         \
+	static const char *type##__remuda_name(void) { return (desc_).name; }   \
 	static bool type##__remuda_valid(const void *message)                        \
 	{                                                                            \
 		const ProtobufCMessage *m = (const ProtobufCMessage *)message;       \
-		return m->descriptor == &(descriptor) && protobuf_c_message_check(m); \
+		return m->descriptor == &(desc_) && protobuf_c_message_check(m); \
 	}                                                                            \
 	static size_t type##__remuda_packed_size(const void *message)                \
 	{                                                                            \
@@ -323,7 +323,7 @@ static inline int remuda_get_at_(remuda_ctx *ctx, struct remuda_place place, uin
 		allocator.alloc = alloc;                                             \
 		allocator.free = release;                                            \
 		allocator.allocator_data = arg;                                      \
-		return protobuf_c_message_unpack(&(descriptor), &allocator, len, bytes); \
+		return protobuf_c_message_unpack(&(desc_), &allocator, len, bytes); \
 	}                                                                            \
 	static const struct remuda_message type##__remuda_message = {                \
 		#type, type##__remuda_name, type##__remuda_valid,                    \
