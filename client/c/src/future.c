@@ -75,8 +75,8 @@ static void run_hook(struct remuda_future *future)
 		future->done(future, future->done_ctx);
 }
 
-void rmd_future_complete(struct remuda_future *future, enum rmd_outcome_kind kind, int code,
-			 struct rmd_piece bytes)
+unsigned rmd_future_settle(struct remuda_future *future, enum rmd_outcome_kind kind, int code,
+			   struct rmd_piece bytes)
 {
 	RMD_CHECK_OBJ(future, FUTURE_MAGIC);
 	future->kind = kind;
@@ -88,6 +88,11 @@ void rmd_future_complete(struct remuda_future *future, enum rmd_outcome_kind kin
 	}
 	unsigned before = atomic_fetch_or(&future->state, RMD_FUTURE_DONE);
 	RMD_CHECK(!(before & RMD_FUTURE_DONE));
+	return before;
+}
+
+void rmd_future_announce(struct remuda_future *future, unsigned before)
+{
 	if (before & RMD_FUTURE_WAITED)
 		rmd_futex_wake(&future->state);
 	if (atomic_load(&any_waiters) != 0) {
@@ -96,6 +101,12 @@ void rmd_future_complete(struct remuda_future *future, enum rmd_outcome_kind kin
 	}
 	if (before & RMD_FUTURE_HOOKED)
 		run_hook(future);
+}
+
+void rmd_future_complete(struct remuda_future *future, enum rmd_outcome_kind kind, int code,
+			 struct rmd_piece bytes)
+{
+	rmd_future_announce(future, rmd_future_settle(future, kind, code, bytes));
 }
 
 void rmd_future_fail(struct remuda_future *future, int code, struct remuda_error *err)

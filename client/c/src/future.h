@@ -57,7 +57,12 @@ void rmd_future_unref(struct remuda_future *future);
  * bytes are copied or referred to. No lock may be held: callbacks are called. */
 void rmd_future_complete(struct remuda_future *future, enum rmd_outcome_kind kind, int code,
 			 struct rmd_piece bytes);
-/* The same with an error made here, which it takes. */
+/* The same in two steps, for many at a time: who wakes up finds all of them settled, instead of
+ * sleeping again on the next. Settle gives the outcome, and what announce must be told. */
+unsigned rmd_future_settle(struct remuda_future *future, enum rmd_outcome_kind kind, int code,
+			   struct rmd_piece bytes);
+void rmd_future_announce(struct remuda_future *future, unsigned before);
+/* As rmd_future_complete with an error made here, which it takes. */
 void rmd_future_fail(struct remuda_future *future, int code, struct remuda_error *err);
 
 static inline bool rmd_future_done(const struct remuda_future *future)

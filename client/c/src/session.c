@@ -117,44 +117,64 @@ struct reading {
 	uint64_t accepted, window;
 };
 
-/* A whole result that came in pieces. */
-static void complete_transferred(struct remuda *client, struct remuda_future *future,
-				 uint64_t transfer)
+/* A whole result that came in pieces: as rmd_future_settle. */
+static unsigned settle_transferred(struct remuda *client, struct remuda_future *future,
+				   uint64_t transfer)
 {
 	struct rmd_buf *buf;
 	int rc = rmd_transfers_take(&client->transfers, transfer, &buf);
-	if (rc < 0) {
-		rmd_future_fail(future, REMUDA_EPROTO,
-				remuda_error_create("ProtocolError", "the result came in pieces that do not fit: %s",
-						    rmd_errcode_text(rc)));
-		return;
+	if (rc == 0) {
+		unsigned before = rmd_future_settle(future, RMD_OUTCOME_VALUE, 0,
+						    (struct rmd_piece){rmd_buf_slice(buf), buf});
+		rmd_buf_unref(buf);
+		return before;
 	}
-	rmd_future_complete(future, RMD_OUTCOME_VALUE, 0, (struct rmd_piece){rmd_buf_slice(buf), buf});
+	struct remuda_error *err = remuda_error_create(
+		"ProtocolError", "the result came in pieces that do not fit: %s", rmd_errcode_text(rc));
+	buf = rmd_error_encode_buf(err);
+	remuda_error_free(err);
+	struct rmd_piece piece = {.buf = buf};
+	if (buf != NULL)
+		piece.bytes = rmd_buf_slice(buf);
+	unsigned before = rmd_future_settle(future, RMD_OUTCOME_ERROR, REMUDA_EPROTO, piece);
 	rmd_buf_unref(buf);
+	return before;
+}
+
+static unsigned settle(struct reading *reading, struct remuda_future *future,
+		       const struct rmd_outcome *outcome)
+{
+	if (outcome->kind == RMD_OUTCOME_VALUE_TRANSFER)
+		return settle_transferred(reading->client, future, outcome->transfer);
+	return rmd_future_settle(future, outcome->kind, 0,
+				 (struct rmd_piece){outcome->bytes, reading->message.buf});
 }
 
 static void flush_outcomes(struct reading *reading)
 {
 	struct remuda *client = reading->client;
 	struct remuda_future *futures[OUTCOME_BATCH];
+	unsigned before[OUTCOME_BATCH] = {0};
+	size_t count = reading->outcome_count;
 	pthread_mutex_lock(&client->table_lock);
-	for (size_t i = 0; i < reading->outcome_count; i++)
+	for (size_t i = 0; i < count; i++)
 		futures[i] = rmd_table_take(&client->table, reading->outcomes[i].number);
 	pthread_mutex_unlock(&client->table_lock);
-	for (size_t i = 0; i < reading->outcome_count; i++) {
+	for (size_t i = 0; i < count; i++) {
 		const struct rmd_outcome *outcome = &reading->outcomes[i].outcome;
-		acknowledge(client, reading->outcomes[i].number);
-		if (futures[i] == NULL) {    /* heard before, or of a task that was given up */
+		if (futures[i] != NULL)
+			before[i] = settle(reading, futures[i], outcome);
+		else                         /* heard before, or of a task that was given up */
 			rmd_transfers_drop(&client->transfers, outcome->transfer);
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (futures[i] == NULL)
 			continue;
-		}
-		if (outcome->kind == RMD_OUTCOME_VALUE_TRANSFER)
-			complete_transferred(client, futures[i], outcome->transfer);
-		else
-			rmd_future_complete(futures[i], outcome->kind, 0,
-					    (struct rmd_piece){outcome->bytes, reading->message.buf});
+		rmd_future_announce(futures[i], before[i]);
 		rmd_future_unref(futures[i]);
 	}
+	for (size_t i = 0; i < count; i++)
+		acknowledge(client, reading->outcomes[i].number);
 	reading->outcome_count = 0;
 }
 
