@@ -14,6 +14,8 @@
 #include "worker/crash/crash.h"
 
 #define SOURCE "agent"
+#define ALL_READS 4096 /* of a worker that has ended; far more than its ring holds */
+#define LAST_READS 4   /* quiet ones, of a worker that has ended */
 #define ASKED_MS 1000u /* from the word "stop" to TERM */
 
 /* ---- lists ---- */
@@ -412,13 +414,26 @@ void rmd_aworker_destroy(struct rmd_aworker *worker)
 	rmd_free(worker);
 }
 
+/* Takes all that the worker has left. One read stops at a doorbell, and perhaps at a
+ * budget; the end of the socket need not come, where a child of the worker still holds
+ * it. */
+static void read_last(struct rmd_aworker *worker)
+{
+	int quiet = 0;
+	for (int i = 0; i < ALL_READS && quiet < LAST_READS && !worker->broken; i++) {
+		int rc = rmd_wp_read(worker->wp);
+		if (rc < 0)
+			return;
+		quiet = rc == 0 ? quiet + 1 : 0;
+	}
+}
+
 void rmd_aworker_ended(struct rmd_aworker *worker, const int *wait_status)
 {
 	struct rmd_apool *pool = worker->pool;
 	struct remuda_error *failure = NULL;
 	/* What it had finished before counts; it has left the worker's memory. */
-	while (!worker->broken && rmd_wp_read(worker->wp) == 1)
-		;
+	read_last(worker);
 	/* One that ends before it has run anything would end again and again: back off.
 	 */
 	bool ran = settle_hands(worker, wait_status);
