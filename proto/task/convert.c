@@ -9,7 +9,8 @@
 /* ---- numbers ---- */
 
 /* The integer in `value`, as 65 bits: *ret_negative says that it is a negative int64. */
-static int integer_of(const struct remuda_value *value, bool *ret_negative, uint64_t *ret_bits)
+static int integer_of(const struct remuda_value *value, bool *ret_negative,
+		      uint64_t *ret_bits)
 {
 	if (value->kind == REMUDA_BIGINT)
 		return RMD_ERANGE;
@@ -98,7 +99,8 @@ static int to_bool(const struct remuda_value *value, bool *ret)
 
 /* ---- text and bytes ---- */
 
-static int to_text(const struct remuda_value *value, struct rmd_arena *arena, const char **ret)
+static int to_text(const struct remuda_value *value, struct rmd_arena *arena,
+		   const char **ret)
 {
 	if (value->kind == REMUDA_STRING) {
 		if (value->u.string.len != 0 &&
@@ -133,7 +135,8 @@ static int to_bytes(const struct remuda_value *value, struct remuda_bytes *ret)
 /* ---- vectors and arrays ---- */
 
 /* The items of a list or tuple, or NULL: it is neither. */
-static const struct remuda_value *items_of(const struct remuda_value *value, size_t *ret_len)
+static const struct remuda_value *items_of(const struct remuda_value *value,
+					   size_t *ret_len)
 {
 	if (value->kind != REMUDA_LIST && value->kind != REMUDA_TUPLE)
 		return NULL;
@@ -251,9 +254,11 @@ static int to_array(const struct remuda_value *value, struct rmd_arena *arena,
 static int width_of(enum remuda_type type)
 {
 	static const signed char widths[] = {
-		[REMUDA_TYPE_INT8] = 8,    [REMUDA_TYPE_INT16] = 16,   [REMUDA_TYPE_INT32] = 32,
-		[REMUDA_TYPE_INT64] = 64,  [REMUDA_TYPE_UINT8] = -8,   [REMUDA_TYPE_UINT16] = -16,
-		[REMUDA_TYPE_UINT32] = -32, [REMUDA_TYPE_UINT64] = -64, [REMUDA_TYPE_CTX] = 0,
+		[REMUDA_TYPE_INT8] = 8,	    [REMUDA_TYPE_INT16] = 16,
+		[REMUDA_TYPE_INT32] = 32,   [REMUDA_TYPE_INT64] = 64,
+		[REMUDA_TYPE_UINT8] = -8,   [REMUDA_TYPE_UINT16] = -16,
+		[REMUDA_TYPE_UINT32] = -32, [REMUDA_TYPE_UINT64] = -64,
+		[REMUDA_TYPE_CTX] = 0,
 	};
 	return (unsigned)type < sizeof widths ? widths[type] : 0;
 }
@@ -272,12 +277,13 @@ static int to_integer(const struct remuda_value *value, int width, void *ret)
 	int rc = width > 0 ? to_signed(value, (unsigned)width, &number_signed)
 			   : to_unsigned(value, (unsigned)-width, &number);
 	if (rc == 0)
-		store(width > 0 ? (uint64_t)number_signed : number, width > 0 ? width : -width, ret);
+		store(width > 0 ? (uint64_t)number_signed : number,
+		      width > 0 ? width : -width, ret);
 	return rc;
 }
 
-int rmd_task_to_c(const struct remuda_value *value, enum remuda_type type, struct rmd_arena *arena,
-		  void *ret)
+int rmd_task_to_c(const struct remuda_value *value, enum remuda_type type,
+		  struct rmd_arena *arena, void *ret)
 {
 	if (width_of(type) != 0)
 		return to_integer(value, width_of(type), ret);
@@ -330,7 +336,8 @@ static struct remuda_value of_text(const void *c)
 	memcpy(&text, c, sizeof text);
 	if (text == NULL)
 		return (struct remuda_value){.kind = REMUDA_NULL};
-	return (struct remuda_value){.kind = REMUDA_STRING, .u.string = {text, strlen(text)}};
+	return (struct remuda_value){.kind = REMUDA_STRING,
+				     .u.string = {text, strlen(text)}};
 }
 
 struct remuda_value rmd_task_from_c(enum remuda_type type, const void *c)

@@ -52,21 +52,23 @@ static const char *plain_type(const char *text)
 	return strcmp(text, "_Bool") == 0 ? "bool" : text;
 }
 
-void rmd_task_signature(const struct remuda_task *task, const char *prefix, char *ret_text,
-			size_t size)
+void rmd_task_signature(const struct remuda_task *task, const char *prefix,
+			char *ret_text, size_t size)
 {
 	int n = snprintf(ret_text, size, "%s %s%s%s(", plain_type(task->ret_text),
-			 prefix == NULL ? "" : prefix, prefix == NULL ? "" : ".", task->name);
+			 prefix == NULL ? "" : prefix, prefix == NULL ? "" : ".",
+			 task->name);
 	for (uint32_t i = 0; i < task->param_count; i++) {
 		if (n < 0 || (size_t)n >= size)
 			return;
 		const char *type = plain_type(task->params[i].text);
 		const char *space = type[strlen(type) - 1] == '*' ? "" : " ";
-		n += snprintf(ret_text + n, size - (size_t)n, "%s%s%s%s", i == 0 ? "" : ", ", type,
-			      space, task->params[i].name);
+		n += snprintf(ret_text + n, size - (size_t)n, "%s%s%s%s",
+			      i == 0 ? "" : ", ", type, space, task->params[i].name);
 	}
 	if (n >= 0 && (size_t)n < size)
-		(void)snprintf(ret_text + n, size - (size_t)n, task->param_count == 0 ? "void)" : ")");
+		(void)snprintf(ret_text + n, size - (size_t)n,
+			       task->param_count == 0 ? "void)" : ")");
 }
 
 /* The type's name in `text` ("const Orders__Row *"): where it begins, and its length. */

@@ -1,5 +1,5 @@
-/* Measures the worker protocol: the agent's end here, a real native worker with the module demo in another
- * process. Prints one JSON object a line.
+/* Measures the worker protocol: the agent's end here, a real native worker with the
+ *module demo in another process. Prints one JSON object a line.
  *
  *	bench_protocol WORKER MODULE_DIR */
 #include <stdio.h>
@@ -13,11 +13,11 @@
 #include "tests/unit/protocol/worker_process.h"
 #include "worker/protocol/protocol.h"
 
-#define TASKS      1000000u
-#define ROUNDS     5
+#define TASKS 1000000u
+#define ROUNDS 5
 #define ECHO_BYTES ((size_t)64 << 20)
-#define ECHOS      16u
-#define PINGS      20000u
+#define ECHOS 16u
+#define PINGS 20000u
 
 struct bench {
 	struct rmd_wp *end;
@@ -34,13 +34,14 @@ static void on_ready(void *ctx)
 static void on_start_failed(void *ctx, struct rmd_slice error_chain)
 {
 	(void)ctx;
-	fprintf(stderr, "bench_protocol: the worker does not start (%zu bytes of reasons)\n",
+	fprintf(stderr,
+		"bench_protocol: the worker does not start (%zu bytes of reasons)\n",
 		error_chain.len);
 	exit(1);
 }
 
-static void on_log(void *ctx, uint64_t lease, enum rmd_wp_log stream, struct rmd_slice bytes,
-		   uint64_t dropped_bytes)
+static void on_log(void *ctx, uint64_t lease, enum rmd_wp_log stream,
+		   struct rmd_slice bytes, uint64_t dropped_bytes)
 {
 	(void)ctx;
 	(void)lease;
@@ -127,8 +128,11 @@ static void bench_tasks(struct bench *bench)
 	run(bench, &task, 10000);
 	uint64_t reads = bench->reads;
 	double rate = best_of(bench, &task, TASKS);
-	printf("{\"name\":\"protocol_tasks\",\"value\":%.0f,\"unit\":\"tasks/s\",\"floor\":700000}\n", rate);
-	printf("{\"name\":\"protocol_tasks_per_wake\",\"value\":%.1f,\"unit\":\"tasks\"}\n",
+	printf("{\"name\":\"protocol_tasks\",\"value\":%.0f,\"unit\":\"tasks/"
+	       "s\",\"floor\":700000}\n",
+	       rate);
+	printf("{\"name\":\"protocol_tasks_per_wake\",\"value\":%.1f,\"unit\":\"tasks\"}"
+	       "\n",
 	       (double)TASKS * ROUNDS / (double)(bench->reads - reads));
 	uint64_t begun_ns = rmd_clock_mono_ns();
 	for (uint32_t i = 0; i < PINGS; i++)
@@ -144,7 +148,8 @@ static void bench_echo(struct bench *bench)
 	if (bytes == NULL)
 		exit(1);
 	memset(bytes, 'x', ECHO_BYTES);
-	struct remuda_value value = {.kind = REMUDA_BYTES, .u.bytes = {bytes, ECHO_BYTES}};
+	struct remuda_value value = {.kind = REMUDA_BYTES,
+				     .u.bytes = {bytes, ECHO_BYTES}};
 	struct rmd_wp_task task = {.function = rmd_slice_of_string("demo.echo"),
 				   .arguments = arguments_of(&value),
 				   .attempt = 1};
@@ -152,9 +157,11 @@ static void bench_echo(struct bench *bench)
 	run(bench, &task, 1);
 	double cold = (double)(rmd_clock_mono_ns() - begun_ns) / 1e9;
 	double rate = best_of(bench, &task, ECHOS);
-	printf("{\"name\":\"protocol_echo_64mib\",\"value\":%.0f,\"unit\":\"MB/s\",\"floor\":3000}\n",
+	printf("{\"name\":\"protocol_echo_64mib\",\"value\":%.0f,\"unit\":\"MB/"
+	       "s\",\"floor\":3000}\n",
 	       rate * 2 * (double)ECHO_BYTES / 1e6);
-	printf("{\"name\":\"protocol_echo_64mib_cold\",\"value\":%.0f,\"unit\":\"MB/s\"}\n",
+	printf("{\"name\":\"protocol_echo_64mib_cold\",\"value\":%.0f,\"unit\":\"MB/"
+	       "s\"}\n",
 	       2 * (double)ECHO_BYTES / 1e6 / cold);
 	rmd_piece_unref(task.arguments);
 	free(bytes);

@@ -10,10 +10,10 @@
 #include "proto/error/chain.h"
 #include "proto/task/convert.h"
 
-#define TABLE_MIN   64u
-#define PREFIX_MAX  128u
+#define TABLE_MIN 64u
+#define PREFIX_MAX 128u
 /* More tasks than any module has: bounds of a section that makes no sense. */
-#define TASKS_MAX   65536u
+#define TASKS_MAX 65536u
 
 /* FNV-1a. */
 static uint64_t hash_of(struct rmd_slice name)
@@ -25,8 +25,8 @@ static uint64_t hash_of(struct rmd_slice name)
 }
 
 /* Where `name` is in the table, or where it would go. The table is never full. */
-static struct rmd_function **place_of(const struct rmd_functions *functions, struct rmd_slice name,
-				      uint64_t hash)
+static struct rmd_function **place_of(const struct rmd_functions *functions,
+				      struct rmd_slice name, uint64_t hash)
 {
 	size_t mask = functions->table_size - 1;
 	for (size_t i = (size_t)hash & mask;; i = (i + 1) & mask) {
@@ -43,21 +43,24 @@ static int grow(struct rmd_functions *functions)
 	if (functions->count + 1 <= functions->table_size / 2)
 		return 0;
 	struct rmd_functions bigger = *functions;
-	bigger.table_size = functions->table_size == 0 ? TABLE_MIN : functions->table_size * 2;
+	bigger.table_size = functions->table_size == 0 ? TABLE_MIN
+						       : functions->table_size * 2;
 	bigger.table = rmd_calloc(bigger.table_size, sizeof *bigger.table);
 	if (bigger.table == NULL)
 		return RMD_ENOMEM;
 	for (size_t i = 0; i < functions->table_size; i++) {
 		struct rmd_function *at = functions->table[i];
 		if (at != NULL)
-			*place_of(&bigger, rmd_slice_of(at->name, at->name_len), at->hash) = at;
+			*place_of(&bigger, rmd_slice_of(at->name, at->name_len),
+				  at->hash) = at;
 	}
 	rmd_free(functions->table);
 	*functions = bigger;
 	return 0;
 }
 
-const struct rmd_function *rmd_functions_find(struct rmd_functions *functions, struct rmd_slice name)
+const struct rmd_function *rmd_functions_find(struct rmd_functions *functions,
+					      struct rmd_slice name)
 {
 	const struct rmd_function *last = functions->last;
 	if (last != NULL && last->name_len == name.len &&
@@ -89,7 +92,8 @@ static bool prefix_valid(const char *prefix)
 }
 
 /* Finds the message types of a function. */
-static struct remuda_error *resolve_messages(struct rmd_function *function, const char *path)
+static struct remuda_error *resolve_messages(struct rmd_function *function,
+					     const char *path)
 {
 	const struct remuda_task *task = function->task;
 	const char *text = task->ret_text;
@@ -107,10 +111,11 @@ static struct remuda_error *resolve_messages(struct rmd_function *function, cons
 	}
 	if (found)
 		return NULL;
-	return remuda_error_create("ModuleError",
-				   "module %s: function %s (%s:%u) has the type '%s', which no "
-				   "REMUDA_MESSAGE in this module names",
-				   path, function->name, task->file, (unsigned)task->line, text);
+	return remuda_error_create(
+		"ModuleError",
+		"module %s: function %s (%s:%u) has the type '%s', which no "
+		"REMUDA_MESSAGE in this module names",
+		path, function->name, task->file, (unsigned)task->line, text);
 }
 
 /* Checks what a descriptor says of itself. */
@@ -148,7 +153,8 @@ static struct remuda_error *add_function(struct rmd_functions *functions, size_t
 		err = module_error(from->path, "a function's name is over 512 bytes");
 	else if (*place != NULL)
 		err = remuda_error_create(
-			"ModuleError", "module %s: function %s (%s:%u) is already in module %s (%s:%u)",
+			"ModuleError",
+			"module %s: function %s (%s:%u) is already in module %s (%s:%u)",
 			from->path, function->name, task->file, (unsigned)task->line,
 			functions->modules[(*place)->module].path, (*place)->task->file,
 			(unsigned)(*place)->task->line);
@@ -168,19 +174,24 @@ no_memory:
 }
 
 /* Why `module` can't be used at all, or NULL. */
-static struct remuda_error *module_fault(const char *path, const struct remuda_module *module)
+static struct remuda_error *module_fault(const char *path,
+					 const struct remuda_module *module)
 {
 	if (module->abi_version != REMUDA_ABI_VERSION)
-		return remuda_error_create("ModuleError",
-					   "module %s: built for version %u of remuda/task.h, this "
-					   "worker speaks version %u: build the module again",
-					   path, (unsigned)module->abi_version, REMUDA_ABI_VERSION);
+		return remuda_error_create(
+			"ModuleError",
+			"module %s: built for version %u of remuda/task.h, this "
+			"worker speaks version %u: build the module again",
+			path, (unsigned)module->abi_version, REMUDA_ABI_VERSION);
 	if (module->size < sizeof *module)
 		return module_error(path, "its description is too short: build it again");
 	if (!prefix_valid(module->prefix))
-		return module_error(path, "REMUDA_MODULE's prefix must be 1 to 128 of [A-Za-z0-9_.-]");
+		return module_error(
+			path,
+			"REMUDA_MODULE's prefix must be 1 to 128 of [A-Za-z0-9_.-]");
 	if (module->tasks == module->tasks_end || module->tasks == NULL)
-		return module_error(path, "no function in it is declared with REMUDA_TASK");
+		return module_error(path,
+				    "no function in it is declared with REMUDA_TASK");
 	if (module->tasks_end < module->tasks ||
 	    (size_t)(module->tasks_end - module->tasks) > TASKS_MAX)
 		return module_error(path, "its section of functions makes no sense");
@@ -192,7 +203,7 @@ int rmd_functions_add(struct rmd_functions *functions, const char *path,
 {
 	for (size_t i = 0; i < functions->module_count; i++)
 		if (functions->modules[i].module == module)
-			return 0;    /* the same file, named twice */
+			return 0; /* the same file, named twice */
 	struct remuda_error *err = module_fault(path, module);
 	if (err != NULL) {
 		*ret_err = err;
@@ -210,8 +221,11 @@ int rmd_functions_add(struct rmd_functions *functions, const char *path,
 	}
 	modules[functions->module_count] = (struct rmd_loaded_module){copy, module};
 	functions->module_count++;
-	for (const struct remuda_task *const *at = module->tasks; at < module->tasks_end; at++) {
-		err = *at == NULL ? NULL : add_function(functions, functions->module_count - 1, *at);
+	for (const struct remuda_task *const *at = module->tasks; at < module->tasks_end;
+	     at++) {
+		err = *at == NULL
+			      ? NULL
+			      : add_function(functions, functions->module_count - 1, *at);
 		if (err != NULL) {
 			*ret_err = err;
 			return RMD_EINVAL;
@@ -227,14 +241,17 @@ int rmd_functions_load(struct rmd_functions *functions, const char *path,
 	if (handle == NULL) {
 		const char *reason = dlerror();
 		struct remuda_error *cause = remuda_error_create(
-			"LoadError", "%s", reason == NULL ? "dlopen gives no reason" : reason);
-		*ret_err = remuda_error_wrap(cause, "ModuleError", "module %s: cannot be loaded", path);
+			"LoadError", "%s",
+			reason == NULL ? "dlopen gives no reason" : reason);
+		*ret_err = remuda_error_wrap(cause, "ModuleError",
+					     "module %s: cannot be loaded", path);
 		return RMD_EINVAL;
 	}
 	const struct remuda_module *module = dlsym(handle, REMUDA_MODULE_SYMBOL);
 	if (module == NULL) {
-		*ret_err = module_error(path, "it is no module of remuda: it has no symbol "
-					REMUDA_MODULE_SYMBOL " (put REMUDA_MODULE(\"name\"); in it)");
+		*ret_err = module_error(path, "it is no module of remuda: it has no "
+					      "symbol " REMUDA_MODULE_SYMBOL
+					      " (put REMUDA_MODULE(\"name\"); in it)");
 		return RMD_EINVAL;
 	}
 	return rmd_functions_add(functions, path, module, ret_err);

@@ -13,18 +13,19 @@ struct remuda_error;
 
 /* One function. */
 struct rmd_function {
-	char *name;                  /* "demo.square"; owned */
+	char *name; /* "demo.square"; owned */
 	size_t name_len;
 	uint64_t hash;
 	const struct remuda_task *task; /* borrowed from its module */
-	size_t module;               /* index in rmd_functions.modules */
-	const struct remuda_message *messages[REMUDA_PARAMS_MAX]; /* of its parameters, or NULL */
+	size_t module;			/* index in rmd_functions.modules */
+	const struct remuda_message
+		*messages[REMUDA_PARAMS_MAX]; /* of its parameters, or NULL */
 	const struct remuda_message *ret_message;
 };
 
 /* One module. */
 struct rmd_loaded_module {
-	char *path;                  /* as given; owned */
+	char *path;			    /* as given; owned */
 	const struct remuda_module *module; /* borrowed from the shared object */
 };
 
@@ -40,18 +41,21 @@ struct rmd_functions {
 /* Longest name, prefix and all, in bytes. */
 #define RMD_FUNCTION_NAME_MAX 512u
 
-/* Loads the shared object at `path` and adds its functions. RMD_EINVAL, with *ret_err naming
- * file and reason: not loadable, no module, another version, a function that is there already. */
+/* Loads the shared object at `path` and adds its functions. RMD_EINVAL, with *ret_err
+ * naming file and reason: not loadable, no module, another version, a function that is
+ * there already. */
 int rmd_functions_load(struct rmd_functions *functions, const char *path,
 		       struct remuda_error **ret_err);
 /* Adds the functions of `module`, whose name for people is `path`. As load. */
 int rmd_functions_add(struct rmd_functions *functions, const char *path,
 		      const struct remuda_module *module, struct remuda_error **ret_err);
 /* The function `name`, or NULL. */
-const struct rmd_function *rmd_functions_find(struct rmd_functions *functions, struct rmd_slice name);
-/* Looks for a module that was not named at the start: PREFIX.so for the function PREFIX.NAME, in
- * the folders of the environment variable REMUDA_MODULE_PATH, then in lib/remuda/modules beside our own
- * program. 1: loaded one; 0: there is none, or it was loaded before; else as load. */
+const struct rmd_function *rmd_functions_find(struct rmd_functions *functions,
+					      struct rmd_slice name);
+/* Looks for a module that was not named at the start: PREFIX.so for the function
+ * PREFIX.NAME, in the folders of the environment variable REMUDA_MODULE_PATH, then in
+ * lib/remuda/modules beside our own program. 1: loaded one; 0: there is none, or it was
+ * loaded before; else as load. */
 int rmd_functions_seek(struct rmd_functions *functions, struct rmd_slice name,
 		       struct remuda_error **ret_err);
 /* Gives the error UnknownFunction: the nearest names, and the modules. */

@@ -1,8 +1,8 @@
 /* remuda-worker-native: the worker that runs modules of C functions.
  *
- * Started by an agent, with the worker protocol on descriptor 3. Reads its setup, loads its
- * modules, says ready, and then runs one task after the other. A task that crashes or exits takes the
- * process with it: that is what processes are for. */
+ * Started by an agent, with the worker protocol on descriptor 3. Reads its setup, loads
+ * its modules, says ready, and then runs one task after the other. A task that crashes or
+ * exits takes the process with it: that is what processes are for. */
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,7 +26,8 @@ static int report(struct rmd_wpw *end, struct remuda_error *err)
 	rmd_error_set_origin(err, REMUDA_ORIGIN_INITIALIZER);
 	rmd_error_encode(err, &writer);
 	int rc = writer.failed ? RMD_ENOMEM
-			       : rmd_wpw_send_start_failed(end, rmd_slice_of(writer.data, writer.len));
+			       : rmd_wpw_send_start_failed(
+					 end, rmd_slice_of(writer.data, writer.len));
 	if (rc < 0)
 		remuda_error_print(err, stderr);
 	rmd_wire_writer_fini(&writer);
@@ -98,8 +99,9 @@ static int work(struct rmd_wpw *end)
 	return code;
 }
 
-/* What a spawner may have left behind: blocked signals would be the tasks' too. An interrupt
- * from a terminal is for the client; how a worker ends is its agent's decision. */
+/* What a spawner may have left behind: blocked signals would be the tasks' too. An
+ * interrupt from a terminal is for the client; how a worker ends is its agent's decision.
+ */
 static void set_signals(void)
 {
 	sigset_t none;
@@ -113,13 +115,17 @@ int main(int argc, char **argv)
 {
 	struct rmd_wpw *end;
 	if (argc == 2 && strcmp(argv[1], "--version") == 0)
-		return printf("remuda-worker-native %s\n", REMUDA_VERSION) < 0 ? EXIT_SYSTEM : 0;
+		return printf("remuda-worker-native %s\n", REMUDA_VERSION) < 0
+			       ? EXIT_SYSTEM
+			       : 0;
 	int rc = argc > 1 ? RMD_EINVAL : rmd_wpw_open(&end);
 	if (rc < 0) {
 		fprintf(stderr,
 			"remuda-worker-native: %s\n"
-			"This program is started by remuda-agent, which speaks to it on descriptor %d.\n",
-			argc > 1 ? "takes no arguments but --version" : rmd_errcode_text(rc),
+			"This program is started by remuda-agent, which speaks to it on "
+			"descriptor %d.\n",
+			argc > 1 ? "takes no arguments but --version"
+				 : rmd_errcode_text(rc),
 			RMD_WP_WORKER_FD);
 		return EXIT_USER;
 	}

@@ -26,8 +26,8 @@ static void note_fork(void)
 	forked = true;
 }
 
-/* True if the clock tells apart what is RMD_WPW_SILENT_BELOW_NS apart: by ticks of that order it
- * would call a task short that was not. */
+/* True if the clock tells apart what is RMD_WPW_SILENT_BELOW_NS apart: by ticks of that
+ * order it would call a task short that was not. */
 static bool clock_fine(void)
 {
 	for (int i = 0; i < 16; i++) {
@@ -41,8 +41,8 @@ static bool clock_fine(void)
 	return false;
 }
 
-void rmd_run_init(struct rmd_run *run, struct rmd_wpw *end, struct rmd_functions *functions,
-		  const char *host, uint64_t worker)
+void rmd_run_init(struct rmd_run *run, struct rmd_wpw *end,
+		  struct rmd_functions *functions, const char *host, uint64_t worker)
 {
 	*run = (struct rmd_run){
 		.ctx = {&rmd_run_abi},
@@ -79,10 +79,12 @@ static struct remuda_error *signature_error(const struct rmd_run *run, const cha
 {
 	char signature[SIGNATURE_MAX];
 	const struct rmd_function *function = run->function;
-	rmd_task_signature(function->task, run->functions->modules[function->module].module->prefix,
+	rmd_task_signature(function->task,
+			   run->functions->modules[function->module].module->prefix,
 			   signature, sizeof signature);
-	struct remuda_error *err = remuda_error_create(
-		"SignatureMismatch", "%s: %s; its signature is %s", function->name, fault, signature);
+	struct remuda_error *err = remuda_error_create("SignatureMismatch",
+						       "%s: %s; its signature is %s",
+						       function->name, fault, signature);
 	rmd_error_set_origin(err, REMUDA_ORIGIN_LOOKUP);
 	return err;
 }
@@ -91,21 +93,22 @@ static struct remuda_error *count_error(const struct rmd_run *run, uint32_t give
 {
 	char fault[96];
 	uint32_t expected = run->function->task->param_count;
-	(void)snprintf(fault, sizeof fault, "expected %u argument%s, got %u", (unsigned)expected,
-		       expected == 1 ? "" : "s", (unsigned)given);
+	(void)snprintf(fault, sizeof fault, "expected %u argument%s, got %u",
+		       (unsigned)expected, expected == 1 ? "" : "s", (unsigned)given);
 	return signature_error(run, fault);
 }
 
 static struct remuda_error *arguments_error(const struct rmd_run *run, int rc)
 {
 	struct remuda_error *err = remuda_error_create(
-		"DecodeError", "%s: its arguments can't be decoded: %s", run->function->name,
-		rmd_errcode_text(rc));
+		"DecodeError", "%s: its arguments can't be decoded: %s",
+		run->function->name, rmd_errcode_text(rc));
 	rmd_error_set_origin(err, REMUDA_ORIGIN_DECODE);
 	return err;
 }
 
-/* Finds the arguments in the task's bytes; NULL: there are as many as the function takes. */
+/* Finds the arguments in the task's bytes; NULL: there are as many as the function takes.
+ */
 static struct remuda_error *find_arguments(struct rmd_run *run)
 {
 	uint32_t positional, named;
@@ -114,7 +117,8 @@ static struct remuda_error *find_arguments(struct rmd_run *run)
 	if (rc < 0)
 		return arguments_error(run, rc);
 	if (named != 0)
-		return signature_error(run, "a native function takes no arguments by name");
+		return signature_error(run,
+				       "a native function takes no arguments by name");
 	if (positional != run->function->task->param_count)
 		return count_error(run, positional);
 	struct rmd_wire_reader reader = rmd_wire_reader_of(bytes);
@@ -128,24 +132,27 @@ static struct remuda_error *find_arguments(struct rmd_run *run)
 }
 
 /* What is wrong with argument `index`, by the code of its conversion. */
-static struct remuda_error *argument_error(const struct rmd_run *run, uint32_t index, int rc,
-					   const struct remuda_value *value)
+static struct remuda_error *argument_error(const struct rmd_run *run, uint32_t index,
+					   int rc, const struct remuda_value *value)
 {
 	const struct remuda_param *param = &run->function->task->params[index];
 	char fault[512];
 	if (rc == RMD_ENOMEM)
-		return remuda_error_create("OutOfMemory", "%s: no memory for argument %u (%s)",
-					   run->function->name, (unsigned)index + 1, param->name);
+		return remuda_error_create(
+			"OutOfMemory", "%s: no memory for argument %u (%s)",
+			run->function->name, (unsigned)index + 1, param->name);
 	char got[64];
 	(void)snprintf(got, sizeof got, "%s", remuda_kind_name(value->kind));
 	if (rc == RMD_ERANGE && value->kind == REMUDA_INT64)
 		(void)snprintf(got, sizeof got, "%lld", (long long)value->u.int64);
 	else if (rc == RMD_ERANGE && value->kind == REMUDA_UINT64)
-		(void)snprintf(got, sizeof got, "%llu", (unsigned long long)value->u.uint64);
+		(void)snprintf(got, sizeof got, "%llu",
+			       (unsigned long long)value->u.uint64);
 	else if (rc == RMD_ERANGE && value->kind == REMUDA_FLOAT64)
 		(void)snprintf(got, sizeof got, "%.17g", value->u.float64);
 	else if (rc == RMD_EINVAL)
-		(void)snprintf(got, sizeof got, "%s with a NUL in it", remuda_kind_name(value->kind));
+		(void)snprintf(got, sizeof got, "%s with a NUL in it",
+			       remuda_kind_name(value->kind));
 	(void)snprintf(fault, sizeof fault, "argument %u (%s): expected %s, got %s",
 		       (unsigned)index + 1, param->name,
 		       rmd_task_type_text((enum remuda_type)param->type), got);
@@ -164,8 +171,8 @@ static void arena_release(void *arena, void *memory)
 }
 
 /* Opens a message: a google.protobuf.Any of the type that the parameter names. */
-static int decode_message(struct rmd_run *run, uint32_t index, const struct remuda_value *value,
-			  void *ret)
+static int decode_message(struct rmd_run *run, uint32_t index,
+			  const struct remuda_value *value, void *ret)
 {
 	const struct remuda_message *message = run->function->messages[index];
 	const char *wanted = message->name();
@@ -185,11 +192,15 @@ static int decode_message(struct rmd_run *run, uint32_t index, const struct remu
 		}
 		(void)snprintf(fault, sizeof fault,
 			       "argument %u (%s): its bytes are no valid message %s",
-			       (unsigned)index + 1, run->function->task->params[index].name, wanted);
+			       (unsigned)index + 1,
+			       run->function->task->params[index].name, wanted);
 	} else {
-		(void)snprintf(fault, sizeof fault, "argument %u (%s): expected a message %s, got %s%s",
-			       (unsigned)index + 1, run->function->task->params[index].name, wanted,
-			       remuda_kind_name(value->kind), value->kind == REMUDA_ANY ? " of another type" : "");
+		(void)snprintf(fault, sizeof fault,
+			       "argument %u (%s): expected a message %s, got %s%s",
+			       (unsigned)index + 1,
+			       run->function->task->params[index].name, wanted,
+			       remuda_kind_name(value->kind),
+			       value->kind == REMUDA_ANY ? " of another type" : "");
 	}
 	rmd_run_fail(run, signature_error(run, fault));
 	return -1;
@@ -248,7 +259,8 @@ static void call(struct rmd_run *run)
 {
 	struct rmd_slice name = run->task->function;
 	run->function = rmd_functions_find(run->functions, name);
-	if (run->function == NULL && rmd_functions_seek(run->functions, name, &run->err) > 0)
+	if (run->function == NULL &&
+	    rmd_functions_seek(run->functions, name, &run->err) > 0)
 		run->function = rmd_functions_find(run->functions, name);
 	if (run->function == NULL) {
 		if (run->err == NULL)
@@ -265,8 +277,8 @@ static void call(struct rmd_run *run)
 	if (forked)
 		_exit(STRAY_CHILD_EXIT);
 	if (run->err == NULL && !run->encoded)
-		run->err = remuda_error_create("TaskError", "%s returned without a result",
-					       run->function->name);
+		run->err = remuda_error_create(
+			"TaskError", "%s returned without a result", run->function->name);
 }
 
 int rmd_run_task(struct rmd_run *run, const struct rmd_wpw_task *task)

@@ -1,8 +1,8 @@
 /* worker/native/run.h: runs one task: decodes, calls, encodes.
  *
- * A run has an arena, emptied after each task, in which decoded arguments, results and what
- * the task allocates live. The worker's main thread; the context's functions may also be called
- * by threads that the task started, so those hold the lock. */
+ * A run has an arena, emptied after each task, in which decoded arguments, results and
+ * what the task allocates live. The worker's main thread; the context's functions may
+ * also be called by threads that the task started, so those hold the lock. */
 #pragma once
 
 #include <pthread.h>
@@ -16,33 +16,36 @@
 #define RMD_RUN_MAGIC 0x52554e01u
 
 struct rmd_run {
-	remuda_ctx ctx;              /* first: what the task sees */
+	remuda_ctx ctx; /* first: what the task sees */
 	uint32_t magic;
-	struct rmd_wpw *end;         /* borrowed */
+	struct rmd_wpw *end;		 /* borrowed */
 	struct rmd_functions *functions; /* borrowed */
-	const char *host;            /* borrowed; for errors */
+	const char *host;		 /* borrowed; for errors */
 	uint64_t worker;
 	pthread_mutex_t lock;
 	struct rmd_arena arena;
-	struct rmd_wire_writer writer; /* for errors, and for what can't be measured beforehand */
+	struct rmd_wire_writer
+		writer; /* for errors, and for what can't be measured beforehand */
 
 	/* The running task. */
 	const struct rmd_wpw_task *task;
 	const struct rmd_function *function;
 	struct rmd_slice arguments[REMUDA_PARAMS_MAX];
-	struct remuda_error *err;    /* raised last; owned; NULL: none */
+	struct remuda_error *err; /* raised last; owned; NULL: none */
 	unsigned raises;
 	uint64_t begun_ns, run_ns;
-	uint64_t silent_below_ns;    /* tasks that took less have not printed; 0: can't be told */
-	bool encoded;                /* its result lies in the reserved room ... */
-	size_t encoded_bytes;        /* ... so long */
+	uint64_t silent_below_ns; /* tasks that took less have not printed; 0: can't be
+				     told */
+	bool encoded;		  /* its result lies in the reserved room ... */
+	size_t encoded_bytes;	  /* ... so long */
 };
 
 /* Makes a run; `end`, `functions` and `host` are borrowed until fini. */
-void rmd_run_init(struct rmd_run *run, struct rmd_wpw *end, struct rmd_functions *functions,
-		  const char *host, uint64_t worker);
+void rmd_run_init(struct rmd_run *run, struct rmd_wpw *end,
+		  struct rmd_functions *functions, const char *host, uint64_t worker);
 void rmd_run_fini(struct rmd_run *run);
-/* Runs `task`, which next has given, and commits its outcome. RMD_ECLOSED: the agent is gone. */
+/* Runs `task`, which next has given, and commits its outcome. RMD_ECLOSED: the agent is
+ * gone. */
 int rmd_run_task(struct rmd_run *run, const struct rmd_wpw_task *task);
 
 /* ---- between the files of this room ---- */
@@ -53,5 +56,6 @@ extern const struct remuda_abi rmd_run_abi;
 void rmd_run_fail(struct rmd_run *run, struct remuda_error *err);
 /* Writes parameter `index` as its C type to `ret`; 0, or -1 with an error recorded. */
 int rmd_run_decode(remuda_ctx *ctx, uint32_t index, void *ret);
-/* Writes the result (NULL: void) to the outcome's room; 0, or -1 with an error recorded. */
+/* Writes the result (NULL: void) to the outcome's room; 0, or -1 with an error recorded.
+ */
 int rmd_run_encode(remuda_ctx *ctx, const void *result);

@@ -32,8 +32,9 @@ static void unlock(struct rmd_run *run)
 
 static bool contains(const struct remuda_error *chain, const struct remuda_error *err)
 {
-	return chain != NULL && (chain == err || contains(remuda_error_cause(chain), err) ||
-				 contains(remuda_error_context(chain), err));
+	return chain != NULL &&
+	       (chain == err || contains(remuda_error_cause(chain), err) ||
+		contains(remuda_error_context(chain), err));
 }
 
 /* Records an error; the lock is held. */
@@ -43,7 +44,8 @@ static struct remuda_error *record(struct rmd_run *run, const struct remuda_plac
 {
 	struct remuda_error *before = run->err;
 	run->err = NULL;
-	/* An error of the task's own, however deep it lies by now: the whole is the cause. */
+	/* An error of the task's own, however deep it lies by now: the whole is the
+	 * cause. */
 	if (contains(before, cause)) {
 		cause = before;
 		before = NULL;
@@ -77,9 +79,9 @@ static struct remuda_error *abi_raise(remuda_ctx *ctx, const struct remuda_place
 	return err;
 }
 
-__attribute__((format(printf, 4, 5))) static void raise_here(struct rmd_run *run,
-							     const struct remuda_place *place,
-							     const char *type, const char *format, ...)
+__attribute__((format(printf, 4, 5))) static void
+raise_here(struct rmd_run *run, const struct remuda_place *place, const char *type,
+	   const char *format, ...)
 {
 	va_list args;
 	va_start(args, format);
@@ -106,7 +108,8 @@ static void *abi_alloc(remuda_ctx *ctx, size_t size)
 	void *memory = rmd_arena_alloc(&run->arena, size);
 	unlock(run);
 	if (memory == NULL)
-		raise_here(run, &place, "OutOfMemory", "no memory for %zu bytes of result", size);
+		raise_here(run, &place, "OutOfMemory",
+			   "no memory for %zu bytes of result", size);
 	return memory;
 }
 
@@ -119,7 +122,7 @@ static void abi_log(remuda_ctx *ctx, const char *format, va_list args)
 	size_t len = strlen(text);
 	if (len > LOG_LINE_MAX)
 		len = LOG_LINE_MAX;
-	text[len] = '\n';            /* where its NUL stood */
+	text[len] = '\n'; /* where its NUL stood */
 	lock(run);
 	(void)rmd_wpw_log(run->end, rmd_slice_of(text, len + 1));
 	unlock(run);
@@ -150,13 +153,16 @@ static uint32_t abi_attempt(remuda_ctx *ctx)
 	return run_of(ctx)->task->attempt;
 }
 
-static uint64_t abi_submit(remuda_ctx *ctx, const struct remuda_place *place, const char *function,
-			   const struct remuda_value *args, size_t count)
+static uint64_t abi_submit(remuda_ctx *ctx, const struct remuda_place *place,
+			   const char *function, const struct remuda_value *args,
+			   size_t count)
 {
 	(void)args;
 	(void)count;
-	raise_here(run_of(ctx), place, "Unavailable",
-		   "nested submits are not available in this worker: %s was not submitted", function);
+	raise_here(
+		run_of(ctx), place, "Unavailable",
+		"nested submits are not available in this worker: %s was not submitted",
+		function);
 	return 0;
 }
 
@@ -164,9 +170,10 @@ static int abi_get(remuda_ctx *ctx, const struct remuda_place *place, uint64_t t
 		   struct remuda_value *ret_value)
 {
 	(void)ret_value;
-	if (task != 0)               /* of 0 the submit has said what was wrong */
+	if (task != 0) /* of 0 the submit has said what was wrong */
 		raise_here(run_of(ctx), place, "Unavailable",
-			   "nested submits are not available in this worker: there is no task %llu",
+			   "nested submits are not available in this worker: there is no "
+			   "task %llu",
 			   (unsigned long long)task);
 	return -1;
 }

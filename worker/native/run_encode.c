@@ -15,7 +15,8 @@
 #define NODE_BYTES_MAX 64u
 /* Room for a dimension of an array. */
 #define DIMENSION_BYTES_MAX 10u
-/* Beyond so much the bound is too rough to reserve: the result is encoded apart, then copied. */
+/* Beyond so much the bound is too rough to reserve: the result is encoded apart, then
+ * copied. */
 #define BOUND_MAX ((size_t)256 << 20)
 
 #define TYPE_URL_PREFIX "type.googleapis.com/"
@@ -69,7 +70,8 @@ static size_t bound_of(const struct remuda_value *value)
 	return bound + sizeof value->u.blob;
 }
 
-static void fail_result(struct rmd_run *run, const char *type, const char *where, const char *why)
+static void fail_result(struct rmd_run *run, const char *type, const char *where,
+			const char *why)
 {
 	struct remuda_error *err = remuda_error_create(
 		type, "%s: its result%s%s can't be encoded: %s", run->function->name,
@@ -79,7 +81,8 @@ static void fail_result(struct rmd_run *run, const char *type, const char *where
 }
 
 /* Makes a google.protobuf.Any of a message; NULL: null. False: it failed. */
-static bool value_of_message(struct rmd_run *run, const void *result, struct remuda_value *ret)
+static bool value_of_message(struct rmd_run *run, const void *result,
+			     struct remuda_value *ret)
 {
 	const struct remuda_message *message = run->function->ret_message;
 	const void *from;
@@ -107,9 +110,10 @@ static bool value_of_message(struct rmd_run *run, const void *result, struct rem
 	return true;
 }
 
-/* Encodes into reserved room, which is never too small, so that the writer never moves. */
-static int encode_in_place(struct rmd_run *run, const struct remuda_value *value, size_t bound,
-			   enum rmd_wpw_output output)
+/* Encodes into reserved room, which is never too small, so that the writer never moves.
+ */
+static int encode_in_place(struct rmd_run *run, const struct remuda_value *value,
+			   size_t bound, enum rmd_wpw_output output)
 {
 	uint8_t *room;
 	int rc = rmd_wpw_reserve(run->end, bound, output, &room);
@@ -145,7 +149,7 @@ int rmd_run_encode(remuda_ctx *ctx, const void *result)
 	RMD_CHECK(run->function != NULL && !run->encoded);
 	run->run_ns = rmd_clock_mono_ns() - run->begun_ns;
 	if (run->err != NULL)
-		return -1;           /* it has raised: what it returns does not matter */
+		return -1; /* it has raised: what it returns does not matter */
 	enum remuda_type type = (enum remuda_type)run->function->task->ret_type;
 	struct remuda_value value;
 	struct rmd_value_fault fault = {.path = ""};
@@ -155,7 +159,8 @@ int rmd_run_encode(remuda_ctx *ctx, const void *result)
 		return -1;
 	int rc = value.kind < REMUDA_BIGINT ? 0 : rmd_value_check(&value, &fault);
 	if (rc < 0) {
-		fail_result(run, "ResultError", fault.path, fault.why == NULL ? rmd_errcode_text(rc) : fault.why);
+		fail_result(run, "ResultError", fault.path,
+			    fault.why == NULL ? rmd_errcode_text(rc) : fault.why);
 		return -1;
 	}
 	enum rmd_wpw_output output = RMD_WPW_PRINTED_PERHAPS;
@@ -164,10 +169,12 @@ int rmd_run_encode(remuda_ctx *ctx, const void *result)
 	else if (run->run_ns < run->silent_below_ns)
 		output = RMD_WPW_SILENT;
 	size_t bound = bound_of(&value);
-	rc = bound <= BOUND_MAX ? encode_in_place(run, &value, bound, output) : encode_apart(run, &value, output);
+	rc = bound <= BOUND_MAX ? encode_in_place(run, &value, bound, output)
+				: encode_apart(run, &value, output);
 	if (rc < 0) {
 		fail_result(run, rc == RMD_ENOMEM ? "OutOfMemory" : "ResultError", "",
-			    rc == RMD_ETOOBIG ? "it is over 1 GiB" : rmd_errcode_text(rc));
+			    rc == RMD_ETOOBIG ? "it is over 1 GiB"
+					      : rmd_errcode_text(rc));
 		return -1;
 	}
 	run->encoded = true;

@@ -19,18 +19,21 @@ static bool prefix_of(struct rmd_slice name, char ret_prefix[RMD_FUNCTION_NAME_M
 	size_t len = (size_t)((const uint8_t *)dot - name.data);
 	for (size_t i = 0; i < len; i++)
 		if (!isalnum(name.data[i]) && strchr("_-", name.data[i]) == NULL)
-			return false;        /* no slash, no dot: it stays in its folder */
+			return false; /* no slash, no dot: it stays in its folder */
 	memcpy(ret_prefix, name.data, len);
 	ret_prefix[len] = '\0';
 	return true;
 }
 
-/* Loads FOLDER/PREFIX.so if that is there: 1; 0: it is not; a code as rmd_functions_load. */
-static int try_folder(struct rmd_functions *functions, const char *folder, size_t folder_len,
-		      const char *prefix, struct remuda_error **ret_err)
+/* Loads FOLDER/PREFIX.so if that is there: 1; 0: it is not; a code as rmd_functions_load.
+ */
+static int try_folder(struct rmd_functions *functions, const char *folder,
+		      size_t folder_len, const char *prefix,
+		      struct remuda_error **ret_err)
 {
 	char path[PATH_BYTES];
-	int len = snprintf(path, sizeof path, "%.*s/%s.so", (int)folder_len, folder, prefix);
+	int len = snprintf(path, sizeof path, "%.*s/%s.so", (int)folder_len, folder,
+			   prefix);
 	if (folder_len == 0 || len >= (int)sizeof path || access(path, R_OK) != 0)
 		return 0;
 	int rc = rmd_functions_load(functions, path, ret_err);
@@ -55,7 +58,8 @@ static int try_path(struct rmd_functions *functions, const char *prefix,
 static int try_own(struct rmd_functions *functions, const char *prefix,
 		   struct remuda_error **ret_err)
 {
-	static const char *const relative[] = {"../lib/remuda/modules", RMD_MODULE_FOLDER};
+	static const char *const relative[] = {"../lib/remuda/modules",
+					       RMD_MODULE_FOLDER};
 	char self[PATH_BYTES], folder[PATH_BYTES + 128];
 	ssize_t len = readlink("/proc/self/exe", self, sizeof self - 1);
 	if (len <= 0)
@@ -81,7 +85,7 @@ int rmd_functions_seek(struct rmd_functions *functions, struct rmd_slice name,
 		return 0;
 	for (size_t i = 0; i < functions->module_count; i++)
 		if (strcmp(functions->modules[i].module->prefix, prefix) == 0)
-			return 0;            /* loaded: it just has no such function */
+			return 0; /* loaded: it just has no such function */
 	int rc = try_path(functions, prefix, ret_err);
 	return rc != 0 ? rc : try_own(functions, prefix, ret_err);
 }

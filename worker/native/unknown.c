@@ -6,10 +6,10 @@
 #include "proto/error/chain.h"
 #include "worker/native/functions.h"
 
-#define NEAREST      3u
+#define NEAREST 3u
 /* Longer names are compared by their first bytes. */
 #define COMPARED_MAX 128u
-#define TEXT_MAX     4096u
+#define TEXT_MAX 4096u
 
 /* Edit distance (insert, delete, replace) of the first COMPARED_MAX bytes. */
 static unsigned distance(struct rmd_slice a, struct rmd_slice b)
@@ -36,7 +36,8 @@ static unsigned distance(struct rmd_slice a, struct rmd_slice b)
 	return row[b_len];
 }
 
-/* How far `name` is from the function: from its whole name, or from that without its prefix. */
+/* How far `name` is from the function: from its whole name, or from that without its
+ * prefix. */
 static unsigned farness(const struct rmd_function *function, struct rmd_slice name)
 {
 	struct rmd_slice whole = rmd_slice_of(function->name, function->name_len);
@@ -83,26 +84,31 @@ struct remuda_error *rmd_functions_unknown(const struct rmd_functions *functions
 	char near_text[TEXT_MAX] = "", module_text[TEXT_MAX] = "";
 	for (size_t i = 0; i < functions->table_size; i++)
 		if (functions->table[i] != NULL)
-			keep_near(nearest, functions->table[i], farness(functions->table[i], name));
+			keep_near(nearest, functions->table[i],
+				  farness(functions->table[i], name));
 	for (unsigned i = 0; i < NEAREST && nearest[i].function != NULL; i++)
 		append(near_text, i == 0 ? "" : ", ", nearest[i].function->name);
 	for (size_t i = 0; i < functions->module_count; i++) {
-		append(module_text, i == 0 ? "" : ", ", functions->modules[i].module->prefix);
+		append(module_text, i == 0 ? "" : ", ",
+		       functions->modules[i].module->prefix);
 		append(module_text, " (", functions->modules[i].path);
 		append(module_text, ")", "");
 	}
 	struct remuda_error *err;
-	int len = (int)(name.len < RMD_FUNCTION_NAME_MAX ? name.len : RMD_FUNCTION_NAME_MAX);
+	int len = (int)(name.len < RMD_FUNCTION_NAME_MAX ? name.len
+							 : RMD_FUNCTION_NAME_MAX);
 	const char *text = (const char *)name.data;
 	if (functions->count == 0)
-		err = remuda_error_create("UnknownFunction",
-					  "no function %.*s: this worker has no modules; load one with "
-					  "--module FILE, or send it with `remuda module push FILE`",
-					  len, text);
+		err = remuda_error_create(
+			"UnknownFunction",
+			"no function %.*s: this worker has no modules; load one with "
+			"--module FILE, or send it with `remuda module push FILE`",
+			len, text);
 	else
-		err = remuda_error_create("UnknownFunction",
-					  "no function %.*s; nearest: %s; modules of this worker: %s",
-					  len, text, near_text, module_text);
+		err = remuda_error_create(
+			"UnknownFunction",
+			"no function %.*s; nearest: %s; modules of this worker: %s", len,
+			text, near_text, module_text);
 	rmd_error_set_origin(err, REMUDA_ORIGIN_LOOKUP);
 	return err;
 }

@@ -48,7 +48,8 @@ static int open_shared(struct rmd_wp *end)
 	if (page == MAP_FAILED)
 		return RMD_ESYS;
 	end->shared->page = page;
-	void *output = mmap(NULL, RMD_WP_OUTPUT_BYTES, PROT_READ, MAP_SHARED, end->output_fd, 0);
+	void *output =
+		mmap(NULL, RMD_WP_OUTPUT_BYTES, PROT_READ, MAP_SHARED, end->output_fd, 0);
 	if (output == MAP_FAILED)
 		return RMD_ESYS;
 	end->shared->output = output;
@@ -83,7 +84,8 @@ static int open_channels(struct rmd_wp *end)
 	return set_nonblocking(end->socket_fd);
 }
 
-struct rmd_wp *rmd_wp_open(uint32_t tasks_max, const struct rmd_wp_events *events, void *ctx)
+struct rmd_wp *rmd_wp_open(uint32_t tasks_max, const struct rmd_wp_events *events,
+			   void *ctx)
 {
 	RMD_CHECK(tasks_max >= 1 && tasks_max <= RMD_WP_TASKS_MAX);
 	struct rmd_wp *end = rmd_calloc(1, sizeof *end);
@@ -100,7 +102,8 @@ struct rmd_wp *rmd_wp_open(uint32_t tasks_max, const struct rmd_wp_events *event
 	end->inputs.worker_fd = -1;
 	for (int i = 0; i < 2; i++)
 		end->pipes[i].fd = end->child_pipe_fds[i] = -1;
-	rmd_map_init(&end->leases, (uintptr_t)end); /* leases are numbers of our own side's */
+	rmd_map_init(&end->leases,
+		     (uintptr_t)end); /* leases are numbers of our own side's */
 	for (uint32_t i = 0; i < tasks_max; i++)
 		end->free_slots[end->free_count++] = (uint8_t)(tasks_max - 1 - i);
 	int rc = open_shared(end);
@@ -136,12 +139,12 @@ void rmd_wp_close(struct rmd_wp *end)
 void rmd_wp_child_fds(const struct rmd_wp *end, int ret_fds[RMD_WP_CHILD_FDS],
 		      int ret_numbers[RMD_WP_CHILD_FDS])
 {
-	const int fds[RMD_WP_CHILD_FDS] = {end->child_socket_fd,  end->page_fd,
-					   end->inputs.worker_fd, end->output_fd,
-					   end->child_pipe_fds[0], end->child_pipe_fds[1]};
+	const int fds[RMD_WP_CHILD_FDS] = {
+		end->child_socket_fd, end->page_fd,	      end->inputs.worker_fd,
+		end->output_fd,	      end->child_pipe_fds[0], end->child_pipe_fds[1]};
 	const int numbers[RMD_WP_CHILD_FDS] = {RMD_WP_WORKER_FD,     RMD_WP_WORKER_FD + 1,
 					       RMD_WP_WORKER_FD + 2, RMD_WP_WORKER_FD + 3,
-					       STDOUT_FILENO,        STDERR_FILENO};
+					       STDOUT_FILENO,	     STDERR_FILENO};
 	memcpy(ret_fds, fds, sizeof fds);
 	memcpy(ret_numbers, numbers, sizeof numbers);
 }

@@ -75,8 +75,10 @@ static int begin_packet(struct rmd_wp *end)
 	return RMD_EAGAIN;
 }
 
-/* Appends the task to the packet: it is then the worker's to claim. RMD_EAGAIN: no memory. */
-static int offer(struct rmd_wp *end, struct rmd_wp_slot *slot, const struct rmd_wp_task *task)
+/* Appends the task to the packet: it is then the worker's to claim. RMD_EAGAIN: no
+ * memory. */
+static int offer(struct rmd_wp *end, struct rmd_wp_slot *slot,
+		 const struct rmd_wp_task *task)
 {
 	struct rmd_wp_entry entry = {
 		.seq = slot->seq,
@@ -147,8 +149,9 @@ int rmd_wp_flush(struct rmd_wp *end)
 	if (end->closed)
 		return RMD_ECLOSED;
 	if (end->packet.len > 1) {
-		int rc = rmd_wp_packet_send(end->socket_fd,
-					    rmd_slice_of(end->packet.data, end->packet.len), -1);
+		int rc = rmd_wp_packet_send(
+			end->socket_fd, rmd_slice_of(end->packet.data, end->packet.len),
+			-1);
 		if (rc < 0)
 			return rc;
 		rmd_wire_writer_reset(&end->packet);
@@ -170,7 +173,7 @@ int rmd_wp_flush(struct rmd_wp *end)
 void rmd_wp_send_stop(struct rmd_wp *end)
 {
 	end->stop_wanted = true;
-	(void)rmd_wp_flush(end);     /* if not now, then with a later flush or read */
+	(void)rmd_wp_flush(end); /* if not now, then with a later flush or read */
 }
 
 bool rmd_wp_take_back(struct rmd_wp *end, uint64_t lease)
@@ -189,13 +192,15 @@ bool rmd_wp_take_back(struct rmd_wp *end, uint64_t lease)
 bool rmd_wp_begun(const struct rmd_wp *end, uint64_t lease)
 {
 	const struct rmd_wp_slot *slot = slot_of_lease(end, lease);
-	return slot != NULL && atomic_load_explicit(word_of(end, slot), memory_order_acquire) !=
-				       RMD_WP_WORD(slot->seq, RMD_WP_OFFERED);
+	return slot != NULL &&
+	       atomic_load_explicit(word_of(end, slot), memory_order_acquire) !=
+		       RMD_WP_WORD(slot->seq, RMD_WP_OFFERED);
 }
 
 uint64_t rmd_wp_running(const struct rmd_wp *end)
 {
-	uint64_t seq = atomic_load_explicit(&end->shared->page->running, memory_order_acquire);
+	uint64_t seq =
+		atomic_load_explicit(&end->shared->page->running, memory_order_acquire);
 	const struct rmd_wp_slot *slot = &end->slots[RMD_WP_SLOT_OF(seq)];
 	if (seq == 0 || slot->seq != seq ||
 	    atomic_load_explicit(word_of(end, slot), memory_order_acquire) !=
@@ -208,10 +213,12 @@ void rmd_wp_cancel(struct rmd_wp *end, uint64_t lease)
 {
 	const struct rmd_wp_slot *slot = slot_of_lease(end, lease);
 	if (slot != NULL)
-		atomic_store_explicit(&end->shared->page->cancel, slot->seq, memory_order_release);
+		atomic_store_explicit(&end->shared->page->cancel, slot->seq,
+				      memory_order_release);
 }
 
-bool rmd_wp_progress(const struct rmd_wp *end, uint64_t lease, uint64_t *ret_done, uint64_t *ret_total)
+bool rmd_wp_progress(const struct rmd_wp *end, uint64_t lease, uint64_t *ret_done,
+		     uint64_t *ret_total)
 {
 	const struct rmd_wp_slot *slot = slot_of_lease(end, lease);
 	const struct rmd_wp_page *page = end->shared->page;
@@ -225,8 +232,8 @@ bool rmd_wp_progress(const struct rmd_wp *end, uint64_t lease, uint64_t *ret_don
 
 void rmd_wp_trim(struct rmd_wp *end)
 {
-	if (end->inputs.touched_bytes <= RMD_WP_INPUT_WARM_BYTES || end->inputs.count != 0 ||
-	    end->closed || !end->ready || rmd_wp_flush(end) < 0)
+	if (end->inputs.touched_bytes <= RMD_WP_INPUT_WARM_BYTES ||
+	    end->inputs.count != 0 || end->closed || !end->ready || rmd_wp_flush(end) < 0)
 		return;
 	remuda_local_Control *control = rmd_calloc(1, sizeof *control);
 	struct rmd_wp_inputs fresh = {.worker_fd = -1};

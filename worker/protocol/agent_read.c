@@ -1,13 +1,14 @@
 /* Hears what the worker says: the agent's end, incoming.
  *
- * Three sources: the socket (doorbell, ready), the ring (outcomes, log lines, marks) and the
- * two pipes. The ring gives the order. Whose a byte on a pipe is follows from marks: before its outcome a
- * task that has printed leaves a record with the totals ever written; what lies below is
- * its, what lies above belongs to a later one. So pipes can be read at any time, first, and
- * the ring after them: what no mark in it covers was printed by the task that runs now.
+ * Three sources: the socket (doorbell, ready), the ring (outcomes, log lines, marks) and
+ * the two pipes. The ring gives the order. Whose a byte on a pipe is follows from marks:
+ * before its outcome a task that has printed leaves a record with the totals ever
+ * written; what lies below is its, what lies above belongs to a later one. So pipes can
+ * be read at any time, first, and the ring after them: what no mark in it covers was
+ * printed by the task that runs now.
  *
- * A ring record is copied to memory of ours first and looked at there; lengths and indexes
- * are loaded once. What does not hold ends the worker (RMD_EPROTO). */
+ * A ring record is copied to memory of ours first and looked at there; lengths and
+ * indexes are loaded once. What does not hold ends the worker (RMD_EPROTO). */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -30,8 +31,8 @@
 
 /* ---- pipes ---- */
 
-/* Nobody can write to the pipe any more: poll would say so for ever. Something harmless takes the
- * number, which the caller may still name to epoll. */
+/* Nobody can write to the pipe any more: poll would say so for ever. Something harmless
+ * takes the number, which the caller may still name to epoll. */
 static void end_pipe(struct rmd_wp *end, struct rmd_wp_pipe *pipe)
 {
 	pipe->ended = true;
@@ -51,13 +52,15 @@ static bool fill(struct rmd_wp *end, int which)
 		pipe->piece = rmd_malloc(RMD_WP_PIPE_PIECE_BYTES);
 	if (pipe->piece == NULL)
 		return false;
-	/* The worker adds what we have read to what is left in the pipe: not in between. */
+	/* The worker adds what we have read to what is left in the pipe: not in between.
+	 */
 	atomic_fetch_add(&page->pipe_reads, 1);
 	ssize_t n = read(pipe->fd, pipe->piece, RMD_WP_PIPE_PIECE_BYTES);
 	if (n > 0) {
 		pipe->at = 0;
 		pipe->len = (size_t)n;
-		atomic_store_explicit(&page->pipe_bytes[which], pipe->told_bytes + (uint64_t)n,
+		atomic_store_explicit(&page->pipe_bytes[which],
+				      pipe->told_bytes + (uint64_t)n,
 				      memory_order_relaxed);
 	}
 	atomic_fetch_add(&page->pipe_reads, 1);
@@ -93,10 +96,12 @@ static void tell(struct rmd_wp *end, int which, uint64_t lease, uint64_t bytes_m
 	pipe->told_bytes += n;
 	if (which == 1)
 		keep_stderr(end, bytes);
-	end->events->log(end->ctx, lease, which == 0 ? RMD_WP_STDOUT : RMD_WP_STDERR, bytes, 0);
+	end->events->log(end->ctx, lease, which == 0 ? RMD_WP_STDOUT : RMD_WP_STDERR,
+			 bytes, 0);
 }
 
-/* All output up to `total_bytes` belongs to `lease`. RMD_EPROTO: the pipe can't hold so much. */
+/* All output up to `total_bytes` belongs to `lease`. RMD_EPROTO: the pipe can't hold so
+ * much. */
 static int tell_until(struct rmd_wp *end, int which, uint64_t lease, uint64_t total_bytes)
 {
 	struct rmd_wp_pipe *pipe = &end->pipes[which];
@@ -132,7 +137,8 @@ static void loan_release(void *owner)
 }
 
 /* Checks a large payload and lends it. RMD_EPROTO, RMD_ENOMEM. */
-static int lend(struct rmd_wp *end, const struct rmd_wp_large *large, struct rmd_piece *ret_piece)
+static int lend(struct rmd_wp *end, const struct rmd_wp_large *large,
+		struct rmd_piece *ret_piece)
 {
 	struct rmd_wp_shared *shared = end->shared;
 	if (large->index >= RMD_WP_LARGE_MAX || large->len > RMD_WP_OUTCOME_MAX ||
@@ -144,8 +150,8 @@ static int lend(struct rmd_wp *end, const struct rmd_wp_large *large, struct rmd
 	if (loan == NULL)
 		return RMD_ENOMEM;
 	*loan = (struct loan){shared, (uint32_t)large->index};
-	struct rmd_slice bytes =
-		rmd_slice_of(shared->output + RMD_WP_RING_BYTES + large->offset, large->len);
+	struct rmd_slice bytes = rmd_slice_of(
+		shared->output + RMD_WP_RING_BYTES + large->offset, large->len);
 	struct rmd_buf *buf = rmd_buf_wrap(bytes, loan_release, loan);
 	if (buf == NULL) {
 		rmd_free(loan);
@@ -196,8 +202,10 @@ static int handle_outcome(struct rmd_wp *end, const struct rmd_wp_record *record
 	return 0;
 }
 
-/* `record` and `payload` are copies in our memory. RMD_EPROTO; RMD_ENOMEM: not handled. */
-static int handle(struct rmd_wp *end, const struct rmd_wp_record *record, struct rmd_piece payload)
+/* `record` and `payload` are copies in our memory. RMD_EPROTO; RMD_ENOMEM: not handled.
+ */
+static int handle(struct rmd_wp *end, const struct rmd_wp_record *record,
+		  struct rmd_piece payload)
 {
 	if (record->kind == RMD_WP_RECORD_PAD)
 		return 0;
@@ -217,8 +225,8 @@ static int handle(struct rmd_wp *end, const struct rmd_wp_record *record, struct
 	return rc < 0 ? rc : tell_until(end, 1, lease, record->b);
 }
 
-/* Handles the whole records in `block`, a copy. *ret_used: their length. The first one is whole, or
- * RMD_EPROTO. RMD_ENOMEM: those before *ret_used are handled. */
+/* Handles the whole records in `block`, a copy. *ret_used: their length. The first one is
+ * whole, or RMD_EPROTO. RMD_ENOMEM: those before *ret_used are handled. */
 static int handle_block(struct rmd_wp *end, struct rmd_buf *block, uint64_t *ret_used)
 {
 	struct rmd_slice bytes = rmd_buf_slice(block);
@@ -228,10 +236,12 @@ static int handle_block(struct rmd_wp *end, struct rmd_buf *block, uint64_t *ret
 		struct rmd_wp_record record;
 		memcpy(&record, bytes.data + at, sizeof record);
 		uint64_t size = rmd_wp_record_bytes(record.payload_bytes);
-		if (record.payload_bytes > RMD_WP_RING_PAYLOAD_MAX || size > bytes.len - at)
+		if (record.payload_bytes > RMD_WP_RING_PAYLOAD_MAX ||
+		    size > bytes.len - at)
 			break;
-		struct rmd_piece payload = {
-			rmd_slice_of(bytes.data + at + sizeof record, record.payload_bytes), block};
+		struct rmd_piece payload = {rmd_slice_of(bytes.data + at + sizeof record,
+							 record.payload_bytes),
+					    block};
 		rc = handle(end, &record, payload);
 		if (rc < 0)
 			break;
@@ -252,7 +262,8 @@ static int take_block(struct rmd_wp *end, uint64_t avail)
 	if (whole > avail)
 		whole = avail;
 	if (RMD_WP_RING_BYTES - offset >= sizeof(struct rmd_wp_record)) {
-		/* How much to copy: only a guess, since the worker may write meanwhile. */
+		/* How much to copy: only a guess, since the worker may write meanwhile.
+		 */
 		struct rmd_wp_record first;
 		if (whole < sizeof first)
 			return RMD_EPROTO;
@@ -272,7 +283,8 @@ static int take_block(struct rmd_wp *end, uint64_t avail)
 		return RMD_EPROTO;
 	}
 	end->ring_tail += used;
-	atomic_store_explicit(&end->shared->page->ring_tail, end->ring_tail, memory_order_release);
+	atomic_store_explicit(&end->shared->page->ring_tail, end->ring_tail,
+			      memory_order_release);
 	rmd_wp_wake_worker(end->shared->page);
 	return rc;
 }
@@ -302,17 +314,20 @@ static int handle_control(struct rmd_wp *end, struct rmd_slice packet)
 {
 	remuda_local_Control *control = rmd_malloc(sizeof *control);
 	if (control == NULL)
-		return RMD_EPROTO;   /* its only packets are about starting: give up on it */
+		return RMD_EPROTO; /* its only packets are about starting: give up on it
+				    */
 	int rc = rmd_wp_control_parse(packet, control);
 	if (rc == 0 && end->ready)
 		rc = RMD_EPROTO;
 	if (rc == 0 && control->which_kind == remuda_local_Control_ready_tag) {
 		end->ready = true;
 		end->events->ready(end->ctx);
-	} else if (rc == 0 && control->which_kind == remuda_local_Control_start_failed_tag) {
+	} else if (rc == 0 &&
+		   control->which_kind == remuda_local_Control_start_failed_tag) {
 		const remuda_local_StartFailed *failed = &control->kind.start_failed;
-		end->events->start_failed(end->ctx, rmd_slice_of(failed->error_chain.bytes,
-								 failed->error_chain.size));
+		end->events->start_failed(end->ctx,
+					  rmd_slice_of(failed->error_chain.bytes,
+						       failed->error_chain.size));
 	} else {
 		rc = RMD_EPROTO;
 	}
@@ -320,13 +335,15 @@ static int handle_control(struct rmd_wp *end, struct rmd_slice packet)
 	return rc;
 }
 
-/* Reads packets up to a doorbell (*ret_rang). RMD_EPROTO; at the end it sets end->closed. */
+/* Reads packets up to a doorbell (*ret_rang). RMD_EPROTO; at the end it sets end->closed.
+ */
 static int read_socket(struct rmd_wp *end, bool *ret_rang)
 {
 	uint8_t packet[RMD_WP_PACKET_MAX];
 	for (int i = 0; i < PACKETS_PER_READ && !end->closed; i++) {
 		size_t len;
-		int rc = rmd_wp_packet_recv(end->socket_fd, packet, sizeof packet, &len, NULL);
+		int rc = rmd_wp_packet_recv(end->socket_fd, packet, sizeof packet, &len,
+					    NULL);
 		if (rc == RMD_EAGAIN)
 			return 0;
 		if (rc == RMD_ECLOSED || rc == RMD_ESYS)
@@ -347,8 +364,8 @@ static int read_socket(struct rmd_wp *end, bool *ret_rang)
 
 /* ---- all of it ---- */
 
-/* Tells what is left of the pieces: it belongs to the task that runs now. False: another record
- * has come, so the marks are not known yet. */
+/* Tells what is left of the pieces: it belongs to the task that runs now. False: another
+ * record has come, so the marks are not known yet. */
 static bool tell_rest(struct rmd_wp *end)
 {
 	if (end->pipes[0].len == 0 && end->pipes[1].len == 0)

@@ -37,7 +37,8 @@ int rmd_wp_packet_send(int socket_fd, struct rmd_slice packet, int fd)
 	while (n < 0 && errno == EINTR);
 	if (n >= 0)
 		return 0;
-	return errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM ? RMD_EAGAIN : RMD_ECLOSED;
+	return errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM ? RMD_EAGAIN
+								      : RMD_ECLOSED;
 }
 
 /* Takes the descriptor out of `msg`, or -1. */
@@ -52,7 +53,8 @@ static int fd_of(struct msghdr *msg)
 	return fd;
 }
 
-int rmd_wp_packet_recv(int socket_fd, uint8_t *ret_bytes, size_t size, size_t *ret_len, int *ret_fd)
+int rmd_wp_packet_recv(int socket_fd, uint8_t *ret_bytes, size_t size, size_t *ret_len,
+		       int *ret_fd)
 {
 	struct iovec iov = {ret_bytes, size};
 	union one_fd ancillary;
@@ -62,8 +64,8 @@ int rmd_wp_packet_recv(int socket_fd, uint8_t *ret_bytes, size_t size, size_t *r
 		msg.msg_controllen = sizeof ancillary.bytes;
 	}
 	ssize_t n;
-	/* A peer that dies with unread packets resets the connection; that is told once, and
-	 * before what it had sent: its last words come behind it. */
+	/* A peer that dies with unread packets resets the connection; that is told once,
+	 * and before what it had sent: its last words come behind it. */
 	do
 		n = recvmsg(socket_fd, &msg, MSG_CMSG_CLOEXEC);
 	while (n < 0 && (errno == EINTR || errno == ECONNRESET));
@@ -91,7 +93,8 @@ int rmd_wp_control_send(int socket_fd, const remuda_local_Control *control, int 
 	pb_ostream_t stream = pb_ostream_from_buffer(packet + 1, RMD_WP_PACKET_MAX - 1);
 	int rc = RMD_ETOOBIG;
 	if (pb_encode(&stream, remuda_local_Control_fields, control))
-		rc = rmd_wp_packet_send(socket_fd, rmd_slice_of(packet, stream.bytes_written + 1), fd);
+		rc = rmd_wp_packet_send(
+			socket_fd, rmd_slice_of(packet, stream.bytes_written + 1), fd);
 	rmd_free(packet);
 	return rc;
 }
@@ -102,7 +105,8 @@ int rmd_wp_control_parse(struct rmd_slice packet, remuda_local_Control *ret_cont
 		return RMD_EPROTO;
 	pb_istream_t stream = pb_istream_from_buffer(packet.data + 1, packet.len - 1);
 	memset(ret_control, 0, sizeof *ret_control);
-	return pb_decode(&stream, remuda_local_Control_fields, ret_control) ? 0 : RMD_EPROTO;
+	return pb_decode(&stream, remuda_local_Control_fields, ret_control) ? 0
+									    : RMD_EPROTO;
 }
 
 void rmd_wp_entry_put(struct rmd_wire_writer *writer, const struct rmd_wp_entry *entry)
@@ -120,8 +124,8 @@ void rmd_wp_entry_put(struct rmd_wire_writer *writer, const struct rmd_wp_entry 
 	rmd_wire_close(writer, nest);
 }
 
-/* Puts one field where it belongs; unknown ones are nothing. RMD_EPROTO: of the wrong type or
- * out of range. */
+/* Puts one field where it belongs; unknown ones are nothing. RMD_EPROTO: of the wrong
+ * type or out of range. */
 static int entry_field(const struct rmd_wire_field *field, struct rmd_wp_entry *entry)
 {
 	static const enum rmd_wire_type types[] = {

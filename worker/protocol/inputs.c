@@ -13,7 +13,8 @@
 
 #define ALIGNMENT 64u
 
-/* A read-only descriptor of the file of `fd`: one that came from the same open could write. */
+/* A read-only descriptor of the file of `fd`: one that came from the same open could
+ * write. */
 static int reopen_read_only(int fd)
 {
 	char path[32];
@@ -60,7 +61,7 @@ int rmd_wp_inputs_put(struct rmd_wp_inputs *inputs, struct rmd_slice bytes,
 	if (bytes.len > inputs->size)
 		return RMD_ETOOBIG;
 	RMD_CHECK(bytes.len > 0 && inputs->count < RMD_WP_TASKS_MAX);
-	uint64_t at = 0;             /* aligned, as all offsets are: never beyond the next piece */
+	uint64_t at = 0; /* aligned, as all offsets are: never beyond the next piece */
 	uint32_t i = 0;
 	for (; i < inputs->count; i++) {
 		if (inputs->live[i].offset - at >= bytes.len)

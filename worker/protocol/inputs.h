@@ -1,9 +1,10 @@
-/* worker/protocol/inputs.h: the input segment: where arguments of more than a few KiB lie.
+/* worker/protocol/inputs.h: the input segment: where arguments of more than a few KiB
+ * lie.
  *
- * Written by the agent alone; the worker cannot write there (F_SEAL_FUTURE_WRITE, which our
- * own mapping, made before, is exempt from). Pieces are placed first-fit from the bottom, so
- * that warm memory is used again. The seal also forbids punching holes: to give memory back
- * the whole segment is replaced. Agent's thread. */
+ * Written by the agent alone; the worker cannot write there (F_SEAL_FUTURE_WRITE, which
+ * our own mapping, made before, is exempt from). Pieces are placed first-fit from the
+ * bottom, so that warm memory is used again. The seal also forbids punching holes: to
+ * give memory back the whole segment is replaced. Agent's thread. */
 #pragma once
 
 #include <stdint.h>
@@ -12,14 +13,14 @@
 #include "worker/protocol/protocol.h"
 
 struct rmd_wp_extent {
-	uint64_t offset, len;        /* len 0: none */
+	uint64_t offset, len; /* len 0: none */
 };
 
 struct rmd_wp_inputs {
-	uint8_t *base;               /* our mapping; NULL: none */
-	int worker_fd;               /* read-only, for the worker; -1: handed over */
+	uint8_t *base; /* our mapping; NULL: none */
+	int worker_fd; /* read-only, for the worker; -1: handed over */
 	uint64_t size;
-	uint64_t touched_bytes;      /* below it memory may be in use */
+	uint64_t touched_bytes; /* below it memory may be in use */
 	uint32_t count;
 	struct rmd_wp_extent live[RMD_WP_TASKS_MAX]; /* by offset */
 };

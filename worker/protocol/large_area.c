@@ -2,7 +2,7 @@
 
 #include <sys/mman.h>
 
-#define ALIGNMENT  4096u             /* so that trimming frees whole pages */
+#define ALIGNMENT 4096u /* so that trimming frees whole pages */
 #define WARM_BYTES ((uint64_t)1 << 20)
 
 static uint64_t end_of(const struct rmd_wp_large *place)
@@ -15,7 +15,8 @@ static void reclaim(struct rmd_wp_area *area)
 {
 	for (uint32_t i = 0; i < RMD_WP_LARGE_MAX; i++)
 		if (area->places[i].len != 0 &&
-		    atomic_load_explicit(&area->page->large[i], memory_order_acquire) == 0)
+		    atomic_load_explicit(&area->page->large[i], memory_order_acquire) ==
+			    0)
 			area->places[i].len = 0;
 }
 
@@ -26,15 +27,18 @@ static bool fits(const struct rmd_wp_area *area, uint64_t offset, uint64_t len)
 		return false;
 	for (uint32_t i = 0; i < RMD_WP_LARGE_MAX; i++) {
 		const struct rmd_wp_large *place = &area->places[i];
-		if (place->len != 0 && offset < end_of(place) && place->offset < offset + len)
+		if (place->len != 0 && offset < end_of(place) &&
+		    place->offset < offset + len)
 			return false;
 	}
 	return true;
 }
 
-bool rmd_wp_area_find(struct rmd_wp_area *area, uint64_t len, struct rmd_wp_large *ret_place)
+bool rmd_wp_area_find(struct rmd_wp_area *area, uint64_t len,
+		      struct rmd_wp_large *ret_place)
 {
-	struct rmd_wp_large found = {.index = RMD_WP_LARGE_MAX, .offset = UINT64_MAX, .len = len};
+	struct rmd_wp_large found = {
+		.index = RMD_WP_LARGE_MAX, .offset = UINT64_MAX, .len = len};
 	reclaim(area);
 	if (fits(area, 0, len))
 		found.offset = 0;
@@ -72,6 +76,7 @@ void rmd_wp_area_trim(struct rmd_wp_area *area)
 		if (area->places[i].len != 0 && end_of(&area->places[i]) > until)
 			until = end_of(&area->places[i]);
 	if (until < area->touched_bytes)
-		(void)madvise(area->base + until, area->touched_bytes - until, MADV_REMOVE);
+		(void)madvise(area->base + until, area->touched_bytes - until,
+			      MADV_REMOVE);
 	area->touched_bytes = until;
 }

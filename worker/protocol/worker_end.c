@@ -32,7 +32,7 @@
 struct rmd_wpw {
 	uint32_t magic;
 	int socket_fd;
-	int output_fds[2];           /* copies of 1 and 2, which tasks may close or redirect */
+	int output_fds[2]; /* copies of 1 and 2, which tasks may close or redirect */
 	struct rmd_wp_page *page;
 	uint8_t *output;
 	const uint8_t *input;
@@ -43,15 +43,15 @@ struct rmd_wpw {
 
 	uint8_t *packet;
 	struct rmd_wire_reader reader; /* what of the packet is not yet run */
-	uint64_t seq;                /* the claimed task; 0: none */
+	uint64_t seq;		       /* the claimed task; 0: none */
 	uint64_t ring_head;
-	uint64_t marked_bytes[2];    /* the totals of the last mark */
+	uint64_t marked_bytes[2]; /* the totals of the last mark */
 	/* The open reservation: */
-	size_t reserved_bytes;       /* its payload at most */
-	uint64_t reserved_head;      /* ring_head once it is published */
+	size_t reserved_bytes;	/* its payload at most */
+	uint64_t reserved_head; /* ring_head once it is published */
 	struct rmd_wp_record record;
-	uint64_t record_at;          /* where it goes in the ring */
-	struct rmd_wp_large large;   /* len 0: the payload lies in the ring */
+	uint64_t record_at;	   /* where it goes in the ring */
+	struct rmd_wp_large large; /* len 0: the payload lies in the ring */
 };
 
 /* ---- open, setup ---- */
@@ -68,7 +68,8 @@ static int move_fd(int fd)
 	return moved;
 }
 
-/* Maps all of the file of `fd`, whose size must be `size` (0: any) and closes it. NULL: errno. */
+/* Maps all of the file of `fd`, whose size must be `size` (0: any) and closes it. NULL:
+ * errno. */
 static void *map_fd(int fd, int protection, uint64_t size, uint64_t *ret_size)
 {
 	struct stat st;
@@ -77,7 +78,8 @@ static void *map_fd(int fd, int protection, uint64_t size, uint64_t *ret_size)
 		if (size != 0 && (uint64_t)st.st_size != size)
 			errno = EINVAL;
 		else
-			base = mmap(NULL, (size_t)st.st_size, protection, MAP_SHARED, fd, 0);
+			base = mmap(NULL, (size_t)st.st_size, protection, MAP_SHARED, fd,
+				    0);
 	}
 	int saved = errno;
 	close(fd);
@@ -158,7 +160,8 @@ void rmd_wpw_close(struct rmd_wpw *end)
 int rmd_wpw_recv_setup(struct rmd_wpw *end, struct rmd_wpw_setup *ret_setup)
 {
 	size_t len;
-	int rc = rmd_wp_packet_recv(end->socket_fd, end->packet, RMD_WP_PACKET_MAX, &len, NULL);
+	int rc = rmd_wp_packet_recv(end->socket_fd, end->packet, RMD_WP_PACKET_MAX, &len,
+				    NULL);
 	if (rc < 0)
 		return rc;
 	end->control = rmd_malloc(sizeof *end->control);
@@ -206,7 +209,8 @@ int rmd_wpw_send_ready(struct rmd_wpw *end)
 
 int rmd_wpw_send_start_failed(struct rmd_wpw *end, struct rmd_slice error_chain)
 {
-	_Static_assert(RMD_WPW_START_ERROR_MAX <= sizeof((remuda_local_StartFailed *)0)->error_chain.bytes,
+	_Static_assert(RMD_WPW_START_ERROR_MAX <=
+			       sizeof((remuda_local_StartFailed *)0)->error_chain.bytes,
 		       "as in worker.options");
 	if (error_chain.len > RMD_WPW_START_ERROR_MAX)
 		return RMD_ETOOBIG;
@@ -237,9 +241,10 @@ static int handle_control(struct rmd_wpw *end, struct rmd_slice packet, int fd)
 	int rc = rmd_wp_control_parse(packet, control);
 	if (rc == 0 && control->which_kind == remuda_local_Control_stop_tag)
 		rc = RMD_ECLOSED;
-	else if (rc == 0 && control->which_kind == remuda_local_Control_input_segment_tag) {
+	else if (rc == 0 &&
+		 control->which_kind == remuda_local_Control_input_segment_tag) {
 		rc = change_input(end, fd);
-		fd = -1;             /* it has closed it */
+		fd = -1; /* it has closed it */
 	} else
 		rc = RMD_EPROTO;
 	rmd_free(control);
@@ -258,7 +263,8 @@ static int recv_packet(struct rmd_wpw *end)
 	}
 	size_t len;
 	int fd;
-	int rc = rmd_wp_packet_recv(end->socket_fd, end->packet, RMD_WP_PACKET_MAX, &len, &fd);
+	int rc = rmd_wp_packet_recv(end->socket_fd, end->packet, RMD_WP_PACKET_MAX, &len,
+				    &fd);
 	if (rc < 0)
 		return rc;
 	if (end->packet[0] != RMD_WP_PACKET_TASKS)
@@ -274,8 +280,8 @@ static bool claim(struct rmd_wpw *end, uint64_t seq)
 {
 	uint64_t offered = RMD_WP_WORD(seq, RMD_WP_OFFERED);
 	atomic_store_explicit(&end->page->running, seq, memory_order_relaxed);
-	if (!atomic_compare_exchange_strong(&end->page->slots[RMD_WP_SLOT_OF(seq)], &offered,
-					    RMD_WP_WORD(seq, RMD_WP_CLAIMED)))
+	if (!atomic_compare_exchange_strong(&end->page->slots[RMD_WP_SLOT_OF(seq)],
+					    &offered, RMD_WP_WORD(seq, RMD_WP_CLAIMED)))
 		return false;
 	end->seq = seq;
 	return true;
@@ -293,7 +299,8 @@ int rmd_wpw_next(struct rmd_wpw *end, struct rmd_wpw_task *ret_task)
 		if (rc == 0)
 			rc = recv_packet(end);
 		else if (rc > 0 && (entry.arguments_bytes > end->input_bytes ||
-				    entry.arguments_offset > end->input_bytes - entry.arguments_bytes))
+				    entry.arguments_offset >
+					    end->input_bytes - entry.arguments_bytes))
 			rc = RMD_EPROTO;
 		if (rc < 0)
 			return rc;
@@ -363,7 +370,7 @@ static int wait_place(struct rmd_wpw *end, size_t len)
 	const struct timespec timeout = {0, ROOM_WAIT_NS};
 	struct rmd_wp_page *page = end->page;
 	while (!place(end, len)) {
-		ring(end);           /* a mark may lie there that nobody was rung for */
+		ring(end); /* a mark may lie there that nobody was rung for */
 		uint32_t room = atomic_load(&page->room);
 		atomic_store(&page->worker_waits, 1);
 		atomic_thread_fence(memory_order_seq_cst);
@@ -371,7 +378,8 @@ static int wait_place(struct rmd_wpw *end, size_t len)
 			atomic_store(&page->worker_waits, 0);
 			break;
 		}
-		long rc = syscall(SYS_futex, &page->room, FUTEX_WAIT, room, &timeout, NULL, 0);
+		long rc = syscall(SYS_futex, &page->room, FUTEX_WAIT, room, &timeout,
+				  NULL, 0);
 		if (rc < 0 && errno == ETIMEDOUT && agent_gone(end))
 			return RMD_ECLOSED;
 	}
@@ -387,14 +395,18 @@ static void publish(struct rmd_wpw *end)
 			.kind = RMD_WP_RECORD_PAD,
 			.payload_bytes = (uint32_t)(pad - sizeof filler),
 		};
-		memcpy(end->output + end->ring_head % RMD_WP_RING_BYTES, &filler, sizeof filler);
+		memcpy(end->output + end->ring_head % RMD_WP_RING_BYTES, &filler,
+		       sizeof filler);
 	}
-	memcpy(end->output + end->record_at % RMD_WP_RING_BYTES, &end->record, sizeof end->record);
+	memcpy(end->output + end->record_at % RMD_WP_RING_BYTES, &end->record,
+	       sizeof end->record);
 	end->ring_head = end->reserved_head;
-	atomic_store_explicit(&end->page->ring_head, end->ring_head, memory_order_release);
+	atomic_store_explicit(&end->page->ring_head, end->ring_head,
+			      memory_order_release);
 }
 
-/* Bytes ever written to stdout and stderr: what the agent has read, and what still lies in the pipes. */
+/* Bytes ever written to stdout and stderr: what the agent has read, and what still lies
+ * in the pipes. */
 static void count_output(struct rmd_wpw *end, uint64_t ret_totals[2])
 {
 	struct rmd_wp_page *page = end->page;
@@ -405,7 +417,8 @@ static void count_output(struct rmd_wpw *end, uint64_t ret_totals[2])
 			if (end->output_fds[i] < 0 ||
 			    ioctl(end->output_fds[i], FIONREAD, &unread) < 0)
 				unread = 0;
-			ret_totals[i] = atomic_load(&page->pipe_bytes[i]) + (uint64_t)unread;
+			ret_totals[i] = atomic_load(&page->pipe_bytes[i]) +
+					(uint64_t)unread;
 		}
 		if (reads % 2 == 0 && atomic_load(&page->pipe_reads) == reads)
 			return;
@@ -415,7 +428,8 @@ static void count_output(struct rmd_wpw *end, uint64_t ret_totals[2])
 	}
 }
 
-/* Leaves a mark if something was printed since the last: it belongs to `seq`. RMD_ECLOSED. */
+/* Leaves a mark if something was printed since the last: it belongs to `seq`.
+ * RMD_ECLOSED. */
 static int mark_output(struct rmd_wpw *end, uint64_t seq)
 {
 	uint64_t totals[2];
@@ -449,7 +463,8 @@ int rmd_wpw_reserve(struct rmd_wpw *end, size_t len, enum rmd_wpw_output output,
 		rc = wait_place(end, len);
 	if (rc < 0)
 		return rc;
-	uint8_t *payload = end->output + end->record_at % RMD_WP_RING_BYTES + sizeof end->record;
+	uint8_t *payload = end->output + end->record_at % RMD_WP_RING_BYTES +
+			   sizeof end->record;
 	end->record = (struct rmd_wp_record){.seq = end->seq};
 	end->reserved_bytes = len;
 	if (end->large.len != 0)
@@ -470,18 +485,21 @@ static void size_record(struct rmd_wpw *end, size_t len)
 	rmd_wp_area_take(&end->area, &end->large);
 	end->large.len = len;
 	end->record.payload_bytes = sizeof end->large;
-	memcpy(end->output + end->record_at % RMD_WP_RING_BYTES + sizeof end->record, &end->large,
-	       sizeof end->large);
+	memcpy(end->output + end->record_at % RMD_WP_RING_BYTES + sizeof end->record,
+	       &end->large, sizeof end->large);
 }
 
-void rmd_wpw_commit(struct rmd_wpw *end, enum rmd_wp_outcome_kind kind, size_t len, uint64_t run_ns)
+void rmd_wpw_commit(struct rmd_wpw *end, enum rmd_wp_outcome_kind kind, size_t len,
+		    uint64_t run_ns)
 {
 	RMD_CHECK_OBJ(end, MAGIC);
 	bool large = end->large.len != 0;
 	if (kind == RMD_WP_VALUE)
-		end->record.kind = large ? RMD_WP_RECORD_LARGE_VALUE : RMD_WP_RECORD_VALUE;
+		end->record.kind = large ? RMD_WP_RECORD_LARGE_VALUE
+					 : RMD_WP_RECORD_VALUE;
 	else
-		end->record.kind = large ? RMD_WP_RECORD_LARGE_ERROR : RMD_WP_RECORD_ERROR;
+		end->record.kind = large ? RMD_WP_RECORD_LARGE_ERROR
+					 : RMD_WP_RECORD_ERROR;
 	end->record.a = run_ns;
 	size_record(end, len);
 	uint64_t seq = end->seq;
@@ -489,8 +507,8 @@ void rmd_wpw_commit(struct rmd_wpw *end, enum rmd_wp_outcome_kind kind, size_t l
 	publish(end);
 	/* Only if the agent has not given the slot to another task meanwhile. */
 	uint64_t claimed = RMD_WP_WORD(seq, RMD_WP_CLAIMED);
-	(void)atomic_compare_exchange_strong(&end->page->slots[RMD_WP_SLOT_OF(seq)], &claimed,
-					     RMD_WP_WORD(seq, RMD_WP_DONE));
+	(void)atomic_compare_exchange_strong(&end->page->slots[RMD_WP_SLOT_OF(seq)],
+					     &claimed, RMD_WP_WORD(seq, RMD_WP_DONE));
 	ring(end);
 }
 
@@ -506,7 +524,8 @@ int rmd_wpw_log(struct rmd_wpw *end, struct rmd_slice bytes)
 					     .seq = end->seq,
 					     .payload_bytes = (uint32_t)bytes.len};
 	if (bytes.len > 0)
-		memcpy(end->output + end->record_at % RMD_WP_RING_BYTES + sizeof end->record,
+		memcpy(end->output + end->record_at % RMD_WP_RING_BYTES +
+			       sizeof end->record,
 		       bytes.data, bytes.len);
 	publish(end);
 	ring(end);
@@ -523,6 +542,7 @@ void rmd_wpw_set_progress(struct rmd_wpw *end, uint64_t done, uint64_t total)
 
 bool rmd_wpw_cancelled(const struct rmd_wpw *end)
 {
-	return atomic_load_explicit(&end->page->cancel, memory_order_acquire) == end->seq &&
+	return atomic_load_explicit(&end->page->cancel, memory_order_acquire) ==
+		       end->seq &&
 	       end->seq != 0;
 }

@@ -1,11 +1,12 @@
 /* worker/protocol/worker_end.h: the worker's end of the worker protocol.
  *
  * A runtime opens it, reads its setup, says ready, and then takes tasks one at a time:
- * next, run, reserve, commit. A task that next has given is claimed: the agent will not take
- * it back. What commit has published has left this process.
+ * next, run, reserve, commit. A task that next has given is claimed: the agent will not
+ * take it back. What commit has published has left this process.
  *
- * Blocks wherever it has to wait for the agent. One thread, but for those functions that say otherwise. The
- * agent is trusted; what it sends is checked nevertheless, so that a mix of versions fails in words. */
+ * Blocks wherever it has to wait for the agent. One thread, but for those functions that
+ * say otherwise. The agent is trusted; what it sends is checked nevertheless, so that a
+ * mix of versions fails in words. */
 #pragma once
 
 #include <stdbool.h>
@@ -15,11 +16,11 @@
 #include "proto/base/buf.h"
 #include "worker/protocol/protocol.h"
 
-struct rmd_wpw;             /* the worker's end */
+struct rmd_wpw; /* the worker's end */
 
 /* What the agent says first. Borrowed until the first rmd_wpw_next. */
 struct rmd_wpw_setup {
-	const char *host;            /* "" : not said */
+	const char *host; /* "" : not said */
 	uint64_t worker;
 	const char *const *modules;
 	size_t module_count;
@@ -28,19 +29,21 @@ struct rmd_wpw_setup {
 /* A task to run now. Borrowed until its commit. */
 struct rmd_wpw_task {
 	uint64_t seq;
-	struct rmd_slice function;   /* without the runtime; no NUL behind it */
-	struct rmd_slice arguments;  /* remuda.v1.Arguments; not to be written to */
+	struct rmd_slice function;  /* without the runtime; no NUL behind it */
+	struct rmd_slice arguments; /* remuda.v1.Arguments; not to be written to */
 	uint32_t attempt;
 	uint32_t depth;
-	uint64_t deadline_mono_ns;   /* 0: none */
+	uint64_t deadline_mono_ns; /* 0: none */
 };
 
-/* Gives the end made of the descriptors from RMD_WP_WORKER_FD on; it moves the socket to a
- * number out of users' way and closes the others. RMD_ENOMEM, RMD_ESYS (not started by an agent), RMD_EVERSION. */
+/* Gives the end made of the descriptors from RMD_WP_WORKER_FD on; it moves the socket to
+ * a number out of users' way and closes the others. RMD_ENOMEM, RMD_ESYS (not started by
+ * an agent), RMD_EVERSION. */
 int rmd_wpw_open(struct rmd_wpw **ret_end);
 /* Closes and frees; NULL is allowed. */
 void rmd_wpw_close(struct rmd_wpw *end);
-/* Waits for the setup. RMD_ECLOSED; RMD_EPROTO; RMD_EVERSION: the agent is of another version. */
+/* Waits for the setup. RMD_ECLOSED; RMD_EPROTO; RMD_EVERSION: the agent is of another
+ * version. */
 int rmd_wpw_recv_setup(struct rmd_wpw *end, struct rmd_wpw_setup *ret_setup);
 /* Says that tasks may come. RMD_ECLOSED, RMD_ENOMEM. */
 int rmd_wpw_send_ready(struct rmd_wpw *end);
@@ -52,9 +55,9 @@ int rmd_wpw_send_start_failed(struct rmd_wpw *end, struct rmd_slice error_chain)
 /* Waits for the next task and claims it. RMD_ECLOSED: the agent asks to exit, or is gone;
  * RMD_EPROTO: what came makes no sense. */
 int rmd_wpw_next(struct rmd_wpw *end, struct rmd_wpw_task *ret_task);
-/* A task that took less than this has not written to a pipe: not even an empty system call
- * and a copy of one byte are done in that time, on any machine. So the runtime need not look
- * (two system calls, which would be half of what a short task costs). */
+/* A task that took less than this has not written to a pipe: not even an empty system
+ * call and a copy of one byte are done in that time, on any machine. So the runtime need
+ * not look (two system calls, which would be half of what a short task costs). */
 #define RMD_WPW_SILENT_BELOW_NS 150u
 /* May the claimed task have printed? */
 enum rmd_wpw_output { RMD_WPW_PRINTED_PERHAPS, RMD_WPW_SILENT };
@@ -65,10 +68,12 @@ enum rmd_wpw_output { RMD_WPW_PRINTED_PERHAPS, RMD_WPW_SILENT };
 int rmd_wpw_reserve(struct rmd_wpw *end, size_t len, enum rmd_wpw_output output,
 		    uint8_t **ret_bytes);
 /* Publishes the first `len` bytes of the reserved room as the claimed task's outcome. */
-void rmd_wpw_commit(struct rmd_wpw *end, enum rmd_wp_outcome_kind kind, size_t len, uint64_t run_ns);
+void rmd_wpw_commit(struct rmd_wpw *end, enum rmd_wp_outcome_kind kind, size_t len,
+		    uint64_t run_ns);
 
-/* Sends a piece of the claimed task's log (cut at 64 KiB). Waits for room. Not between reserve and commit.
- * (Any thread, if calls of this one and of reserve and commit exclude each other.) RMD_ECLOSED. */
+/* Sends a piece of the claimed task's log (cut at 64 KiB). Waits for room. Not between
+ * reserve and commit. (Any thread, if calls of this one and of reserve and commit exclude
+ * each other.) RMD_ECLOSED. */
 int rmd_wpw_log(struct rmd_wpw *end, struct rmd_slice bytes);
 /* (any thread) The claimed task's progress. */
 void rmd_wpw_set_progress(struct rmd_wpw *end, uint64_t done, uint64_t total);

@@ -17,9 +17,11 @@ static void check_entry(const struct rmd_wp_entry *entry)
 	struct rmd_wp_entry again;
 	rmd_wp_entry_put(&writer, entry);
 	RMD_CHECK(!writer.failed);
-	struct rmd_wire_reader reader = rmd_wire_reader_of(rmd_slice_of(writer.data, writer.len));
+	struct rmd_wire_reader reader =
+		rmd_wire_reader_of(rmd_slice_of(writer.data, writer.len));
 	RMD_CHECK(rmd_wp_entry_next(&reader, &again) == 1);
-	RMD_CHECK(again.seq == entry->seq && rmd_slice_equal(again.function, entry->function) &&
+	RMD_CHECK(again.seq == entry->seq &&
+		  rmd_slice_equal(again.function, entry->function) &&
 		  rmd_slice_equal(again.arguments, entry->arguments) &&
 		  again.arguments_offset == entry->arguments_offset &&
 		  again.arguments_bytes == entry->arguments_bytes &&
@@ -41,7 +43,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				  control.kind.setup.modules_count <= 64);
 		return 0;
 	}
-	struct rmd_wire_reader reader = rmd_wire_reader_of(rmd_slice_of(data + 1, size - 1));
+	struct rmd_wire_reader reader =
+		rmd_wire_reader_of(rmd_slice_of(data + 1, size - 1));
 	struct rmd_wp_entry entry;
 	while (rmd_wp_entry_next(&reader, &entry) > 0)
 		check_entry(&entry);

@@ -1,5 +1,5 @@
-/* What the agent reads of a worker: words of the control page, the ring, packets. The input is a
- * script: an opcode, then its operands. */
+/* What the agent reads of a worker: words of the control page, the ring, packets. The
+ * input is a script: an opcode, then its operands. */
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -51,7 +51,8 @@ static void put_record(struct script *script, struct hostile *hostile)
 	record.b = number(script, 2);
 	struct rmd_slice payload = bytes_of(script, 64);
 	uint8_t lie = (uint8_t)number(script, 1);
-	record.payload_bytes = lie < 200 ? (uint32_t)payload.len : (uint32_t)number(script, 4);
+	record.payload_bytes = lie < 200 ? (uint32_t)payload.len
+					 : (uint32_t)number(script, 4);
 	uint64_t head = atomic_load(&hostile->page->ring_head);
 	if (head % RMD_WP_RING_BYTES <= RMD_WP_RING_BYTES - 256)
 		hostile_record(hostile, &record, payload.data, payload.len);
@@ -68,7 +69,8 @@ static void step(struct script *script, struct hostile *hostile)
 		atomic_store(&hostile->page->ring_head, number(script, 8));
 		break;
 	case 2:
-		atomic_store(&hostile->page->slots[number(script, 1) & 3], number(script, 8));
+		atomic_store(&hostile->page->slots[number(script, 1) & 3],
+			     number(script, 8));
 		break;
 	case 3:
 		bytes = bytes_of(script, 255);
@@ -81,8 +83,8 @@ static void step(struct script *script, struct hostile *hostile)
 	default:
 		/* Raw bytes over the ring's next record, its header included. */
 		bytes = bytes_of(script, 255);
-		memcpy(hostile->output +
-			       atomic_load(&hostile->page->ring_head) % (RMD_WP_RING_BYTES - 256),
+		memcpy(hostile->output + atomic_load(&hostile->page->ring_head) %
+						 (RMD_WP_RING_BYTES - 256),
 		       bytes.data, bytes.len);
 		atomic_fetch_add(&hostile->page->ring_head, (bytes.len + 7) & ~(size_t)7);
 		break;

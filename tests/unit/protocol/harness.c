@@ -30,11 +30,12 @@ static void on_start_failed(void *ctx, struct rmd_slice error_chain)
 	remuda_error_free(harness->start_error);
 	harness->start_error = NULL;
 	if (rmd_error_decode(error_chain, &harness->start_error, &field) < 0)
-		harness->start_error = remuda_error_create("NotAChain", "what it says is no chain");
+		harness->start_error =
+			remuda_error_create("NotAChain", "what it says is no chain");
 }
 
-static void on_log(void *ctx, uint64_t lease, enum rmd_wp_log stream, struct rmd_slice bytes,
-		   uint64_t dropped_bytes)
+static void on_log(void *ctx, uint64_t lease, enum rmd_wp_log stream,
+		   struct rmd_slice bytes, uint64_t dropped_bytes)
 {
 	static const char *const names[] = {"out", "err", "log"};
 	struct harness_log *log = ((struct harness *)ctx)->log;
@@ -42,8 +43,9 @@ static void on_log(void *ctx, uint64_t lease, enum rmd_wp_log stream, struct rmd
 	assert_int_equal(dropped_bytes, 0);
 	if (bytes.len + 64 > room)
 		return;
-	log->len += (size_t)snprintf(log->text + log->len, room, "%s %llu: %.*s|", names[stream],
-				     (unsigned long long)lease, (int)bytes.len, (const char *)bytes.data);
+	log->len += (size_t)snprintf(log->text + log->len, room, "%s %llu: %.*s|",
+				     names[stream], (unsigned long long)lease,
+				     (int)bytes.len, (const char *)bytes.data);
 }
 
 static void on_outcome(void *ctx, const struct rmd_wp_outcome *outcome)
@@ -161,8 +163,8 @@ bool harness_await(struct harness *harness, uint64_t lease)
 	return harness->found;
 }
 
-int harness_call(struct harness *harness, const char *function, const struct remuda_value *args,
-		 size_t count)
+int harness_call(struct harness *harness, const char *function,
+		 const struct remuda_value *args, size_t count)
 {
 	const char *field;
 	if (!harness_await(harness, harness_give(harness, function, args, count)))
@@ -170,12 +172,14 @@ int harness_call(struct harness *harness, const char *function, const struct rem
 	rmd_arena_reset(&harness->arena);
 	if (harness->kind == RMD_WP_VALUE) {
 		assert_int_equal(rmd_value_get(harness->payload.bytes, &harness->arena,
-					       &harness->value), 0);
+					       &harness->value),
+				 0);
 		return 0;
 	}
 	remuda_error_free(harness->err);
 	harness->err = NULL;
-	assert_int_equal(rmd_error_decode(harness->payload.bytes, &harness->err, &field), 0);
+	assert_int_equal(rmd_error_decode(harness->payload.bytes, &harness->err, &field),
+			 0);
 	return 1;
 }
 
@@ -191,7 +195,8 @@ struct remuda_value harness_double(double number)
 
 struct remuda_value harness_text(const char *text)
 {
-	return (struct remuda_value){.kind = REMUDA_STRING, .u.string = {text, strlen(text)}};
+	return (struct remuda_value){.kind = REMUDA_STRING,
+				     .u.string = {text, strlen(text)}};
 }
 
 struct remuda_value harness_bytes(const void *data, size_t len)

@@ -23,8 +23,8 @@ static uint64_t sum_of(struct rmd_slice bytes)
 	return sum;
 }
 
-static void on_log(void *ctx, uint64_t lease, enum rmd_wp_log stream, struct rmd_slice bytes,
-		   uint64_t dropped_bytes)
+static void on_log(void *ctx, uint64_t lease, enum rmd_wp_log stream,
+		   struct rmd_slice bytes, uint64_t dropped_bytes)
 {
 	struct hostile *hostile = ctx;
 	volatile uint64_t sum = sum_of(bytes);
@@ -43,7 +43,7 @@ static void on_outcome(void *ctx, const struct rmd_wp_outcome *outcome)
 	struct hostile *hostile = ctx;
 	struct rmd_slice seen = outcome->payload.bytes;
 	if (seen.len > 4096)
-		seen.len = 4096;     /* a large one may be a gibibyte of nothing */
+		seen.len = 4096; /* a large one may be a gibibyte of nothing */
 	volatile uint64_t sum = sum_of(seen);
 	(void)sum;
 	hostile->outcomes++;
@@ -68,9 +68,10 @@ bool hostile_open(struct hostile *hostile)
 	hostile->socket_fd = fds[0];
 	hostile->pipe_fds[0] = fds[4];
 	hostile->pipe_fds[1] = fds[5];
-	void *page = mmap(NULL, RMD_WP_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fds[1], 0);
-	void *output =
-		mmap(NULL, RMD_WP_OUTPUT_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fds[3], 0);
+	void *page = mmap(NULL, RMD_WP_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
+			  fds[1], 0);
+	void *output = mmap(NULL, RMD_WP_OUTPUT_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
+			    fds[3], 0);
 	hostile->page = page == MAP_FAILED ? NULL : page;
 	hostile->output = output == MAP_FAILED ? NULL : output;
 	if (hostile->page == NULL || hostile->output == NULL) {
@@ -78,7 +79,8 @@ bool hostile_open(struct hostile *hostile)
 		return false;
 	}
 	for (uint64_t lease = 1; lease <= 4; lease++) {
-		struct rmd_wp_task task = {.lease = lease, .function = rmd_slice_of_string("f")};
+		struct rmd_wp_task task = {.lease = lease,
+					   .function = rmd_slice_of_string("f")};
 		(void)rmd_wp_give(hostile->end, &task);
 	}
 	for (uint32_t slot = 0; slot < 4; slot++) {

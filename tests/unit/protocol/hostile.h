@@ -1,4 +1,5 @@
-/* tests/unit/protocol/hostile.h: a worker that writes what it likes, in the agent's own process. */
+/* tests/unit/protocol/hostile.h: a worker that writes what it likes, in the agent's own
+ * process. */
 #pragma once
 
 #include "worker/protocol/page.h"
@@ -6,13 +7,14 @@
 
 struct hostile {
 	struct rmd_wp *end;
-	struct rmd_wp_page *page;    /* as a worker maps them */
+	struct rmd_wp_page *page; /* as a worker maps them */
 	uint8_t *output;
-	int socket_fd, pipe_fds[2];  /* the worker's ends, borrowed */
-	uint64_t seqs[4];            /* of leases 1 to 4, all claimed */
+	int socket_fd, pipe_fds[2]; /* the worker's ends, borrowed */
+	uint64_t seqs[4];	    /* of leases 1 to 4, all claimed */
 	uint64_t outcomes, logs, readies, failures;
 	uint64_t last_lease, last_len;
-	void (*on_each_log)(struct hostile *hostile); /* what it does meanwhile; NULL: nothing */
+	void (*on_each_log)(
+		struct hostile *hostile); /* what it does meanwhile; NULL: nothing */
 };
 
 /* Opens an end with 4 tasks in the worker's hands, claimed. False: no resources. */

@@ -24,9 +24,11 @@ static void expect(int code, void (*act)(struct hostile *hostile))
 	hostile_close(&hostile);
 }
 
-static struct rmd_wp_record record_of(enum rmd_wp_record_kind kind, uint64_t seq, uint32_t len)
+static struct rmd_wp_record record_of(enum rmd_wp_record_kind kind, uint64_t seq,
+				      uint32_t len)
 {
-	return (struct rmd_wp_record){.kind = (uint32_t)kind, .payload_bytes = len, .seq = seq};
+	return (struct rmd_wp_record){
+		.kind = (uint32_t)kind, .payload_bytes = len, .seq = seq};
 }
 
 static void honest_value(struct hostile *h)
@@ -63,7 +65,8 @@ static void payload_beyond_the_head(struct hostile *h)
 
 static void payload_of_four_gibibytes(struct hostile *h)
 {
-	struct rmd_wp_record record = record_of(RMD_WP_RECORD_VALUE, h->seqs[0], UINT32_MAX);
+	struct rmd_wp_record record =
+		record_of(RMD_WP_RECORD_VALUE, h->seqs[0], UINT32_MAX);
 	hostile_record(h, &record, "abc", 3);
 }
 
@@ -131,7 +134,8 @@ static void large_at_no_place(struct hostile *h)
 
 static void large_beyond_the_area(struct hostile *h)
 {
-	large_record(h, (struct rmd_wp_large){.offset = RMD_WP_LARGE_BYTES - 1, .len = 2});
+	large_record(h,
+		     (struct rmd_wp_large){.offset = RMD_WP_LARGE_BYTES - 1, .len = 2});
 }
 
 static void large_that_wraps(struct hostile *h)
@@ -190,20 +194,31 @@ static void packet_over_the_maximum(struct hostile *h)
 
 static void nonsense_ends_the_worker(void **state)
 {
-	static void (*const acts[])(struct hostile *hostile) = {
-		head_beyond_the_ring,	    head_far_away,
-		head_unaligned,		    head_within_a_record,
-		payload_beyond_the_head,    payload_of_four_gibibytes,
+	static void (*const acts[])(struct hostile * hostile) = {
+		head_beyond_the_ring,
+		head_far_away,
+		head_unaligned,
+		head_within_a_record,
+		payload_beyond_the_head,
+		payload_of_four_gibibytes,
 		payload_one_beyond_the_maximum,
-		unknown_kind,		    outcome_of_no_task,
-		outcome_of_seq_zero,	    outcome_twice,
+		unknown_kind,
+		outcome_of_no_task,
+		outcome_of_seq_zero,
+		outcome_twice,
 		outcome_of_a_task_never_claimed,
-		log_of_no_task,		    mark_beyond_what_a_pipe_holds,
-		large_at_no_place,	    large_beyond_the_area,
-		large_that_wraps,	    large_over_the_maximum,
-		large_without_a_place,	    packet_of_an_unknown_kind,
-		doorbell_with_a_tail,	    control_of_garbage,
-		control_of_the_agents_own,  ready_twice,
+		log_of_no_task,
+		mark_beyond_what_a_pipe_holds,
+		large_at_no_place,
+		large_beyond_the_area,
+		large_that_wraps,
+		large_over_the_maximum,
+		large_without_a_place,
+		packet_of_an_unknown_kind,
+		doorbell_with_a_tail,
+		control_of_garbage,
+		control_of_the_agents_own,
+		ready_twice,
 		packet_over_the_maximum,
 	};
 	(void)state;
@@ -238,12 +253,12 @@ static void output_is_told_whole_whatever_the_marks_say(void **state)
 	assert_true(hostile_open(&h));
 	assert_int_equal(write(h.pipe_fds[0], "hello", 5), 5);
 	struct rmd_wp_record mark = record_of(RMD_WP_RECORD_MARK, h.seqs[2], 0);
-	mark.a = 2000;               /* more than was written, less than a pipe holds */
+	mark.a = 2000; /* more than was written, less than a pipe holds */
 	hostile_record(&h, &mark, NULL, 0);
 	assert_int_equal(rmd_wp_read(h.end), 0);
 	assert_int_equal(h.logs, 1);
 	assert_int_equal(h.last_len, 5);
-	mark.a = 1;                  /* less than has been told */
+	mark.a = 1; /* less than has been told */
 	hostile_record(&h, &mark, NULL, 0);
 	assert_int_equal(rmd_wp_read(h.end), 0);
 	assert_int_equal(h.logs, 1);
@@ -254,7 +269,8 @@ static void output_is_told_whole_whatever_the_marks_say(void **state)
 static void log_line(struct hostile *h)
 {
 	static const char line[32] = "a line of log";
-	struct rmd_wp_record record = record_of(RMD_WP_RECORD_LOG, h->seqs[0], sizeof line);
+	struct rmd_wp_record record =
+		record_of(RMD_WP_RECORD_LOG, h->seqs[0], sizeof line);
 	hostile_record(h, &record, line, sizeof line);
 }
 
@@ -264,7 +280,7 @@ static void a_worker_that_always_has_more_does_not_hold_the_agent(void **state)
 	(void)state;
 	assert_true(hostile_open(&h));
 	log_line(&h);
-	h.on_each_log = log_line;    /* for each line that is read there is another one */
+	h.on_each_log = log_line; /* for each line that is read there is another one */
 	assert_int_equal(rmd_wp_read(h.end), 1);
 	assert_int_equal(h.logs, (1u << 20) / 64);
 	assert_int_equal(rmd_wp_read(h.end), 1);
@@ -295,8 +311,8 @@ static void every_allocation_may_fail(void **state)
 		if (opened) {
 			honest_value(&h);
 			struct rmd_wp_large large = {.index = 1, .len = 10};
-			struct rmd_wp_record record =
-				record_of(RMD_WP_RECORD_LARGE_VALUE, h.seqs[1], sizeof large);
+			struct rmd_wp_record record = record_of(RMD_WP_RECORD_LARGE_VALUE,
+								h.seqs[1], sizeof large);
 			hostile_record(&h, &record, &large, sizeof large);
 			(void)!write(h.pipe_fds[1], "e", 1);
 			int rc = 1;

@@ -19,7 +19,8 @@
 #include "tests/unit/protocol/harness.h"
 
 static const char *const demo[] = {REMUDA_TEST_MODULES "/demo.so"};
-static const char *const both[] = {REMUDA_TEST_MODULES "/demo.so", REMUDA_TEST_MODULES "/files.so"};
+static const char *const both[] = {REMUDA_TEST_MODULES "/demo.so",
+				   REMUDA_TEST_MODULES "/files.so"};
 
 static void assert_has(const char *text, const char *part)
 {
@@ -52,9 +53,11 @@ static void an_unknown_function_names_the_nearest(void **state)
 	harness_start(&h, both, 2);
 	assert_int_equal(harness_call(&h, "demo.sqare", NULL, 0), 1);
 	assert_string_equal(remuda_error_type(h.err), "UnknownFunction");
-	assert_has(remuda_error_message(h.err), "no function demo.sqare; nearest: demo.square, ");
+	assert_has(remuda_error_message(h.err),
+		   "no function demo.sqare; nearest: demo.square, ");
 	assert_has(remuda_error_message(h.err), "demo (" REMUDA_TEST_MODULES "/demo.so)");
-	assert_has(remuda_error_message(h.err), "files (" REMUDA_TEST_MODULES "/files.so)");
+	assert_has(remuda_error_message(h.err),
+		   "files (" REMUDA_TEST_MODULES "/files.so)");
 	assert_int_equal(remuda_error_origin(h.err), REMUDA_ORIGIN_LOOKUP);
 	assert_int_equal(harness_call(&h, "sha256", NULL, 0), 1);
 	assert_has(remuda_error_message(h.err), "nearest: files.sha256");
@@ -66,16 +69,19 @@ static void a_wrong_call_names_argument_and_signature(void **state)
 	struct harness h;
 	(void)state;
 	harness_start(&h, demo, 1);
-	struct remuda_value args[] = {harness_int(1), harness_text("two"), harness_int(3)};
+	struct remuda_value args[] = {harness_int(1), harness_text("two"),
+				      harness_int(3)};
 	assert_int_equal(harness_call(&h, "demo.add", args, 3), 1);
 	assert_string_equal(remuda_error_type(h.err), "SignatureMismatch");
-	assert_string_equal(remuda_error_message(h.err),
-			    "demo.add: expected 2 arguments, got 3; its signature is int64_t "
-			    "demo.add(int64_t a, int64_t b)");
+	assert_string_equal(
+		remuda_error_message(h.err),
+		"demo.add: expected 2 arguments, got 3; its signature is int64_t "
+		"demo.add(int64_t a, int64_t b)");
 	assert_int_equal(harness_call(&h, "demo.add", args, 2), 1);
-	assert_string_equal(remuda_error_message(h.err),
-			    "demo.add: argument 2 (b): expected an integer from -2^63 to 2^63-1, "
-			    "got string; its signature is int64_t demo.add(int64_t a, int64_t b)");
+	assert_string_equal(
+		remuda_error_message(h.err),
+		"demo.add: argument 2 (b): expected an integer from -2^63 to 2^63-1, "
+		"got string; its signature is int64_t demo.add(int64_t a, int64_t b)");
 	args[0] = harness_int(-1);
 	assert_int_equal(harness_call(&h, "demo.sleep_ms", args, 1), 1);
 	assert_has(remuda_error_message(h.err),
@@ -126,8 +132,9 @@ static void output_comes_before_its_outcome_under_its_lease(void **state)
 	char *at = h.log->text;
 	for (int i = 0; i < 50; i++) {
 		char expected[80];
-		int n = snprintf(expected, sizeof expected, "out %d: line %d\n|end %d|end %d|", 2 * i + 1,
-				 i, 2 * i + 1, 2 * i + 2);
+		int n = snprintf(expected, sizeof expected,
+				 "out %d: line %d\n|end %d|end %d|", 2 * i + 1, i,
+				 2 * i + 1, 2 * i + 2);
 		assert_memory_equal(at, expected, (size_t)n);
 		at += n;
 	}
@@ -193,7 +200,7 @@ static void a_running_task_hears_that_it_is_cancelled(void **state)
 
 static void values_of_all_sizes_come_back_as_they_went(void **state)
 {
-	static const size_t sizes[] = {0,     1,	 4000,	   4096,      4097,	  65000,
+	static const size_t sizes[] = {0,     1,     4000,    4096,    4097,	 65000,
 				       65536, 70000, 1000000, 5000000, 64u << 20};
 	struct harness h;
 	(void)state;
@@ -207,7 +214,8 @@ static void values_of_all_sizes_come_back_as_they_went(void **state)
 		assert_int_equal(harness_call(&h, "demo.echo", &value, 1), 0);
 		assert_int_equal(h.value.kind, REMUDA_BYTES);
 		assert_int_equal(h.value.u.bytes.len, sizes[i]);
-		assert_true(sizes[i] == 0 || memcmp(h.value.u.bytes.data, bytes, sizes[i]) == 0);
+		assert_true(sizes[i] == 0 ||
+			    memcmp(h.value.u.bytes.data, bytes, sizes[i]) == 0);
 	}
 	free(bytes);
 	harness_close(&h);
@@ -266,8 +274,9 @@ static void files_are_digested_and_errors_name_the_path(void **state)
 	harness_start(&h, both, 2);
 	struct remuda_value arg = harness_text(path);
 	assert_int_equal(harness_call(&h, "files.sha256", &arg, 1), 0);
-	assert_string_equal(h.value.u.string.data,
-			    "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+	assert_string_equal(
+		h.value.u.string.data,
+		"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 	arg = harness_bytes(path, strlen(path));
 	assert_int_equal(harness_call(&h, "files.sha256", &arg, 1), 0);
 	unlink(path);
@@ -281,7 +290,8 @@ static void files_are_digested_and_errors_name_the_path(void **state)
 	harness_close(&h);
 }
 
-static void assert_start_fails(const char *const *modules, size_t count, const char *const *parts)
+static void assert_start_fails(const char *const *modules, size_t count,
+			       const char *const *parts)
 {
 	struct harness h;
 	harness_start(&h, modules, count);
@@ -300,23 +310,33 @@ static void a_module_that_cannot_be_loaded_is_named_with_the_reason(void **state
 {
 	(void)state;
 	const char *missing[] = {"/nowhere/x.so"};
-	assert_start_fails(missing, 1, (const char *[]){"ModuleError", "module /nowhere/x.so",
-							"No such file or directory", NULL});
+	assert_start_fails(missing, 1,
+			   (const char *[]){"ModuleError", "module /nowhere/x.so",
+					    "No such file or directory", NULL});
 	const char *plain[] = {REMUDA_TEST_BAD "/plain.so"};
-	assert_start_fails(plain, 1, (const char *[]){"plain.so", "no symbol remuda_module_v1", NULL});
+	assert_start_fails(
+		plain, 1,
+		(const char *[]){"plain.so", "no symbol remuda_module_v1", NULL});
 	const char *symbol[] = {REMUDA_TEST_BAD "/missing_symbol.so"};
-	assert_start_fails(symbol, 1, (const char *[]){"missing_symbol.so", "cannot be loaded",
-						       "undefined symbol: no_such_function_anywhere", NULL});
+	assert_start_fails(symbol, 1,
+			   (const char *[]){"missing_symbol.so", "cannot be loaded",
+					    "undefined symbol: no_such_function_anywhere",
+					    NULL});
 	const char *version[] = {REMUDA_TEST_BAD "/other_version.so"};
-	assert_start_fails(version, 1, (const char *[]){"other_version.so", "version 99",
-							"speaks version 1", NULL});
-	const char *twice[] = {REMUDA_TEST_MODULES "/demo.so", REMUDA_TEST_BAD "/second_demo.so"};
-	assert_start_fails(twice, 2, (const char *[]){"second_demo.so", "demo.square",
-						      "is already in module " REMUDA_TEST_MODULES "/demo.so",
-						      NULL});
+	assert_start_fails(version, 1,
+			   (const char *[]){"other_version.so", "version 99",
+					    "speaks version 1", NULL});
+	const char *twice[] = {REMUDA_TEST_MODULES "/demo.so",
+			       REMUDA_TEST_BAD "/second_demo.so"};
+	assert_start_fails(twice, 2,
+			   (const char *[]){"second_demo.so", "demo.square",
+					    "is already in module " REMUDA_TEST_MODULES
+					    "/demo.so",
+					    NULL});
 	const char *message[] = {REMUDA_TEST_BAD "/no_message.so"};
-	assert_start_fails(message, 1, (const char *[]){"no_message.so", "const Row *",
-							"REMUDA_MESSAGE", NULL});
+	assert_start_fails(
+		message, 1,
+		(const char *[]){"no_message.so", "const Row *", "REMUDA_MESSAGE", NULL});
 }
 
 static void the_same_module_twice_is_one(void **state)

@@ -109,8 +109,9 @@ static void each_task_ends_once_while_the_agent_takes_back(void **state)
 		if (rc == 0 && h.outcomes + taken < given)
 			(void)worker_process_poll(h.end, 1);
 	}
-	print_message("%llu ran, %llu taken back, %llu refused\n", (unsigned long long)h.outcomes,
-		      (unsigned long long)taken, (unsigned long long)retry);
+	print_message("%llu ran, %llu taken back, %llu refused\n",
+		      (unsigned long long)h.outcomes, (unsigned long long)taken,
+		      (unsigned long long)retry);
 	assert_true(taken > 0 && h.outcomes > 0 && retry > 0);
 	assert_int_equal(given, TASKS);
 	assert_int_equal(h.outcomes + taken, TASKS);
@@ -140,8 +141,9 @@ static void what_was_taken_back_never_runs(void **state)
 	enum { TASKS = 20000 };
 	struct harness h;
 	(void)state;
-	atomic_uint *counts = mmap(NULL, (TASKS + 1) * sizeof *counts, PROT_READ | PROT_WRITE,
-				   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	atomic_uint *counts = mmap(NULL, (TASKS + 1) * sizeof *counts,
+				   PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+				   0);
 	bool *taken = calloc(TASKS + 1, sizeof *taken);
 	assert_true(counts != MAP_FAILED && taken != NULL);
 	start(&h, counting, counts);
@@ -151,7 +153,8 @@ static void what_was_taken_back_never_runs(void **state)
 		while (given < TASKS && give_bytes(&h, next, &next, sizeof next) == 0)
 			next = ++given + 1;
 		(void)rmd_wp_flush(h.end);
-		for (uint32_t lease = given; lease > 0 && lease + 200 > given; lease -= 1) {
+		for (uint32_t lease = given; lease > 0 && lease + 200 > given;
+		     lease -= 1) {
 			if (taken[lease] || !rmd_wp_take_back(h.end, lease))
 				continue;
 			taken[lease] = true;
@@ -171,7 +174,15 @@ static void what_was_taken_back_never_runs(void **state)
 	harness_close(&h);
 }
 
-enum stage { BEFORE_SETUP, BEFORE_READY, BEFORE_CLAIM, CLAIMED, RESERVED, COMMITTED, STAGES };
+enum stage {
+	BEFORE_SETUP,
+	BEFORE_READY,
+	BEFORE_CLAIM,
+	CLAIMED,
+	RESERVED,
+	COMMITTED,
+	STAGES
+};
 
 /* Dies by SIGKILL at the stage it is told. */
 static int dying(void *arg)
@@ -213,8 +224,10 @@ static void death_at_each_stage_is_told_with_what_had_begun(void **state)
 		assert_true(WIFSIGNALED(h.status));
 		assert_int_equal(h.ready, stage > BEFORE_READY);
 		assert_int_equal(h.outcomes, stage == COMMITTED);
-		assert_int_equal(rmd_wp_begun(h.end, 1), stage == CLAIMED || stage == RESERVED);
-		assert_int_equal(rmd_wp_running(h.end), stage == CLAIMED || stage == RESERVED ? 1 : 0);
+		assert_int_equal(rmd_wp_begun(h.end, 1),
+				 stage == CLAIMED || stage == RESERVED);
+		assert_int_equal(rmd_wp_running(h.end),
+				 stage == CLAIMED || stage == RESERVED ? 1 : 0);
 		assert_false(rmd_wp_begun(h.end, 2));
 		assert_int_equal(give_bytes(&h, 3, "abc", 3), RMD_ECLOSED);
 		assert_int_equal(rmd_wp_read(h.end), RMD_ECLOSED);
@@ -245,12 +258,14 @@ static void sizes_are_bounded(void **state)
 	(void)state;
 	harness_open(&h, 4);
 	memset(name, 'n', sizeof name);
-	struct rmd_wp_task task = {.lease = 1, .function = rmd_slice_of(name, sizeof name)};
+	struct rmd_wp_task task = {.lease = 1,
+				   .function = rmd_slice_of(name, sizeof name)};
 	assert_int_equal(rmd_wp_give(h.end, &task), RMD_ETOOBIG);
 	task.function.len--;
 	assert_int_equal(rmd_wp_give(h.end, &task), 0);
 	/* Never read: the sizes alone are refused. */
-	assert_int_equal(give_bytes(&h, 2, name, (size_t)RMD_WP_INPUT_BYTES + 1), RMD_ETOOBIG);
+	assert_int_equal(give_bytes(&h, 2, name, (size_t)RMD_WP_INPUT_BYTES + 1),
+			 RMD_ETOOBIG);
 	assert_false(rmd_wp_take_back(h.end, 2));
 	const char *modules[65] = {0};
 	for (int i = 0; i < 65; i++)
@@ -296,12 +311,14 @@ static int scribbling(void *arg)
 	if (again >= 0 &&
 	    mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, again, 0) != MAP_FAILED)
 		return 4;
-	if (again >= 0 && (ftruncate(again, 0) == 0 || ftruncate(again, 1 << 30 | 1) == 0))
+	if (again >= 0 &&
+	    (ftruncate(again, 0) == 0 || ftruncate(again, 1 << 30 | 1) == 0))
 		return 5;
 	void *mapped = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
 	if (mapped == MAP_FAILED || mprotect(mapped, 4096, PROT_READ | PROT_WRITE) == 0)
 		return 6;
-	if (ftruncate(RMD_WP_WORKER_FD + 1, 0) == 0 || ftruncate(RMD_WP_WORKER_FD + 3, 0) == 0)
+	if (ftruncate(RMD_WP_WORKER_FD + 1, 0) == 0 ||
+	    ftruncate(RMD_WP_WORKER_FD + 3, 0) == 0)
 		return 7;
 	return 0;
 }
@@ -347,7 +364,8 @@ static void output_of_many_short_tasks_goes_to_the_right_one(void **state)
 		char text[32];
 		(void)snprintf(text, sizeof text, given % 3 == 0 ? "p%llu." : "q",
 			       (unsigned long long)given + 1);
-		while (given < TASKS && give_bytes(&h, given + 1, text, strlen(text)) == 0) {
+		while (given < TASKS &&
+		       give_bytes(&h, given + 1, text, strlen(text)) == 0) {
 			given++;
 			(void)snprintf(text, sizeof text, given % 3 == 0 ? "p%llu." : "q",
 				       (unsigned long long)given + 1);
@@ -367,7 +385,8 @@ static void output_of_many_short_tasks_goes_to_the_right_one(void **state)
 			   sscanf(at, "log %llu:", (unsigned long long *)&lease) == 1) {
 			assert_int_equal(lease, ended + 1);
 		} else {
-			assert_int_equal(sscanf(at, "end %llu", (unsigned long long *)&lease), 1);
+			assert_int_equal(
+				sscanf(at, "end %llu", (unsigned long long *)&lease), 1);
 			assert_int_equal(lease, ++ended);
 		}
 	}
@@ -444,7 +463,8 @@ static void keep_ready(void *ctx)
 static void large_outcomes_are_lent_and_survive_the_end(void **state)
 {
 	enum { TASKS = 200 };
-	static const struct rmd_wp_events events = {.ready = keep_ready, .outcome = keep_outcome};
+	static const struct rmd_wp_events events = {.ready = keep_ready,
+						    .outcome = keep_outcome};
 	struct keeper keeper = {.count = 0};
 	(void)state;
 	struct rmd_wp *end = rmd_wp_open(RMD_WP_TASKS_MAX, &events, &keeper);
@@ -452,9 +472,10 @@ static void large_outcomes_are_lent_and_survive_the_end(void **state)
 	pid_t pid = worker_process_fork(end, large, NULL);
 	assert_int_equal(rmd_wp_send_setup(end, NULL, 0), 0);
 	for (uint32_t i = 0; i < TASKS; i++) {
-		struct rmd_wp_task task = {.lease = i + 1,
-					   .function = rmd_slice_of_string("f"),
-					   .arguments = {rmd_slice_of(&i, sizeof i), NULL}};
+		struct rmd_wp_task task = {
+			.lease = i + 1,
+			.function = rmd_slice_of_string("f"),
+			.arguments = {rmd_slice_of(&i, sizeof i), NULL}};
 		assert_int_equal(rmd_wp_give(end, &task), 0);
 	}
 	assert_int_equal(rmd_wp_flush(end), 0);
@@ -463,7 +484,7 @@ static void large_outcomes_are_lent_and_survive_the_end(void **state)
 		(void)worker_process_poll(end, 1000);
 		assert_int_equal(rmd_wp_read(end), 0);
 	}
-	while (worker_process_poll(end, 50))     /* a late doorbell perhaps */
+	while (worker_process_poll(end, 50)) /* a late doorbell perhaps */
 		assert_int_equal(rmd_wp_read(end), 0);
 	assert_int_equal(keeper.count, RMD_WP_LARGE_MAX);
 	for (uint32_t released = 0; keeper.count < TASKS;) {
@@ -552,7 +573,8 @@ int main(void)
 		cmocka_unit_test(no_more_tasks_are_taken_than_agreed),
 		cmocka_unit_test(sizes_are_bounded),
 		cmocka_unit_test(the_agent_never_blocks_on_a_worker_that_does_not_read),
-		cmocka_unit_test(a_worker_cannot_write_its_input_nor_resize_what_is_shared),
+		cmocka_unit_test(
+			a_worker_cannot_write_its_input_nor_resize_what_is_shared),
 		cmocka_unit_test(output_of_many_short_tasks_goes_to_the_right_one),
 		cmocka_unit_test(a_flood_of_output_passes_in_pieces),
 		cmocka_unit_test(large_outcomes_are_lent_and_survive_the_end),

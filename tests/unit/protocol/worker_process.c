@@ -18,8 +18,8 @@ static void give_up(const char *what)
 	abort();
 }
 
-/* In the child: each descriptor under the number that the worker expects. What else the end has
- * open is closed first: it may have one of those numbers. */
+/* In the child: each descriptor under the number that the worker expects. What else the
+ * end has open is closed first: it may have one of those numbers. */
 static void place_fds(struct rmd_wp *end)
 {
 	int fds[RMD_WP_CHILD_FDS], numbers[RMD_WP_CHILD_FDS], own[3];

@@ -10,8 +10,8 @@
 /* Starts `program` as the worker of `end` (stderr and stdout go to the agent's end), and
  * closes the child's descriptors here. */
 pid_t worker_process_start(struct rmd_wp *end, const char *program);
-/* Forks a child with the worker's descriptors in place, which runs `body` and exits with what it
- * gives: a worker that follows a script. */
+/* Forks a child with the worker's descriptors in place, which runs `body` and exits with
+ * what it gives: a worker that follows a script. */
 pid_t worker_process_fork(struct rmd_wp *end, int (*body)(void *arg), void *arg);
 /* Waits for the process; gives its wait status. */
 int worker_process_wait(pid_t pid);

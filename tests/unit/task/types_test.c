@@ -41,12 +41,14 @@ static void assert_int(struct harness *h, const char *function, struct remuda_va
 {
 	int rc = harness_call(h, function, &arg, 1);
 	if (rc != 0)
-		fail_msg("%s: %d: %s", function, rc, rc == 1 ? remuda_error_message(h->err) : "");
+		fail_msg("%s: %d: %s", function, rc,
+			 rc == 1 ? remuda_error_message(h->err) : "");
 	assert_int_equal(h->value.kind, REMUDA_INT64);
 	assert_int_equal(h->value.u.int64, expected);
 }
 
-static void assert_refused(struct harness *h, const char *function, struct remuda_value arg)
+static void assert_refused(struct harness *h, const char *function,
+			   struct remuda_value arg)
 {
 	assert_int_equal(harness_call(h, function, &arg, 1), 1);
 	assert_string_equal(remuda_error_type(h->err), "SignatureMismatch");
@@ -63,14 +65,15 @@ static void integers_pass_in_their_range_and_no_further(void **state)
 		const char *function;
 		int64_t low, high;
 	} types[] = {
-		{"types.i8", INT8_MIN, INT8_MAX},   {"types.i16", INT16_MIN, INT16_MAX},
+		{"types.i8", INT8_MIN, INT8_MAX},    {"types.i16", INT16_MIN, INT16_MAX},
 		{"types.i32", INT32_MIN, INT32_MAX}, {"types.u8", 0, UINT8_MAX},
-		{"types.u16", 0, UINT16_MAX},	    {"types.u32", 0, UINT32_MAX},
+		{"types.u16", 0, UINT16_MAX},	     {"types.u32", 0, UINT32_MAX},
 	};
 	struct harness *h = *state;
 	for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
 		assert_int(h, types[i].function, harness_int(types[i].low), types[i].low);
-		assert_int(h, types[i].function, harness_int(types[i].high), types[i].high);
+		assert_int(h, types[i].function, harness_int(types[i].high),
+			   types[i].high);
 		assert_refused(h, types[i].function, harness_int(types[i].low - 1));
 		assert_refused(h, types[i].function, harness_int(types[i].high + 1));
 		assert_refused(h, types[i].function, harness_double(1));
@@ -82,7 +85,8 @@ static void integers_pass_in_their_range_and_no_further(void **state)
 		assert_int(h, wide[i], harness_int(INT64_MAX), INT64_MAX);
 		assert_refused(h, wide[i], unsigned_of(UINT64_MAX));
 	}
-	static const char *const wide_unsigned[] = {"types.u64", "types.ull", "types.size"};
+	static const char *const wide_unsigned[] = {"types.u64", "types.ull",
+						    "types.size"};
 	for (int i = 0; i < 3; i++) {
 		struct remuda_value most = unsigned_of(UINT64_MAX);
 		assert_int(h, wide_unsigned[i], harness_int(INT64_MAX), INT64_MAX);
@@ -105,7 +109,8 @@ static void booleans_and_floats_are_exact_or_refused(void **state)
 	assert_true(h->value.u.boolean);
 	assert_refused(h, "types.not_", harness_int(2));
 
-	struct remuda_value tenth = harness_double(0.1), exact = harness_int((int64_t)1 << 53);
+	struct remuda_value tenth = harness_double(0.1),
+			    exact = harness_int((int64_t)1 << 53);
 	assert_int_equal(harness_call(h, "types.f64", &tenth, 1), 0);
 	assert_true(h->value.kind == REMUDA_FLOAT64 && h->value.u.float64 == 0.1);
 	assert_int_equal(harness_call(h, "types.f64", &exact, 1), 0);
@@ -123,7 +128,8 @@ static void booleans_and_floats_are_exact_or_refused(void **state)
 static void text_and_bytes(void **state)
 {
 	struct harness *h = *state;
-	struct remuda_value text = harness_text("gr\xc3\xbc\xc3\x9f"), raw = harness_bytes("a\xff", 2);
+	struct remuda_value text = harness_text("gr\xc3\xbc\xc3\x9f"),
+			    raw = harness_bytes("a\xff", 2);
 	struct remuda_value nul = harness_bytes("a\0b", 3), null_text = harness_text("0");
 	assert_int_equal(harness_call(h, "types.text", &text, 1), 0);
 	assert_int_equal(h->value.kind, REMUDA_STRING);
@@ -169,7 +175,7 @@ static void vectors_take_all_spellings_of_a_list(void **state)
 		assert_int_equal(h->value.u.ints.len, 3);
 		assert_memory_equal(h->value.u.ints.data, ints, sizeof ints);
 		if (i == 3)
-			break;       /* an array of int64 is not one of double */
+			break; /* an array of int64 is not one of double */
 		assert_int_equal(harness_call(h, "types.doubles", &spellings[i], 1), 0);
 		assert_int_equal(h->value.kind, REMUDA_DOUBLES);
 		assert_memory_equal(h->value.u.doubles.data, doubles, sizeof doubles);
@@ -210,8 +216,10 @@ static void large_vectors_come_back(void **state)
 static void any_value_comes_back(void **state)
 {
 	struct harness *h = *state;
-	struct remuda_value inner[] = {harness_int(1), harness_text("two"), {.kind = REMUDA_NULL}};
-	struct remuda_entry entry = {harness_text("k"), {.kind = REMUDA_LIST, .u.list = {inner, 3}}};
+	struct remuda_value inner[] = {
+		harness_int(1), harness_text("two"), {.kind = REMUDA_NULL}};
+	struct remuda_entry entry = {harness_text("k"),
+				     {.kind = REMUDA_LIST, .u.list = {inner, 3}}};
 	struct remuda_value map = {.kind = REMUDA_MAP, .u.map = {&entry, 1}};
 	assert_int_equal(harness_call(h, "types.value", &map, 1), 0);
 	assert_true(rmd_value_equal(&h->value, &map));
@@ -233,7 +241,8 @@ static void arity(void **state)
 	assert_int_equal(harness_call(h, "types.eight_and_ctx", args, 8), 0);
 	assert_int_equal(h->value.u.int64, 12345678 + 3);
 	assert_int_equal(harness_call(h, "types.eight", args, 7), 1);
-	assert_non_null(strstr(remuda_error_message(h->err), "expected 8 arguments, got 7"));
+	assert_non_null(
+		strstr(remuda_error_message(h->err), "expected 8 arguments, got 7"));
 	assert_int(h, "types.elsewhere", harness_int(1), 2);
 	assert_int(h, "types.default", harness_int(5), 5);
 	assert_int_equal(harness_call(h, "types.descriptors_are_right", NULL, 0), 0);
@@ -260,7 +269,8 @@ static void messages_travel_as_any(void **state)
 	assert_int_equal(harness_call(h, "types.same_row", &any, 1), 0);
 	assert_true(rmd_value_equal(&h->value, &any));
 	assert_int_equal(harness_call(h, "types.summed_row", &any, 1), 0);
-	Orders__Row *sum = orders__row__unpack(NULL, h->value.u.any.data.len, h->value.u.any.data.data);
+	Orders__Row *sum = orders__row__unpack(NULL, h->value.u.any.data.len,
+					       h->value.u.any.data.data);
 	assert_non_null(sum);
 	assert_string_equal(sum->name, "sum of row");
 	assert_int_equal(sum->amounts[0], 321);
@@ -270,7 +280,8 @@ static void messages_travel_as_any(void **state)
 	broken.u.any.data = (struct remuda_bytes){"\x0a\x7f", 2};
 	assert_refused(h, "types.same_row", other);
 	assert_refused(h, "types.same_row", broken);
-	assert_non_null(strstr(remuda_error_message(h->err), "no valid message orders.Row"));
+	assert_non_null(
+		strstr(remuda_error_message(h->err), "no valid message orders.Row"));
 	assert_refused(h, "types.same_row", harness_int(1));
 }
 
@@ -281,7 +292,8 @@ static void raising_makes_chains_across_files_and_threads(void **state)
 	assert_int_equal(harness_call(h, "types.raising", &five, 1), 1);
 	assert_string_equal(remuda_error_type(h->err), "High");
 	assert_string_equal(remuda_error_message(h->err), "above 5");
-	assert_string_equal(remuda_error_frame(h->err, 0).function, "raise_in_another_file");
+	assert_string_equal(remuda_error_frame(h->err, 0).function,
+			    "raise_in_another_file");
 	assert_string_equal(remuda_error_type(remuda_error_cause(h->err)), "Low");
 	assert_int_equal(harness_call(h, "types.raising_in_context", &five, 1), 1);
 	assert_string_equal(remuda_error_type(h->err), "Second");
@@ -301,7 +313,8 @@ static void results_that_cannot_be_encoded_say_so(void **state)
 	struct harness *h = *state;
 	assert_int_equal(harness_call(h, "types.bad_utf8", NULL, 0), 1);
 	assert_string_equal(remuda_error_message(h->err),
-			    "types.bad_utf8: its result can't be encoded: text that is not valid UTF-8");
+			    "types.bad_utf8: its result can't be encoded: text that is "
+			    "not valid UTF-8");
 	assert_int_equal(remuda_error_origin(h->err), REMUDA_ORIGIN_RESULT);
 	assert_int_equal(harness_call(h, "types.too_deep", NULL, 0), 1);
 	assert_int_equal(remuda_error_origin(h->err), REMUDA_ORIGIN_RESULT);
@@ -315,7 +328,8 @@ static void the_context_knows_and_tells(void **state)
 	assert_int_equal(h->value.u.int64, -1);
 	struct rmd_wp_task task = {.lease = 1000000,
 				   .function = rmd_slice_of_string("types.deadline"),
-				   .deadline_mono_ns = rmd_clock_mono_ns() + UINT64_C(60000000000)};
+				   .deadline_mono_ns = rmd_clock_mono_ns() +
+						       UINT64_C(60000000000)};
 	assert_int_equal(rmd_wp_give(h->end, &task), 0);
 	assert_true(harness_await(h, task.lease));
 	assert_int_equal(rmd_value_get(h->payload.bytes, &h->arena, &h->value), 0);
@@ -372,7 +386,8 @@ int main(int argc, char **argv)
 	for (int i = 1; i < argc; i++) {
 		module_path = argv[i];
 		print_message("%s\n", module_path);
-		failed += cmocka_run_group_tests_name(module_path, tests, open_module, close_module);
+		failed += cmocka_run_group_tests_name(module_path, tests, open_module,
+						      close_module);
 	}
 	return failed != 0;
 }
