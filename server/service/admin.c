@@ -112,7 +112,8 @@ static Remuda__V1__TaskInfo *task_info(struct rmd_unary *call, struct rmd_coordi
 	info->function = rmd_unary_text(call, rmd_core_task_function(task));
 	/* The core's states begin at 0, the contract's at 1. */
 	info->state = (Remuda__V1__TaskState)(rmd_core_task_state(task) + 1);
-	info->pool = rmd_core_pool_number(rmd_core_task_pool(task));
+	const struct rmd_core_pool *pool = rmd_core_task_pool(task);
+	info->pool = pool == NULL ? 0 : rmd_core_pool_number(pool); /* an ended task has none */
 	info->age_ms = rmd_clock_mono_ms() - rmd_core_task_accepted_ms(task);
 	info->attempt = rmd_core_task_attempt(task);
 	info->payload_bytes = rmd_core_task_payload(task).bytes.len;

@@ -1,6 +1,6 @@
 #include "server/service/coordinator.h"
 
-#include <stdio.h>
+#include <malloc.h>
 #include <string.h>
 
 #include "proto/base/alloc.h"
@@ -13,6 +13,7 @@
 
 #define COORDINATOR_MAGIC 0xc0042d01u
 #define BLOB_TTL_MS       (UINT64_C(10) * 60 * 1000)
+#define TRIM_TASKS        10000u     /* after fewer it is not worth a trim */
 #define LAST_WORD_MS      1000       /* from cancelling all to giving up on them */
 
 /* ---- the core's actions ---- */
@@ -102,10 +103,26 @@ static const struct rmd_core_port core_port = {
 
 /* ---- life ---- */
 
+/* Gives the memory of many tasks that are gone back to the system. */
+static void trim(struct rmd_coordinator *coordinator)
+{
+	struct rmd_core_counters counters;
+	rmd_core_counters(coordinator->core, &counters);
+	uint64_t held = counters.queued + counters.leased + counters.running + counters.done;
+	if (held > coordinator->most_held)
+		coordinator->most_held = held;
+	if (held != 0 || coordinator->most_held < TRIM_TASKS)
+		return;
+	coordinator->most_held = 0;
+	malloc_trim(0);
+}
+
 static void decide(struct rmd_coordinator *coordinator)
 {
+	trim(coordinator);
 	uint64_t now_ms = rmd_clock_mono_ms();
 	uint64_t next_ms = rmd_core_tick(coordinator->core, now_ms);
+	rmd_session_feed(coordinator);
 	uint64_t blobs_ms = rmd_blobs_tick(coordinator->blobs, now_ms);
 	if (next_ms == 0 || (blobs_ms != 0 && blobs_ms < next_ms))
 		next_ms = blobs_ms;

@@ -62,11 +62,12 @@ struct rmd_coordinator {
 	struct rmd_blobs *blobs;
 	uint64_t epoch;              /* random: names this life of the coordinator */
 	uint64_t started_ms;
+	uint64_t most_held;          /* tasks, since memory was trimmed last */
 	struct rmd_timer timer;      /* the core's next decision */
 	struct rmd_deferred decide;
 	struct rmd_sessions sessions;
 	struct rmd_map sessions_by_id; /* session.c's */
-	uint32_t session_count;
+	uint32_t session_count, starved_count;
 	struct rmd_hubs hubs;
 	struct rmd_executor *executor;
 	struct rmd_admin *admin;
@@ -145,6 +146,8 @@ struct rmd_core_task *rmd_coordinator_task(struct rmd_coordinator *coordinator,
 /* Each service adds its methods to coordinator->server; destroy takes NULL. */
 int rmd_session_service_add(struct rmd_coordinator *coordinator);
 void rmd_session_service_end(struct rmd_coordinator *coordinator);
+/* Tells the sessions that had no room for another submit of the room there is now. */
+void rmd_session_feed(struct rmd_coordinator *coordinator);
 const uint8_t *rmd_session_id(const struct rmd_session *session);
 struct rmd_core_client *rmd_session_client(const struct rmd_session *session);
 struct rmd_session *rmd_session_find(struct rmd_coordinator *coordinator, const uint8_t *id);

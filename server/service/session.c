@@ -34,6 +34,7 @@ struct rmd_session {
 	uint64_t last_transfer;              /* of ours */
 	struct rmd_transfers transfers;      /* of the client's */
 	struct rmd_map pools;                /* the session's number -> rmd_core_pool */
+	bool starved;                        /* was told of no room for another submit */
 	bool goodbye;
 	bool named;                          /* in sessions_by_id */
 	LIST_ENTRY(rmd_session) link;
@@ -69,6 +70,8 @@ struct rmd_session *rmd_session_find(struct rmd_coordinator *coordinator, const 
 	return session;
 }
 
+static void set_starved(struct rmd_session *session, bool starved);
+
 /* Frees it; the core's client is gone or goes with it. */
 static void session_free(struct rmd_session *session)
 {
@@ -80,6 +83,7 @@ static void session_free(struct rmd_session *session)
 	}
 	if (session->named)
 		rmd_map_take(&coordinator->sessions_by_id, key_of(session->id));
+	set_starved(session, false);
 	LIST_REMOVE(session, link);
 	coordinator->session_count--;
 	rmd_transfers_fini(&session->transfers);
@@ -141,6 +145,13 @@ static void on_expired(struct rmd_submitter *submitter)
 	session_free(session);
 }
 
+static void set_starved(struct rmd_session *session, bool starved)
+{
+	if (starved != session->starved)
+		session->coordinator->starved_count += starved ? 1 : (uint32_t)-1;
+	session->starved = starved;
+}
+
 /* Acknowledges submits, opens the window further, and ends the stream after a goodbye. */
 static void tell_progress(struct rmd_session *session)
 {
@@ -158,8 +169,19 @@ static void tell_progress(struct rmd_session *session)
 		rmd_stream_end(session->stream);
 		session->window_told = window;
 	}
+	set_starved(session, session->window_told <= accepted);
 	if (session->goodbye && rmd_core_client_tasks(session->client) == 0)
 		rmd_stream_finish(session->stream, RMD_RPC_OK, "");
+}
+
+void rmd_session_feed(struct rmd_coordinator *coordinator)
+{
+	struct rmd_session *session;
+	if (coordinator->starved_count == 0)
+		return;
+	LIST_FOREACH (session, &coordinator->sessions, link)
+		if (session->starved && session->stream != NULL)
+			tell_progress(session);
 }
 
 static void refuse(struct rmd_session *session, uint64_t number, struct rmd_buf *error)
