@@ -1,17 +1,14 @@
-/* tests/unit/client/fake.h: a small coordinator that runs tasks itself, for tests of libremuda.
+/* tests/unit/client/fake.h: a small coordinator that runs tasks itself, for tests of
+ * libremuda.
  *
- * Speaks Session (hello, resume, window, acknowledgements, transfers, pools) and Blobs on a
- * thread of its own. What a task does is in the name of its function:
- *	x:echo     its first argument (null: none)
- *	x:count    how many arguments by position and by name, as a list
- *	x:pool     the number of the pool it was sent to
- *	x:deadline the deadline in milliseconds
- *	x:hold     nothing until fake_release, or a cancel
- *	x:deaf     nothing, ever; a cancel is not heard
- *	x:fail     a chain of two errors
- *	x:log      prints "hello", then echoes
- *	x:garbage  sends bytes that are no frame
- *	x:die      breaks the connection without an answer */
+ * Speaks Session (hello, resume, window, acknowledgements, transfers, pools) and Blobs
+ * on a thread of its own. What a task does is in the name of its function: x:echo
+ * its first argument (null: none) x:count    how many arguments by position and by
+ * name, as a list x:pool     the number of the pool it was sent to x:deadline the
+ * deadline in milliseconds x:hold     nothing until fake_release, or a cancel x:deaf
+ * nothing, ever; a cancel is not heard x:fail     a chain of two errors x:log
+ * prints "hello", then echoes x:garbage  sends bytes that are no frame x:die
+ * breaks the connection without an answer */
 #pragma once
 
 #include <stdbool.h>
@@ -60,7 +57,8 @@ void fake_break(struct fake *fake);
 void fake_lose_submits(struct fake *fake, unsigned messages);
 /* Outcomes are kept, not sent, until the next resume. */
 void fake_hold_back_outcomes(struct fake *fake);
-/* Becomes another coordinator: forgets all sessions, has a new epoch, breaks connections. */
+/* Becomes another coordinator: forgets all sessions, has a new epoch, breaks
+ * connections. */
 void fake_rebirth(struct fake *fake);
 /* The last blob that was put: size and digest of what came, its own name for it. */
 size_t fake_blob(struct fake *fake, struct rmd_digest *ret_digest, char ret_name[64]);

@@ -1,6 +1,7 @@
-/* A stand-in for remudad: takes the options of a private coordinator, serves the descriptor
- * that it was given with the fake, and ends when its client has ended. With FAKE_REMUDAD_FAIL it
- * exits at once instead. FAKE_REMUDAD_TELL names a file for a report on itself. */
+/* A stand-in for remudad: takes the options of a private coordinator, serves the
+ * descriptor that it was given with the fake, and ends when its client has ended. With
+ * FAKE_REMUDAD_FAIL it exits at once instead. FAKE_REMUDAD_TELL names a file for a
+ * report on itself. */
 #include <dirent.h>
 #include <poll.h>
 #include <signal.h>

@@ -1,4 +1,5 @@
-/* Typed submits: what fits is converted, what does not is refused before anything is sent. */
+/* Typed submits: what fits is converted, what does not is refused before anything is
+ * sent. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
