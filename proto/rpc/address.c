@@ -24,11 +24,15 @@ static int parse_unix(const char *text, const char *path, struct rmd_address *re
 		path += 2;
 	size_t len = strlen(path);
 	if (len == 0)
-		return refuse(ret_why, rmd_asprintf("\"%s\" names no path: write unix:PATH", text));
+		return refuse(
+			ret_why,
+			rmd_asprintf("\"%s\" names no path: write unix:PATH", text));
 	if (len > PATH_MAX_BYTES)
-		return refuse(ret_why, rmd_asprintf("%s: the path has %zu bytes, a socket's may have "
-						    "%zu: choose a shorter one",
-						    text, len, PATH_MAX_BYTES));
+		return refuse(
+			ret_why,
+			rmd_asprintf("%s: the path has %zu bytes, a socket's may have "
+				     "%zu: choose a shorter one",
+				     text, len, PATH_MAX_BYTES));
 	char *place = rmd_strdup(path);
 	if (place == NULL)
 		return refuse(ret_why, NULL);
@@ -58,22 +62,32 @@ static int parse_host(const char *text, const char *rest, struct rmd_address *re
 {
 	const char *host = rest, *colon = strrchr(rest, ':');
 	if (colon == NULL)
-		return refuse(ret_why, rmd_asprintf("%s: the port is missing: write HOST:PORT", text));
+		return refuse(
+			ret_why,
+			rmd_asprintf("%s: the port is missing: write HOST:PORT", text));
 	size_t host_len = (size_t)(colon - rest);
 	if (host_len >= 2 && host[0] == '[' && host[host_len - 1] == ']') {
 		host++;
 		host_len -= 2;
 	} else if (memchr(host, ':', host_len) != NULL) {
-		return refuse(ret_why, rmd_asprintf("%s: write an IPv6 address in brackets: "
-						    "[ADDRESS]:PORT", text));
+		return refuse(ret_why,
+			      rmd_asprintf("%s: write an IPv6 address in brackets: "
+					   "[ADDRESS]:PORT",
+					   text));
 	}
-	if (host_len == 0 || host_len > HOST_MAX_BYTES || memchr(host, '/', host_len) != NULL)
-		return refuse(ret_why, rmd_asprintf("%s: the host is missing or wrong: write "
-						    "HOST:PORT", text));
+	if (host_len == 0 || host_len > HOST_MAX_BYTES ||
+	    memchr(host, '/', host_len) != NULL)
+		return refuse(ret_why,
+			      rmd_asprintf("%s: the host is missing or wrong: write "
+					   "HOST:PORT",
+					   text));
 	uint16_t port;
 	if (parse_port(colon + 1, &port) < 0)
-		return refuse(ret_why, rmd_asprintf("%s: the port \"%s\" is not a number from 0 to "
-						    "65535", text, colon + 1));
+		return refuse(
+			ret_why,
+			rmd_asprintf("%s: the port \"%s\" is not a number from 0 to "
+				     "65535",
+				     text, colon + 1));
 	char *place = rmd_strndup(host, host_len);
 	if (place == NULL)
 		return refuse(ret_why, NULL);
@@ -92,8 +106,10 @@ int rmd_address_parse(const char *text, struct rmd_address *ret_address, char **
 		address.kind = RMD_ADDRESS_DNS;
 		rest = text + 7;
 	} else if (strncmp(text, "tcp:", 4) != 0) {
-		return refuse(ret_why, rmd_asprintf("\"%s\" is not an address: write unix:PATH, "
-						    "tcp:HOST:PORT or dns:///HOST:PORT", text));
+		return refuse(ret_why,
+			      rmd_asprintf("\"%s\" is not an address: write unix:PATH, "
+					   "tcp:HOST:PORT or dns:///HOST:PORT",
+					   text));
 	}
 	int code = parse_host(text, rest, &address, ret_why);
 	if (code == 0)
@@ -142,8 +158,9 @@ char *rmd_address_target(const struct rmd_address *address)
 	char *escaped = plain == NULL ? NULL : escape(plain);
 	char *target = NULL;
 	if (escaped != NULL)
-		target = rmd_asprintf("%s%s", address->kind == RMD_ADDRESS_UNIX ? "unix:" : "dns:///",
-				      escaped);
+		target = rmd_asprintf(
+			"%s%s", address->kind == RMD_ADDRESS_UNIX ? "unix:" : "dns:///",
+			escaped);
 	rmd_free(plain);
 	rmd_free(escaped);
 	return target;

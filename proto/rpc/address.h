@@ -8,7 +8,7 @@ enum rmd_address_kind { RMD_ADDRESS_UNIX, RMD_ADDRESS_TCP, RMD_ADDRESS_DNS };
 
 struct rmd_address {
 	enum rmd_address_kind kind;
-	char *place;                 /* owned; the path, or the host without brackets */
+	char *place; /* owned; the path, or the host without brackets */
 	uint16_t port;
 };
 

@@ -21,7 +21,7 @@ struct rmd_channel {
 	uint32_t magic;
 	struct rmd_loop *loop;
 	grpc_channel *grpc;
-	char *address;               /* as it was given */
+	char *address; /* as it was given */
 	size_t streams;
 };
 
@@ -32,12 +32,13 @@ static grpc_arg number_arg(const char *key, uint32_t value)
 			  .value.integer = (int)value};
 }
 
-/* Gives gRPC's channel to `target`, or over `fd` where that is not negative (takes it). */
+/* Gives gRPC's channel to `target`, or over `fd` where that is not negative; takes it. */
 static grpc_channel *make_grpc(const char *target, int fd)
 {
 	grpc_arg args[] = {
 		number_arg(GRPC_ARG_ENABLE_RETRIES, 0),
-		/* A proxy variable in the environment must not catch the cluster's traffic. */
+		/* A proxy variable in the environment must not catch the cluster's
+		   traffic. */
 		number_arg(GRPC_ARG_ENABLE_HTTP_PROXY, 0),
 		number_arg(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1),
 		number_arg(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100),
@@ -51,7 +52,7 @@ static grpc_channel *make_grpc(const char *target, int fd)
 		number_arg(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0),
 		number_arg(GRPC_ARG_HTTP2_BDP_PROBE, 0),
 		number_arg(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 4u << 20),
-		number_arg(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, 1u << 20),
+		number_arg(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, 256u << 10),
 		number_arg(GRPC_ARG_ENABLE_CHANNELZ, 0),
 	};
 	grpc_channel_args channel_args = {sizeof args / sizeof *args, args};
@@ -63,8 +64,8 @@ static grpc_channel *make_grpc(const char *target, int fd)
 	return grpc;
 }
 
-static struct rmd_channel *make(struct rmd_loop *loop, const char *address, const char *target,
-				int fd)
+static struct rmd_channel *make(struct rmd_loop *loop, const char *address,
+				const char *target, int fd)
 {
 	struct rmd_channel *channel = rmd_calloc(1, sizeof *channel);
 	char *copy = rmd_strdup(address);
@@ -81,7 +82,8 @@ static struct rmd_channel *make(struct rmd_loop *loop, const char *address, cons
 	return channel;
 }
 
-struct rmd_channel *rmd_channel_open(struct rmd_loop *loop, const char *address, char **ret_why)
+struct rmd_channel *rmd_channel_open(struct rmd_loop *loop, const char *address,
+				     char **ret_why)
 {
 	struct rmd_address parsed;
 	if (rmd_address_parse(address, &parsed, ret_why) < 0)
@@ -107,7 +109,8 @@ struct rmd_channel *rmd_channel_open_fd(struct rmd_loop *loop, int fd, char **re
 	*ret_why = NULL;
 	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_STREAM ||
 	    fcntl(fd, F_SETFL, O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) {
-		*ret_why = rmd_asprintf("descriptor %d is not a connected stream socket", fd);
+		*ret_why = rmd_asprintf("descriptor %d is not a connected stream socket",
+					fd);
 		close(fd);
 		return NULL;
 	}
@@ -173,12 +176,14 @@ struct rmd_stream *rmd_channel_call(struct rmd_channel *channel, const char *pat
 		return NULL;
 	stream->channel = channel;
 	if (wait_for_ready)
-		stream->greeting_flags = GRPC_INITIAL_METADATA_WAIT_FOR_READY |
-					 GRPC_INITIAL_METADATA_WAIT_FOR_READY_EXPLICITLY_SET;
-	stream->call = grpc_channel_create_call(
-		channel->grpc, NULL, GRPC_PROPAGATE_DEFAULTS,
-		rmd_loop_queue(channel->loop, RMD_QUEUE_HOT), grpc_slice_from_static_string(path),
-		NULL, deadline_at(deadline_ms), NULL);
+		stream->greeting_flags =
+			GRPC_INITIAL_METADATA_WAIT_FOR_READY |
+			GRPC_INITIAL_METADATA_WAIT_FOR_READY_EXPLICITLY_SET;
+	stream->call =
+		grpc_channel_create_call(channel->grpc, NULL, GRPC_PROPAGATE_DEFAULTS,
+					 rmd_loop_queue(channel->loop, RMD_QUEUE_HOT),
+					 grpc_slice_from_static_string(path), NULL,
+					 deadline_at(deadline_ms), NULL);
 	RMD_CHECK(stream->call != NULL);
 	rmd_stream_listen(stream, events, ctx);
 	channel->streams++;

@@ -1,9 +1,10 @@
 /* The loop: one thread, two completion queues.
  *
- * A round: what was posted, timers, deferred jobs, writes, then events. gRPC can be waited
- * for on one queue only, so the thread sleeps on the hot queue; the rare one, on which
- * calls live that hardly ever speak, is looked at now and then (each outstanding batch of a
- * queue makes all other batches of that queue slower, in Debian's build of gRPC).
+ * A round: what was posted, timers, deferred jobs, writes, then events. gRPC can be
+ * waited for on one queue only, so the thread sleeps on the hot queue; the rare one, on
+ * which calls live that hardly ever speak, is looked at now and then (each outstanding
+ * batch of a queue makes all other batches of that queue slower, in Debian's build of
+ * gRPC).
  *
  * Waking: gRPC has no call for that, but a batch without operations comes back at once.
  * The call that it is started on belongs to a channel that leads nowhere. */
@@ -12,16 +13,22 @@
 #include <grpc/support/log.h>
 #include <grpc/support/time.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "proto/base/alloc.h"
 #include "proto/base/clock.h"
 #include "proto/base/errcode.h"
+#include "proto/rpc/mutex_mode.h"
 #include "proto/rpc/timer.h"
 
 #define LOOP_MAGIC 0x100b0001u
 /* Events of one round: deferred jobs wait for at most so many. */
 #define ROUND_EVENTS_MAX 64u
+/* Looking for more events when there are none costs a system call, so it is not tried
+ * again for a number of rounds that doubles with each failure, up to this. */
+#define LOOK_PAUSE_MAX 32u
 /* The rare queue is looked at this often, in events of the hot one and in time. */
 #define RARE_EVERY_EVENTS 256u
 #define RARE_EVERY_MS 20u
@@ -36,22 +43,26 @@ struct rmd_loop {
 	grpc_channel *nowhere;
 	grpc_call *waker;
 	struct rmd_tag woken;
-	_Atomic(struct rmd_post *) posts;  /* the newest first */
-	atomic_bool asleep;                /* a post must wake the loop */
+	_Atomic(struct rmd_post *) posts; /* the newest first */
+	atomic_bool asleep;		  /* a post must wake the loop */
 	atomic_bool stopping;
 	struct job_list deferred, flushes;
 	struct rmd_timers timers;
+	unsigned look_pause, look_in; /* rounds: the present pause, what is left of it */
 	size_t rare_calls, rare_skipped;
 	uint64_t rare_at_ms;
 	size_t users;
-	bool ending;                       /* in rmd_loop_destroy */
+	bool ending; /* in rmd_loop_destroy */
 };
 
 static _Thread_local const struct rmd_loop *running_here;
 
+/* What gRPC meets is told by statuses; only what it dies of is worth a line. */
 static void be_silent(gpr_log_func_args *args)
 {
-	(void)args;
+	if (strncmp(args->message, "assertion failed", 16) == 0)
+		fprintf(stderr, "gRPC: %s:%d: %s\n", args->file, args->line,
+			args->message);
 }
 
 static void woken(struct rmd_tag *tag, bool success)
@@ -73,11 +84,13 @@ struct rmd_loop *rmd_loop_create(void)
 		return NULL;
 	if (getenv("GRPC_VERBOSITY") == NULL)
 		gpr_set_log_function(be_silent);
+	rmd_mutex_mode_production();
 	grpc_init();
 	loop->magic = LOOP_MAGIC;
 	loop->hot = grpc_completion_queue_create_for_next(NULL);
 	loop->rare = grpc_completion_queue_create_for_next(NULL);
-	loop->nowhere = grpc_lame_client_channel_create("nowhere", GRPC_STATUS_UNAVAILABLE, "");
+	loop->nowhere =
+		grpc_lame_client_channel_create("nowhere", GRPC_STATUS_UNAVAILABLE, "");
 	loop->waker = grpc_channel_create_call(
 		loop->nowhere, NULL, GRPC_PROPAGATE_DEFAULTS, loop->hot,
 		grpc_slice_from_static_string("/wake"), NULL,
@@ -94,7 +107,8 @@ grpc_completion_queue *rmd_loop_queue(struct rmd_loop *loop, enum rmd_queue queu
 	return queue == RMD_QUEUE_RARE ? loop->rare : loop->hot;
 }
 
-void rmd_loop_batch(grpc_call *call, const grpc_op *ops, size_t count, struct rmd_tag *tag)
+void rmd_loop_batch(grpc_call *call, const grpc_op *ops, size_t count,
+		    struct rmd_tag *tag)
 {
 	RMD_TSAN_RELEASE(tag);
 	grpc_call_error refusal = grpc_call_start_batch(call, ops, count, tag, NULL);
@@ -139,7 +153,8 @@ static void wake(struct rmd_loop *loop)
 
 void rmd_loop_post(struct rmd_loop *loop, struct rmd_post *post)
 {
-	struct rmd_post *newest = atomic_load_explicit(&loop->posts, memory_order_relaxed);
+	struct rmd_post *newest =
+		atomic_load_explicit(&loop->posts, memory_order_relaxed);
 	do
 		post->next = newest;
 	while (!atomic_compare_exchange_weak(&loop->posts, &newest, post));
@@ -221,10 +236,10 @@ static void run_timers(struct rmd_loop *loop)
 	if (timer == NULL)
 		return;
 	uint64_t now_ms = rmd_clock_mono_ms();
-	/* At most as many as there are now: one that starts itself anew for at once must not
-	 * keep the loop from its events. */
-	for (size_t left = loop->timers.count; left > 0 && timer != NULL && timer->at_ms <= now_ms;
-	     left--) {
+	/* At most as many as there are now: one that starts itself anew for at once must
+	 * not keep the loop from its events. */
+	for (size_t left = loop->timers.count;
+	     left > 0 && timer != NULL && timer->at_ms <= now_ms; left--) {
 		rmd_timers_remove(&loop->timers, timer);
 		timer->fire(timer);
 		timer = rmd_timers_first(&loop->timers);
@@ -284,6 +299,26 @@ static void poll_rare(struct rmd_loop *loop, size_t events)
 			break;
 }
 
+/* Handles what has come meanwhile, so that what it leads to is sent together. */
+static size_t look_for_more(struct rmd_loop *loop)
+{
+	size_t events = 0;
+	if (loop->look_in > 0) {
+		loop->look_in--;
+		return 0;
+	}
+	while (events < ROUND_EVENTS_MAX && !atomic_load(&loop->stopping) &&
+	       handle(grpc_completion_queue_next(
+		       loop->hot, gpr_inf_past(GPR_CLOCK_MONOTONIC), NULL)))
+		events++;
+	if (events > 0)
+		loop->look_pause = 0;
+	else if (loop->look_pause < LOOK_PAUSE_MAX)
+		loop->look_pause = loop->look_pause == 0 ? 1 : loop->look_pause * 2;
+	loop->look_in = loop->look_pause;
+	return events;
+}
+
 static void run_round(struct rmd_loop *loop)
 {
 	run_posts(loop);
@@ -294,12 +329,8 @@ static void run_round(struct rmd_loop *loop)
 	grpc_event event = grpc_completion_queue_next(loop->hot, sleep_until(loop), NULL);
 	atomic_store(&loop->asleep, false);
 	size_t events = 0;
-	while (handle(event)) {
-		if (++events == ROUND_EVENTS_MAX || atomic_load(&loop->stopping))
-			break;
-		event = grpc_completion_queue_next(loop->hot, gpr_inf_past(GPR_CLOCK_MONOTONIC),
-						   NULL);
-	}
+	if (handle(event))
+		events = 1 + look_for_more(loop);
 	poll_rare(loop, events);
 }
 

@@ -1,7 +1,7 @@
 /* proto/rpc/loop.h: the loop from inside this room: completion queues and tags.
  *
- * Each batch that is given to gRPC carries a tag; when the batch has ended, the loop calls
- * the tag's function, on the loop's thread, exactly once. */
+ * Each batch that is given to gRPC carries a tag; when the batch has ended, the loop
+ * calls the tag's function, on the loop's thread, exactly once. */
 #pragma once
 
 #include <grpc/grpc.h>
@@ -11,7 +11,8 @@
 #include "proto/rpc/rpc.h"
 
 /* The struct of `type` whose member `member` is at `ptr`. */
-#define RMD_CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define RMD_CONTAINER_OF(ptr, type, member) \
+	((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 /* Embedded in whatever waits for a batch. */
 struct rmd_tag {
@@ -43,8 +44,10 @@ enum rmd_queue { RMD_QUEUE_HOT, RMD_QUEUE_RARE };
 
 /* The gRPC queue for `queue`, borrowed while the loop lives. */
 grpc_completion_queue *rmd_loop_queue(struct rmd_loop *loop, enum rmd_queue queue);
-/* (any thread) Starts a batch on `call`; `tag->done` follows. A refusal is our bug: aborts. */
-void rmd_loop_batch(grpc_call *call, const grpc_op *ops, size_t count, struct rmd_tag *tag);
+/* (any thread) Starts a batch on `call`; `tag->done` follows. A refusal is our bug:
+ * aborts. */
+void rmd_loop_batch(grpc_call *call, const grpc_op *ops, size_t count,
+		    struct rmd_tag *tag);
 /* (any thread) True on the thread that is inside rmd_loop_run of `loop`. */
 bool rmd_loop_is_here(const struct rmd_loop *loop);
 /* As rmd_loop_defer, but after all jobs of that function. */

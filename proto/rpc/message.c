@@ -36,7 +36,8 @@ static void drop_nothing(void *unused)
 static grpc_slice block_slice(struct rmd_wire_writer *writer)
 {
 	if (writer->len <= COPY_MAX_BYTES)
-		return grpc_slice_from_copied_buffer((const char *)writer->data, writer->len);
+		return grpc_slice_from_copied_buffer((const char *)writer->data,
+						     writer->len);
 	uint8_t *block = writer->data;
 	RMD_TSAN_RELEASE(block);
 	writer->data = NULL;
@@ -48,14 +49,17 @@ static grpc_slice piece_slice(const struct rmd_piece *piece)
 {
 	void *bytes = (void *)(uintptr_t)piece->bytes.data;
 	if (piece->buf == NULL)
-		return grpc_slice_new_with_user_data(bytes, piece->bytes.len, drop_nothing, NULL);
+		return grpc_slice_new_with_user_data(bytes, piece->bytes.len,
+						     drop_nothing, NULL);
 	struct rmd_buf *buf = rmd_buf_ref(piece->buf);
 	RMD_TSAN_RELEASE(buf);
 	return grpc_slice_new_with_user_data(bytes, piece->bytes.len, drop_buf, buf);
 }
 
-/* Cuts the block at the splices and puts these between the cuts; gives the number of parts. */
-static size_t cut(const struct rmd_wire_writer *writer, grpc_slice block, grpc_slice *parts)
+/* Cuts the block at the splices and puts these between the cuts; gives the number of
+ * parts. */
+static size_t cut(const struct rmd_wire_writer *writer, grpc_slice block,
+		  grpc_slice *parts)
 {
 	size_t count = 0, done = 0;
 	for (size_t i = 0; i < writer->splice_count; i++) {
@@ -141,7 +145,8 @@ static int gather(grpc_byte_buffer_reader *reader, grpc_slice *slice, size_t len
 
 int rmd_message_unpack(grpc_byte_buffer *message, struct rmd_piece *ret_piece)
 {
-	if (message->type != GRPC_BB_RAW || message->data.raw.compression != GRPC_COMPRESS_NONE)
+	if (message->type != GRPC_BB_RAW ||
+	    message->data.raw.compression != GRPC_COMPRESS_NONE)
 		return RMD_EPROTO;
 	grpc_byte_buffer_reader reader;
 	if (!grpc_byte_buffer_reader_init(&reader, message))

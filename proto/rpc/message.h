@@ -7,8 +7,8 @@
 #include "proto/base/buf.h"
 #include "proto/codec/wire.h"
 
-/* Gives the writer's message for gRPC and empties the writer, which keeps its block if that
- * was small enough to be copied. NULL: out of memory; the writer is untouched. */
+/* Gives the writer's message for gRPC and empties the writer, which keeps its block if
+ * that was small enough to be copied. NULL: out of memory; the writer is untouched. */
 grpc_byte_buffer *rmd_message_pack(struct rmd_wire_writer *writer);
 
 /* Takes a received message apart: gives its bytes in one piece, with a reference.

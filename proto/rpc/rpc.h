@@ -1,15 +1,15 @@
 /* proto/rpc/rpc.h: gRPC for the rest of the house: one loop, servers, channels, streams.
  *
- * This room is the only one that includes <grpc/...>. One thread runs a loop and hears all
- * its events. Functions marked (any thread) may be called from anywhere; all others on
- * the loop's thread. No event is called under a lock or from inside a function that the
- * hearer calls, except where said.
+ * This room is the only one that includes <grpc/...>. One thread runs a loop and hears
+ * all its events. Functions marked (any thread) may be called from anywhere; all others
+ * on the loop's thread. No event is called under a lock or from inside a function that
+ * the hearer calls, except where said.
  *
  * Streams batch naturally: what is appended between two writes goes out as one message,
  * which is right because concatenated protobuf messages merge. So all messages that are
  * sent through rmd_stream_begin/end must be of that form: repeated fields, and singular
- * fields of which the last one wins. Messages that may not merge (a chunk of bytes, a oneof)
- * are sent with rmd_stream_end_message instead.
+ * fields of which the last one wins. Messages that may not merge (a chunk of bytes, a
+ * oneof) are sent with rmd_stream_end_message instead.
  *
  * Bytes that are sent by reference are dropped on any thread, perhaps with locks of this
  * room held: the release function of such a buf must not call into this room. */
@@ -50,13 +50,14 @@ const char *rmd_rpc_status_name(enum rmd_rpc_status status);
 
 struct rmd_loop;
 
-/* Gives a loop with gRPC initialised, or NULL (out of memory). No fork after this. gRPC's own
- * log lines are switched off for the process, unless GRPC_VERBOSITY is in the environment. */
+/* Gives a loop with gRPC initialised, or NULL (out of memory). No fork after this. gRPC's
+ * own log lines are switched off for the process, unless GRPC_VERBOSITY is in the
+ * environment. */
 struct rmd_loop *rmd_loop_create(void);
 /* Handles events until rmd_loop_stop; may be called again. The thread that does so is the
  * loop's thread; before the first call it is the one that sets things up. */
 void rmd_loop_run(struct rmd_loop *loop);
-/* (any thread, not a signal handler) Makes rmd_loop_run return after the present event. */
+/* (any thread, not a signal handler) Makes rmd_loop_run return after this event. */
 void rmd_loop_stop(struct rmd_loop *loop);
 /* Frees the loop, once all its servers, channels and streams are gone; shuts gRPC down.
  * Posts that have not run are forgotten. NULL is allowed. */
@@ -65,17 +66,17 @@ void rmd_loop_destroy(struct rmd_loop *loop);
 /* A job for the loop's thread, embedded by its owner; runs once per post. */
 struct rmd_post {
 	void (*run)(struct rmd_post *post);
-	struct rmd_post *next;       /* the loop's own */
+	struct rmd_post *next; /* the loop's own */
 };
-/* (any thread) Runs `post` on the loop's thread soon; in order of posting; one wake for as
- * many as gather. `post` must not be posted again before it runs. */
+/* (any thread) Runs `post` on the loop's thread soon; in order of posting; one wake for
+ * as many as gather. `post` must not be posted again before it runs. */
 void rmd_loop_post(struct rmd_loop *loop, struct rmd_post *post);
 
 /* A job for the end of the present round of events, embedded by its owner. */
 struct rmd_deferred {
 	void (*run)(struct rmd_deferred *deferred);
-	struct rmd_deferred *next;   /* the loop's own */
-	bool queued;                 /* the loop's own */
+	struct rmd_deferred *next; /* the loop's own */
+	bool queued;		   /* the loop's own */
 };
 /* Runs `deferred` once before the loop sleeps again; asking twice is asking once. */
 void rmd_loop_defer(struct rmd_loop *loop, struct rmd_deferred *deferred);
@@ -83,10 +84,11 @@ void rmd_loop_defer(struct rmd_loop *loop, struct rmd_deferred *deferred);
 /* A timer, embedded by its owner; zeroed before the first start. */
 struct rmd_timer {
 	void (*fire)(struct rmd_timer *timer);
-	uint64_t at_ms;              /* the loop's own */
-	size_t place;                /* the loop's own; 0: not started */
+	uint64_t at_ms; /* the loop's own */
+	size_t place;	/* the loop's own; 0: not started */
 };
-/* Fires once at `at_ms` (rmd_clock_mono_ms) or soon after; starting again moves it. 0 or RMD_ENOMEM. */
+/* Fires once at `at_ms` (rmd_clock_mono_ms) or soon after; starting again moves it. 0 or
+ * RMD_ENOMEM. */
 int rmd_timer_start(struct rmd_loop *loop, struct rmd_timer *timer, uint64_t at_ms);
 /* Stops it; one that is not started is allowed. */
 void rmd_timer_stop(struct rmd_loop *loop, struct rmd_timer *timer);
@@ -97,51 +99,58 @@ struct rmd_stream;
 
 /* What the owner of a stream hears; `ctx` is what it set. Unset ones are not called. */
 struct rmd_stream_events {
-	/* A message; borrowed for the call (ref it to keep slices of it). The next one is read
-	 * after this returns, unless reading is paused. */
+	/* A message; borrowed for the call (ref it to keep slices of it). The next one is
+	 * read after this returns, unless reading is paused. */
 	void (*message)(struct rmd_stream *stream, void *ctx, struct rmd_piece message);
 	/* Server only: the client sends no more messages. */
 	void (*half_closed)(struct rmd_stream *stream, void *ctx);
 	/* All that was sent has gone to the transport; more may be appended. */
 	void (*drained)(struct rmd_stream *stream, void *ctx);
-	/* The call has ended. Last event, exactly once; `stream` is freed after it returns unless
-	 * referred to. On the client: the peer's status; on the server: RMD_RPC_OK if its own
-	 * status (whatever it was) was handed to the transport, else CANCELLED: the client
-	 * has cancelled, gone, or its deadline has passed. `text` is borrowed for the call, never NULL. */
+	/* The call has ended. Last event, exactly once; `stream` is freed after it
+	 * returns unless referred to. On the client: the peer's status; on the server:
+	 * RMD_RPC_OK if its own status (whatever it was) was handed to the transport,
+	 * else CANCELLED: the client has cancelled, gone, or its deadline has passed.
+	 * `text` is borrowed for the call, never NULL. */
 	void (*closed)(struct rmd_stream *stream, void *ctx, enum rmd_rpc_status status,
 		       const char *text);
 };
 
 /* Sets whom the events go to. A server handler does this in its `open`. */
-void rmd_stream_listen(struct rmd_stream *stream, const struct rmd_stream_events *events, void *ctx);
+void rmd_stream_listen(struct rmd_stream *stream, const struct rmd_stream_events *events,
+		       void *ctx);
 void *rmd_stream_ctx(const struct rmd_stream *stream);
-/* (any thread) Keeps the memory of `stream` beyond `closed`, for threads that may still call the
- * functions marked (any thread): after `closed` these do nothing. */
+/* (any thread) Keeps the memory of `stream` beyond `closed`, for threads that may still
+ * call the functions marked (any thread): after `closed` these do nothing. */
 struct rmd_stream *rmd_stream_ref(struct rmd_stream *stream);
 /* (any thread) Drops a reference of rmd_stream_ref. Before the loop is destroyed. */
 void rmd_stream_unref(struct rmd_stream *stream);
-/* (any thread; locks the stream until end, so be brief) Gives the writer to append one item
- * to. The item is whole top-level fields; none at all is an empty message. Never NULL:
- * where memory has run out, the writer says so by its sticky failure, and the stream ends
- * with RESOURCE_EXHAUSTED. After finish, cancel or `closed` what is appended is dropped. */
+/* (any thread; locks the stream until end, so be brief) Gives the writer to append one
+ * item to. The item is whole top-level fields; none at all is an empty message. Never
+ * NULL: where memory has run out, the writer says so by its sticky failure, and the
+ * stream ends with RESOURCE_EXHAUSTED. After finish, cancel or `closed` what is appended
+ * is dropped. */
 struct rmd_wire_writer *rmd_stream_begin(struct rmd_stream *stream);
-/* (any thread) Ends the item. If no write is in flight: on the loop's thread it goes out at the end of the
- * present round, on another thread at once, from that thread. Otherwise when the write
- * in flight is done, with all that gathered, in messages of at most 256 KiB + one item. */
+/* (any thread) Ends the item. If no write is in flight: on the loop's thread it goes out
+ * at the end of the present round, on another thread at once, from that thread. Otherwise
+ * when the write in flight is done, with all that gathered, in messages of at most 256
+ * KiB + one item. */
 void rmd_stream_end(struct rmd_stream *stream);
-/* (any thread) As rmd_stream_end, and ends the message too: what is appended later goes out in
- * a message of its own. If all items of a stream end so, none is merged with another. */
+/* (any thread) As rmd_stream_end, and ends the message too: what is appended later goes
+ * out in a message of its own. If all items of a stream end so, none is merged with
+ * another. */
 void rmd_stream_end_message(struct rmd_stream *stream);
-/* (any thread) Bytes appended and not yet taken by the transport (which holds some more). */
+/* (any thread) Bytes appended and not yet taken by the transport, which holds more. */
 size_t rmd_stream_pending_bytes(const struct rmd_stream *stream);
 /* Stops (true) or resumes reading messages: back-pressure on the peer. Works from within
  * `message` too; a message that was being read when it is called still comes. */
 void rmd_stream_pause(struct rmd_stream *stream, bool paused);
-/* Server: sends what is pending, then the status, which ends the call. Client: half-closes after what is
- * pending (status and text are ignored). Once; later sends are dropped. */
-void rmd_stream_finish(struct rmd_stream *stream, enum rmd_rpc_status status, const char *text);
-/* (any thread while the stream lives) Ends the call now, dropping what is pending; `closed`
- * follows on the loop's thread. The peer sees CANCELLED. Safe to repeat. */
+/* Server: sends what is pending, then the status, which ends the call. Client:
+ * half-closes after what is pending (status and text are ignored). Once; later sends are
+ * dropped. */
+void rmd_stream_finish(struct rmd_stream *stream, enum rmd_rpc_status status,
+		       const char *text);
+/* (any thread while the stream lives) Ends the call now, dropping what is pending;
+ * `closed` follows on the loop's thread. The peer sees CANCELLED. Safe to repeat. */
 void rmd_stream_cancel(struct rmd_stream *stream);
 
 /* Server only: who calls. Method ("/remuda.v1.Executor/Run"), peer string, and for unix
@@ -150,15 +159,17 @@ const char *rmd_stream_method(const struct rmd_stream *stream);
 const char *rmd_stream_peer(const struct rmd_stream *stream);
 int64_t rmd_stream_peer_uid(const struct rmd_stream *stream);
 int64_t rmd_stream_peer_pid(const struct rmd_stream *stream);
-/* Server only: the value of request metadata `key`, or NULL; borrowed while the stream lives. */
+/* Server only: the value of request metadata `key`, or NULL; borrowed while the stream
+ * lives. */
 const char *rmd_stream_metadata(struct rmd_stream *stream, const char *key);
 /* Server only: milliseconds (rmd_clock_mono_ms) of the call's deadline; 0: none. */
 uint64_t rmd_stream_deadline_ms(const struct rmd_stream *stream);
-/* Client only, from `closed`: the reason of the ErrorInfo that the server sent along with its status,
- * or NULL. Borrowed while the stream lives. */
+/* Client only, from `closed`: the reason of the ErrorInfo that the server sent along with
+ * its status, or NULL. Borrowed while the stream lives. */
 const char *rmd_stream_reason(const struct rmd_stream *stream);
-/* Server only: a google.rpc.Status detail that goes with the status of finish: an ErrorInfo with this
- * reason ("UNKNOWN_FUNCTION"; upper case, at most 63 bytes) and domain "remuda". Before finish. Copied. */
+/* Server only: a google.rpc.Status detail that goes with the status of finish: an
+ * ErrorInfo with this reason ("UNKNOWN_FUNCTION"; upper case, at most 63 bytes) and
+ * domain "remuda". Before finish. Copied. */
 void rmd_stream_set_reason(struct rmd_stream *stream, const char *reason);
 
 /* ---- server ---- */
@@ -167,38 +178,42 @@ struct rmd_server;
 
 /* One method: who opens its calls. */
 struct rmd_method {
-	const char *path;            /* "/remuda.v1.Executor/Run"; must outlive the server */
-	/* A call has come: listen to the stream here. A unary call is a stream that gets one
-	 * message and then `half_closed`. `service` is the ctx of rmd_server_add_methods. */
+	const char *path; /* "/remuda.v1.Executor/Run"; must outlive the server */
+	/* A call has come: listen to the stream here. A unary call is a stream that gets
+	 * one message and then `half_closed`. `service` is the ctx of
+	 * rmd_server_add_methods. */
 	void (*open)(struct rmd_stream *stream, void *service);
-	uint32_t message_max_bytes;  /* larger messages end the call; 0: 4 MiB + 64 KiB */
-	bool rare;                   /* long-lived and idle (Watch): polled apart, so that many of
-	                              * them cost the others nothing; events up to 20 ms late */
+	uint32_t message_max_bytes; /* larger messages end the call; 0: 4 MiB + 64 KiB */
+	bool rare; /* long-lived and idle (Watch): polled apart, so that many of
+		    * them cost the others nothing; events up to 20 ms late */
 };
 
 struct rmd_server_options {
-	bool reflection_and_health;  /* serve grpc.health.v1, reflection v1 and v1alpha */
+	bool reflection_and_health; /* serve grpc.health.v1, reflection v1 and v1alpha */
 };
 
 /* Gives a server that listens nowhere yet, or NULL. */
-struct rmd_server *rmd_server_create(struct rmd_loop *loop, const struct rmd_server_options *options);
+struct rmd_server *rmd_server_create(struct rmd_loop *loop,
+				     const struct rmd_server_options *options);
 /* Adds methods (borrowed until destroy), before the first listen: the largest of their
  * limits (at most 64 MiB) becomes that of the connections. 0; RMD_ENOMEM; RMD_EEXIST: a
  * path is taken; RMD_EINVAL: too late, or a limit over 64 MiB. */
-int rmd_server_add_methods(struct rmd_server *server, const struct rmd_method *methods, size_t count,
-			   void *service);
+int rmd_server_add_methods(struct rmd_server *server, const struct rmd_method *methods,
+			   size_t count, void *service);
 /* How a listener is secured. */
 enum rmd_listen_security { RMD_LISTEN_INSECURE };
-/* Listens, before start. "unix:PATH": our own listener: takes PATH.lock (RMD_EEXIST: another
- * process serves there), removes a stale socket, accepts itself, knows its peers. "tcp:HOST:PORT": gRPC's; port 0: a
- * free one. On success *ret_address (free with rmd_free) is where clients go, in the same
- * form. On failure *ret_why (free with rmd_free; NULL when out of memory) names the address, the
- * reason and a way out: RMD_EINVAL (not of these forms, or a path too long), RMD_EEXIST,
- * RMD_ESYS, RMD_ENOMEM. */
+/* Listens, before start. "unix:PATH": our own listener: takes PATH.lock (RMD_EEXIST:
+ * another process serves there), removes a stale socket, accepts itself, knows its peers.
+ * "tcp:HOST:PORT": gRPC's; port 0: a free one. On success *ret_address (free with
+ * rmd_free) is where clients go, in the same form. On failure *ret_why (free with
+ * rmd_free; NULL when out of memory) names the address, the reason and a way out:
+ * RMD_EINVAL (not of these forms, or a path too long), RMD_EEXIST, RMD_ESYS,
+ * RMD_ENOMEM. */
 int rmd_server_listen(struct rmd_server *server, const char *address,
-		      enum rmd_listen_security security, char **ret_address, char **ret_why);
-/* Serves one connected stream socket, after start; takes `fd`, also on failure. RMD_EINVAL: it is
- * none. RMD_ECLOSED: the server is not started or is shutting down. */
+		      enum rmd_listen_security security, char **ret_address,
+		      char **ret_why);
+/* Serves one connected stream socket, after start; takes `fd`, also on failure.
+ * RMD_EINVAL: it is none. RMD_ECLOSED: the server is not started or is shutting down. */
 int rmd_server_add_fd(struct rmd_server *server, int fd);
 /* Begins to accept and to serve. 0; RMD_ENOMEM; RMD_ESYS: no thread could be made. */
 int rmd_server_start(struct rmd_server *server);
@@ -206,8 +221,8 @@ int rmd_server_start(struct rmd_server *server);
 void rmd_server_set_healthy(struct rmd_server *server, bool healthy);
 /* Accepts nothing new (sockets are removed at once), lets calls end, cancels them after
  * `grace_ms`, then calls `done` (on the loop's thread, not from inside this) once; the
- * server may be destroyed in it or after it. Called again: only the first counts, `done` may
- * be NULL. */
+ * server may be destroyed in it or after it. Called again: only the first counts, `done`
+ * may be NULL. */
 void rmd_server_shutdown(struct rmd_server *server, uint64_t grace_ms,
 			 void (*done)(void *ctx), void *ctx);
 /* Frees a server that was never started or whose shutdown is done. NULL is allowed. */
@@ -217,15 +232,19 @@ void rmd_server_destroy(struct rmd_server *server);
 
 struct rmd_channel;
 
-/* Gives a channel to "unix:PATH", "tcp:HOST:PORT" or "dns:///HOST:PORT"; connects when first used.
- * NULL: the address is not of these forms or memory is out; *ret_why (free with rmd_free) says. */
-struct rmd_channel *rmd_channel_open(struct rmd_loop *loop, const char *address, char **ret_why);
-/* The same over a connected stream socket; takes `fd`, also on failure. It never reconnects. */
+/* Gives a channel to "unix:PATH", "tcp:HOST:PORT" or "dns:///HOST:PORT"; connects when
+ * first used. NULL: the address is not of these forms or memory is out; *ret_why (free
+ * with rmd_free) says. */
+struct rmd_channel *rmd_channel_open(struct rmd_loop *loop, const char *address,
+				     char **ret_why);
+/* The same over a connected stream socket; takes `fd`, also on failure. It never
+ * reconnects. */
 struct rmd_channel *rmd_channel_open_fd(struct rmd_loop *loop, int fd, char **ret_why);
 /* Closes; streams on it must have ended. NULL is allowed. */
 void rmd_channel_close(struct rmd_channel *channel);
-/* Starts a call; deadline in rmd_clock_mono_ms, 0: none; `wait_for_ready`: keep trying to connect until the
- * deadline instead of failing with UNAVAILABLE. `path` must live as long as the stream. NULL: out of memory. */
+/* Starts a call; deadline in rmd_clock_mono_ms, 0: none; `wait_for_ready`: keep trying to
+ * connect until the deadline instead of failing with UNAVAILABLE. `path` must live as
+ * long as the stream. NULL: out of memory. */
 struct rmd_stream *rmd_channel_call(struct rmd_channel *channel, const char *path,
 				    uint64_t deadline_ms, bool wait_for_ready,
 				    const struct rmd_stream_events *events, void *ctx);

@@ -18,7 +18,8 @@ static void on_shut(struct rmd_tag *tag, bool success);
 static void on_grace(struct rmd_timer *timer);
 static void on_finish(struct rmd_deferred *deferred);
 
-struct rmd_server *rmd_server_create(struct rmd_loop *loop, const struct rmd_server_options *options)
+struct rmd_server *rmd_server_create(struct rmd_loop *loop,
+				     const struct rmd_server_options *options)
 {
 	struct rmd_server *server = rmd_calloc(1, sizeof *server);
 	if (server == NULL)
@@ -50,7 +51,8 @@ static int by_path(const void *a, const void *b)
 	return strcmp(left->method->path, right->method->path);
 }
 
-static const struct served_method *find_method(const struct rmd_server *server, const char *path)
+static const struct served_method *find_method(const struct rmd_server *server,
+					       const char *path)
 {
 	struct rmd_method wanted = {.path = path};
 	struct served_method key = {.method = &wanted};
@@ -61,11 +63,12 @@ static const struct served_method *find_method(const struct rmd_server *server, 
 
 static uint32_t message_max(const struct rmd_method *method)
 {
-	return method->message_max_bytes == 0 ? MESSAGE_DEFAULT_BYTES : method->message_max_bytes;
+	return method->message_max_bytes == 0 ? MESSAGE_DEFAULT_BYTES
+					      : method->message_max_bytes;
 }
 
-int rmd_server_add_methods(struct rmd_server *server, const struct rmd_method *methods, size_t count,
-			   void *service)
+int rmd_server_add_methods(struct rmd_server *server, const struct rmd_method *methods,
+			   size_t count, void *service)
 {
 	RMD_CHECK_OBJ(server, RMD_SERVER_MAGIC);
 	if (server->grpc != NULL || server->state != SERVER_CREATED)
@@ -82,7 +85,8 @@ int rmd_server_add_methods(struct rmd_server *server, const struct rmd_method *m
 		return RMD_ENOMEM;
 	server->methods = all;
 	for (size_t i = 0; i < count; i++) {
-		all[server->method_count + i] = (struct served_method){&methods[i], service};
+		all[server->method_count + i] =
+			(struct served_method){&methods[i], service};
 		if (message_max(&methods[i]) > server->largest_message_bytes)
 			server->largest_message_bytes = message_max(&methods[i]);
 	}
@@ -116,7 +120,8 @@ static grpc_arg number_arg(const char *key, uint32_t value)
 			  .value.integer = (int)value};
 }
 
-/* Makes it when the methods are known, because the largest message is the connections' limit. */
+/* Makes it when the methods are known, because the largest message is the connections'
+ * limit. */
 void rmd_server_ensure_grpc(struct rmd_server *server)
 {
 	if (server->grpc != NULL)
@@ -130,7 +135,8 @@ void rmd_server_ensure_grpc(struct rmd_server *server)
 		number_arg(GRPC_ARG_ALLOW_REUSEPORT, 0),
 		number_arg(GRPC_ARG_MAX_CONCURRENT_STREAMS, 1024),
 		number_arg(GRPC_ARG_MAX_METADATA_SIZE, 16384),
-		number_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, server->transport_max_bytes),
+		number_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
+			   server->transport_max_bytes),
 		/* Only uncompressed messages: a few bytes must not become gigabytes. */
 		number_arg(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1),
 		number_arg(GRPC_ARG_KEEPALIVE_TIME_MS, 20000),
@@ -141,7 +147,7 @@ void rmd_server_ensure_grpc(struct rmd_server *server)
 		number_arg(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 20000),
 		number_arg(GRPC_ARG_HTTP2_BDP_PROBE, 0),
 		number_arg(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 4u << 20),
-		number_arg(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, 1u << 20),
+		number_arg(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, 256u << 10),
 		number_arg(GRPC_ARG_ENABLE_CHANNELZ, 0),
 		{.type = GRPC_ARG_POINTER,
 		 .key = (char *)(uintptr_t)GRPC_ARG_RESOURCE_QUOTA,
@@ -150,8 +156,8 @@ void rmd_server_ensure_grpc(struct rmd_server *server)
 	grpc_channel_args channel_args = {sizeof args / sizeof *args, args};
 	server->grpc = grpc_server_create(&channel_args, NULL);
 	grpc_resource_quota_unref(quota);
-	grpc_server_register_completion_queue(server->grpc,
-					      rmd_loop_queue(server->loop, RMD_QUEUE_HOT), NULL);
+	grpc_server_register_completion_queue(
+		server->grpc, rmd_loop_queue(server->loop, RMD_QUEUE_HOT), NULL);
 }
 
 /* ---- calls that come ---- */
@@ -178,12 +184,14 @@ static void ask_for_call(struct call_request *request)
 	RMD_TSAN_RELEASE(&request->came);
 	grpc_call_error refusal;
 	if (request->rare == NULL)
-		refusal = grpc_server_request_call(server->grpc, &stream->call, &stream->details,
-						   &stream->initial, hot, hot, &request->came);
+		refusal = grpc_server_request_call(server->grpc, &stream->call,
+						   &stream->details, &stream->initial,
+						   hot, hot, &request->came);
 	else
 		refusal = grpc_server_request_registered_call(
-			server->grpc, request->registration, &stream->call, &request->deadline,
-			&stream->initial, NULL, rmd_loop_queue(server->loop, RMD_QUEUE_RARE), hot,
+			server->grpc, request->registration, &stream->call,
+			&request->deadline, &stream->initial, NULL,
+			rmd_loop_queue(server->loop, RMD_QUEUE_RARE), hot,
 			&request->came);
 	RMD_CHECK(refusal == GRPC_CALL_OK);
 	server->requests_out++;
@@ -191,9 +199,12 @@ static void ask_for_call(struct call_request *request)
 
 static void refuse_method(struct rmd_stream *stream)
 {
-	char *text = rmd_asprintf("this server has no method %s; `grpcurl ADDRESS list` shows its "
-				  "services, if it reflects", stream->path);
-	rmd_stream_finish(stream, RMD_RPC_UNIMPLEMENTED, text == NULL ? "no such method" : text);
+	char *text = rmd_asprintf(
+		"this server has no method %s; `grpcurl ADDRESS list` shows its "
+		"services, if it reflects",
+		stream->path);
+	rmd_stream_finish(stream, RMD_RPC_UNIMPLEMENTED,
+			  text == NULL ? "no such method" : text);
 	rmd_free(text);
 }
 
@@ -266,8 +277,8 @@ static int make_requests(struct rmd_server *server)
 			continue;
 		request->rare = &server->methods[i];
 		request->registration = grpc_server_register_method(
-			server->grpc, server->methods[i].method->path, NULL, GRPC_SRM_PAYLOAD_NONE,
-			0);
+			server->grpc, server->methods[i].method->path, NULL,
+			GRPC_SRM_PAYLOAD_NONE, 0);
 		RMD_CHECK(request->registration != NULL);
 		server->request_count++;
 	}
@@ -288,7 +299,8 @@ int rmd_server_start(struct rmd_server *server)
 	if (server->requests == NULL && make_requests(server) < 0)
 		return RMD_ENOMEM;
 	for (size_t i = 0; i < server->listener_count; i++)
-		if (rmd_unix_listener_start(server->listeners[i], rmd_server_on_accepted, server) < 0)
+		if (rmd_unix_listener_start(server->listeners[i], rmd_server_on_accepted,
+					    server) < 0)
 			return RMD_ESYS;
 	grpc_server_start(server->grpc);
 	server->state = SERVER_SERVING;
@@ -326,12 +338,12 @@ static void begin_shutdown(struct rmd_server *server)
 		rmd_standard_shut_down(server->standard);
 	rmd_server_ensure_grpc(server);
 	RMD_TSAN_RELEASE(&server->shut);
-	grpc_server_shutdown_and_notify(server->grpc, rmd_loop_queue(server->loop, RMD_QUEUE_HOT),
-					&server->shut);
+	grpc_server_shutdown_and_notify(
+		server->grpc, rmd_loop_queue(server->loop, RMD_QUEUE_HOT), &server->shut);
 }
 
-void rmd_server_shutdown(struct rmd_server *server, uint64_t grace_ms, void (*done)(void *ctx),
-			 void *ctx)
+void rmd_server_shutdown(struct rmd_server *server, uint64_t grace_ms,
+			 void (*done)(void *ctx), void *ctx)
 {
 	RMD_CHECK_OBJ(server, RMD_SERVER_MAGIC);
 	if (server->state == SERVER_STOPPING || server->state == SERVER_STOPPED)
@@ -406,6 +418,7 @@ void rmd_server_destroy(struct rmd_server *server)
 		return;
 	case SERVER_SERVING:
 	case SERVER_STOPPING:
-		RMD_UNREACHABLE("a server that serves is shut down before it is destroyed");
+		RMD_UNREACHABLE(
+			"a server that serves is shut down before it is destroyed");
 	}
 }

@@ -13,7 +13,8 @@
 struct rmd_standard;
 struct rmd_unix_listener;
 
-/* CREATED -> SERVING -> STOPPING -> STOPPED; CREATED -> STOPPING where it is destroyed unused. */
+/* CREATED -> SERVING -> STOPPING -> STOPPED; CREATED -> STOPPING where it is destroyed
+ * unused. */
 enum server_state { SERVER_CREATED, SERVER_SERVING, SERVER_STOPPING, SERVER_STOPPED };
 
 struct served_method {
@@ -26,8 +27,8 @@ struct call_request {
 	struct rmd_tag came;
 	struct rmd_server *server;
 	const struct served_method *rare; /* NULL: all others */
-	void *registration;          /* gRPC's handle of the rare method */
-	struct rmd_stream *stream;   /* for the next call; NULL: memory had run out */
+	void *registration;		  /* gRPC's handle of the rare method */
+	struct rmd_stream *stream; /* for the next call; NULL: memory had run out */
 	gpr_timespec deadline;
 	struct rmd_deferred retry;
 };
@@ -36,7 +37,7 @@ struct rmd_server {
 	uint32_t magic;
 	enum server_state state;
 	struct rmd_loop *loop;
-	grpc_server *grpc;           /* NULL until the first TCP listener, or start */
+	grpc_server *grpc; /* NULL until the first TCP listener, or start */
 	uint32_t transport_max_bytes;
 	struct served_method *methods; /* sorted by path */
 	size_t method_count;
@@ -45,8 +46,9 @@ struct rmd_server {
 	size_t request_count, requests_out;
 	struct rmd_unix_listener *listeners[RMD_LISTENERS_MAX];
 	size_t listener_count;
-	struct rmd_map peers;        /* descriptor -> struct known_peer, owned (server_listen.c) */
-	atomic_size_t arrivals;      /* connections on their way from a listener's thread */
+	struct rmd_map
+		peers; /* descriptor -> struct known_peer, owned (server_listen.c) */
+	atomic_size_t arrivals; /* connections on their way from a listener's thread */
 	size_t streams;
 	struct rmd_standard *standard;
 	struct rmd_tag shut;
@@ -65,8 +67,8 @@ void rmd_server_maybe_finish(struct rmd_server *server);
 void rmd_server_on_accepted(void *ctx, int fd, uid_t uid, pid_t pid);
 /* Frees what is known of peers. */
 void rmd_server_forget_peers(struct rmd_server *server);
-/* A person's text for a peer that gRPC calls `peer`, and its credentials where they are known.
- * Owned; NULL: out of memory. */
+/* A person's text for a peer that gRPC calls `peer`, and its credentials where they are
+ * known. Owned; NULL: out of memory. */
 char *rmd_server_peer(struct rmd_server *server, const char *peer, int64_t *ret_uid,
 		      int64_t *ret_pid);
 

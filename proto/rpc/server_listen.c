@@ -31,8 +31,8 @@ static int listen_unix(struct rmd_server *server, const char *path, char **ret_a
 		       char **ret_why)
 {
 	if (server->listener_count == RMD_LISTENERS_MAX) {
-		*ret_why = rmd_asprintf("unix:%s: at most %u unix sockets can be served", path,
-					RMD_LISTENERS_MAX);
+		*ret_why = rmd_asprintf("unix:%s: at most %u unix sockets can be served",
+					path, RMD_LISTENERS_MAX);
 		return RMD_EINVAL;
 	}
 	struct rmd_unix_listener *listener;
@@ -50,36 +50,42 @@ static int listen_unix(struct rmd_server *server, const char *path, char **ret_a
 	return 0;
 }
 
-/* gRPC does not say why it cannot listen, so this tries by itself and tells what it meets. */
+/* gRPC does not say why it cannot listen, so this tries by itself and tells what it
+ * meets. */
 static char *why_not(const char *address, const struct rmd_address *parsed)
 {
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found = NULL;
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE},
+			*found = NULL;
 	int unknown = getaddrinfo(parsed->place, NULL, &hints, &found);
 	if (unknown != 0)
-		return rmd_asprintf("cannot listen on %s: the host \"%s\": %s", address, parsed->place,
-				    gai_strerror(unknown));
-	int error = 0, fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
+		return rmd_asprintf("cannot listen on %s: the host \"%s\": %s", address,
+				    parsed->place, gai_strerror(unknown));
+	int error = 0, fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0),
+	    one = 1;
 	if (fd >= 0 && found->ai_family == AF_INET)
-		((struct sockaddr_in *)(void *)found->ai_addr)->sin_port = htons(parsed->port);
+		((struct sockaddr_in *)(void *)found->ai_addr)->sin_port =
+			htons(parsed->port);
 	else if (fd >= 0)
-		((struct sockaddr_in6 *)(void *)found->ai_addr)->sin6_port = htons(parsed->port);
+		((struct sockaddr_in6 *)(void *)found->ai_addr)->sin6_port =
+			htons(parsed->port);
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
 	    bind(fd, found->ai_addr, found->ai_addrlen) < 0 || listen(fd, 1) < 0)
 		error = errno;
 	if (fd >= 0)
 		close(fd);
 	freeaddrinfo(found);
-	const char *advice = error == EADDRINUSE ? ": stop who uses it, or take another port (0: any)"
-			     : error == EACCES ? ": ports under 1024 are for root; take another"
-			     : error == EADDRNOTAVAIL
-				     ? ": this host has no such address; 0.0.0.0 is all it has"
-				     : "";
+	const char *advice =
+		error == EADDRINUSE ? ": stop who uses it, or take another port (0: any)"
+		: error == EACCES   ? ": ports under 1024 are for root; take another"
+		: error == EADDRNOTAVAIL
+			? ": this host has no such address; 0.0.0.0 is all it has"
+			: "";
 	return rmd_asprintf("cannot listen on %s: %s%s", address,
 			    error == 0 ? "gRPC refuses it" : strerror(error), advice);
 }
 
-static int listen_tcp(struct rmd_server *server, const char *text, struct rmd_address *address,
-		      char **ret_address, char **ret_why)
+static int listen_tcp(struct rmd_server *server, const char *text,
+		      struct rmd_address *address, char **ret_address, char **ret_why)
 {
 	rmd_server_ensure_grpc(server);
 	char *host_port = rmd_address_host_port(address);
@@ -108,7 +114,8 @@ static int listen_tcp(struct rmd_server *server, const char *text, struct rmd_ad
 }
 
 int rmd_server_listen(struct rmd_server *server, const char *address,
-		      enum rmd_listen_security security, char **ret_address, char **ret_why)
+		      enum rmd_listen_security security, char **ret_address,
+		      char **ret_why)
 {
 	RMD_CHECK_OBJ(server, RMD_SERVER_MAGIC);
 	RMD_CHECK(server->state == SERVER_CREATED);
@@ -125,8 +132,10 @@ int rmd_server_listen(struct rmd_server *server, const char *address,
 		code = listen_tcp(server, address, &parsed, ret_address, ret_why);
 		break;
 	case RMD_ADDRESS_DNS:
-		*ret_why = rmd_asprintf("%s: dns:/// is for clients: listen on unix:PATH or "
-					"tcp:HOST:PORT", address);
+		*ret_why =
+			rmd_asprintf("%s: dns:/// is for clients: listen on unix:PATH or "
+				     "tcp:HOST:PORT",
+				     address);
 		code = RMD_EINVAL;
 		break;
 	}

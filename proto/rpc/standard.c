@@ -20,7 +20,7 @@ enum { HEALTH_REQUEST_SERVICE = 1, HEALTH_RESPONSE_STATUS = 1 };
 struct watch {
 	LIST_ENTRY(watch) link;
 	struct rmd_standard *standard;
-	struct rmd_stream *stream;   /* borrowed while the watch lives */
+	struct rmd_stream *stream; /* borrowed while the watch lives */
 	bool asked, service_unknown;
 };
 
@@ -68,9 +68,11 @@ static void check_message(struct rmd_stream *stream, void *ctx, struct rmd_piece
 	const struct rmd_standard *standard = ctx;
 	struct rmd_slice service;
 	if (asked_service(message.bytes, &service) < 0) {
-		rmd_stream_finish(stream, RMD_RPC_INVALID_ARGUMENT, "not a HealthCheckRequest");
+		rmd_stream_finish(stream, RMD_RPC_INVALID_ARGUMENT,
+				  "not a HealthCheckRequest");
 	} else if (!knows(standard, service)) {
-		rmd_stream_finish(stream, RMD_RPC_NOT_FOUND, "this server has no such service");
+		rmd_stream_finish(stream, RMD_RPC_NOT_FOUND,
+				  "this server has no such service");
 	} else {
 		send_status(stream, status_now(standard));
 		rmd_stream_finish(stream, RMD_RPC_OK, "");
@@ -104,7 +106,8 @@ static void watch_message(struct rmd_stream *stream, void *ctx, struct rmd_piece
 	}
 	watch->asked = true;
 	watch->service_unknown = !knows(watch->standard, service);
-	send_status(stream, watch->service_unknown ? SERVICE_UNKNOWN : status_now(watch->standard));
+	send_status(stream, watch->service_unknown ? SERVICE_UNKNOWN
+						   : status_now(watch->standard));
 }
 
 static void watch_no_message(struct rmd_stream *stream, void *ctx)
@@ -169,7 +172,8 @@ void rmd_standard_shut_down(struct rmd_standard *standard)
 	if (standard->healthy)
 		tell_watches(standard);
 	LIST_FOREACH (watch, &standard->watches, link)
-		rmd_stream_finish(watch->stream, RMD_RPC_UNAVAILABLE, "the server shuts down");
+		rmd_stream_finish(watch->stream, RMD_RPC_UNAVAILABLE,
+				  "the server shuts down");
 }
 
 /* ---- reflection ---- */
@@ -180,13 +184,15 @@ static bool served(void *ctx, struct rmd_slice service)
 	return rmd_server_has_service(standard->server, service);
 }
 
-static void reflect_message(struct rmd_stream *stream, void *ctx, struct rmd_piece message)
+static void reflect_message(struct rmd_stream *stream, void *ctx,
+			    struct rmd_piece message)
 {
 	struct rmd_standard *standard = ctx;
 	struct rmd_wire_writer answer = {0};
-	if (rmd_reflection_answer(standard->reflection, message.bytes, served, standard, &answer) <
-	    0) {
-		rmd_stream_finish(stream, RMD_RPC_INVALID_ARGUMENT, "not a ServerReflectionRequest");
+	if (rmd_reflection_answer(standard->reflection, message.bytes, served, standard,
+				  &answer) < 0) {
+		rmd_stream_finish(stream, RMD_RPC_INVALID_ARGUMENT,
+				  "not a ServerReflectionRequest");
 	} else {
 		struct rmd_wire_writer *writer = rmd_stream_begin(stream);
 		if (answer.failed)
@@ -240,10 +246,11 @@ struct rmd_standard *rmd_standard_create(struct rmd_server *server)
 		return NULL;
 	standard->server = server;
 	LIST_INIT(&standard->watches);
-	int code = rmd_reflection_create(rmd_standard_descriptors(), &standard->reflection);
+	int code =
+		rmd_reflection_create(rmd_standard_descriptors(), &standard->reflection);
 	if (code == 0)
-		code = rmd_server_add_methods(server, methods, sizeof methods / sizeof *methods,
-					      standard);
+		code = rmd_server_add_methods(server, methods,
+					      sizeof methods / sizeof *methods, standard);
 	RMD_CHECK(code == 0 || code == RMD_ENOMEM); /* the descriptors are our own */
 	if (code < 0) {
 		rmd_standard_destroy(standard);

@@ -38,7 +38,8 @@ static const char *const status_names[] = {
 const char *rmd_rpc_status_name(enum rmd_rpc_status status)
 {
 	size_t i = (size_t)status;
-	return i < sizeof status_names / sizeof *status_names ? status_names[i] : "UNKNOWN";
+	return i < sizeof status_names / sizeof *status_names ? status_names[i]
+							      : "UNKNOWN";
 }
 
 struct rmd_slice rmd_status_text(const char *text)

@@ -13,6 +13,7 @@ static const struct rmd_stream_events no_events;
 
 static void on_greeting(struct rmd_tag *tag, bool success);
 static void on_message(struct rmd_tag *tag, bool success);
+static void on_half_close_settled(struct rmd_tag *tag, bool success);
 static void on_ended(struct rmd_tag *tag, bool success);
 
 struct rmd_stream *rmd_stream_create(struct rmd_loop *loop, enum rmd_stream_side side)
@@ -27,6 +28,7 @@ struct rmd_stream *rmd_stream_create(struct rmd_loop *loop, enum rmd_stream_side
 	pthread_mutex_init(&stream->lock, NULL);
 	stream->greeting_came.done = on_greeting;
 	stream->message_came.done = on_message;
+	stream->half_close_settled.done = on_half_close_settled;
 	stream->ended.done = on_ended;
 	stream->sent.done = rmd_stream_on_sent;
 	stream->flush.run = rmd_stream_on_flush;
@@ -83,7 +85,8 @@ void rmd_stream_unref(struct rmd_stream *stream)
 	rmd_free(stream);
 }
 
-void rmd_stream_listen(struct rmd_stream *stream, const struct rmd_stream_events *events, void *ctx)
+void rmd_stream_listen(struct rmd_stream *stream, const struct rmd_stream_events *events,
+		       void *ctx)
 {
 	stream->events = events;
 	stream->ctx = ctx;
@@ -96,17 +99,18 @@ void *rmd_stream_ctx(const struct rmd_stream *stream)
 
 /* ---- receiving ---- */
 
-/* The loop's thread starts a batch of what is received. */
+/* The loop's thread starts a batch of what is received; `op` NULL: of nothing. */
 static void receive(struct rmd_stream *stream, const grpc_op *op, struct rmd_tag *tag)
 {
 	atomic_fetch_add(&stream->batches, 1);
-	rmd_loop_batch(stream->call, op, 1, tag);
+	rmd_loop_batch(stream->call, op, op == NULL ? 0 : 1, tag);
 }
 
 /* Reads the next message, unless paused, reading, or at the end. */
 static void read_next(struct rmd_stream *stream)
 {
-	if (stream->reading || stream->paused || stream->read_all || atomic_load(&stream->deaf))
+	if (stream->reading || stream->paused || stream->read_all ||
+	    atomic_load(&stream->deaf))
 		return;
 	grpc_op op = {.op = GRPC_OP_RECV_MESSAGE};
 	op.data.recv_message.recv_message = &stream->incoming;
@@ -120,7 +124,8 @@ void rmd_stream_run(struct rmd_stream *stream)
 	end.data.recv_close_on_server.cancelled = &stream->end_cancelled;
 	if (stream->side == RMD_SIDE_CLIENT) {
 		grpc_op greeting = {.op = GRPC_OP_RECV_INITIAL_METADATA};
-		greeting.data.recv_initial_metadata.recv_initial_metadata = &stream->initial;
+		greeting.data.recv_initial_metadata.recv_initial_metadata =
+			&stream->initial;
 		receive(stream, &greeting, &stream->greeting_came);
 		end = (grpc_op){.op = GRPC_OP_RECV_STATUS_ON_CLIENT};
 		end.data.recv_status_on_client.trailing_metadata = &stream->trailing;
@@ -142,8 +147,8 @@ void rmd_stream_pause(struct rmd_stream *stream, bool paused)
 static void refuse_size(struct rmd_stream *stream, size_t len)
 {
 	char text[256];
-	snprintf(text, sizeof text, "a message of %zu bytes came; %s takes at most %u", len,
-		 rmd_stream_method(stream), stream->message_max_bytes);
+	snprintf(text, sizeof text, "a message of %zu bytes came; %s takes at most %u",
+		 len, rmd_stream_method(stream), stream->message_max_bytes);
 	rmd_stream_fail(stream, RMD_RPC_RESOURCE_EXHAUSTED, text);
 }
 
@@ -159,7 +164,8 @@ static void deliver(struct rmd_stream *stream, grpc_byte_buffer *message)
 	if (code == RMD_ENOMEM)
 		rmd_stream_fail(stream, RMD_RPC_RESOURCE_EXHAUSTED, "out of memory");
 	else if (code < 0)
-		rmd_stream_fail(stream, RMD_RPC_INTERNAL, "a message came that cannot be unpacked");
+		rmd_stream_fail(stream, RMD_RPC_INTERNAL,
+				"a message came that cannot be unpacked");
 	if (code < 0)
 		return;
 	if (stream->events->message != NULL)
@@ -169,16 +175,16 @@ static void deliver(struct rmd_stream *stream, grpc_byte_buffer *message)
 
 static void on_message(struct rmd_tag *tag, bool success)
 {
-	struct rmd_stream *stream = RMD_CONTAINER_OF(tag, struct rmd_stream, message_came);
+	struct rmd_stream *stream =
+		RMD_CONTAINER_OF(tag, struct rmd_stream, message_came);
 	grpc_byte_buffer *message = stream->incoming;
 	stream->incoming = NULL;
 	stream->reading = false;
 	bool deaf = atomic_load(&stream->deaf);
 	if (message == NULL || !success) {
 		stream->read_all = true;
-		if (success && !deaf && stream->side == RMD_SIDE_SERVER &&
-		    stream->events->half_closed != NULL)
-			stream->events->half_closed(stream, stream->ctx);
+		if (success && !deaf && stream->side == RMD_SIDE_SERVER)
+			receive(stream, NULL, &stream->half_close_settled);
 	} else if (!deaf) {
 		deliver(stream, message);
 	}
@@ -186,6 +192,19 @@ static void on_message(struct rmd_tag *tag, bool success)
 		grpc_byte_buffer_destroy(message);
 	if (!stream->has_ended)
 		read_next(stream);
+	rmd_stream_batch_done(stream);
+}
+
+/* A cancelled call looks half-closed first, and its end is then already in the queue; so
+ * the event is told after a batch without operations has gone through that queue. */
+static void on_half_close_settled(struct rmd_tag *tag, bool success)
+{
+	(void)success;
+	struct rmd_stream *stream =
+		RMD_CONTAINER_OF(tag, struct rmd_stream, half_close_settled);
+	if (!stream->has_ended && !atomic_load(&stream->deaf) &&
+	    stream->events->half_closed != NULL)
+		stream->events->half_closed(stream, stream->ctx);
 	rmd_stream_batch_done(stream);
 }
 
@@ -219,7 +238,8 @@ static void learn_reason(struct rmd_stream *stream)
 						      GRPC_SLICE_LENGTH(entry->value));
 		if (rmd_status_reason(value, &reason) == 0 &&
 		    reason.len <= RMD_STATUS_REASON_MAX_BYTES)
-			stream->end_reason = rmd_strndup((const char *)reason.data, reason.len);
+			stream->end_reason =
+				rmd_strndup((const char *)reason.data, reason.len);
 		return;
 	}
 }

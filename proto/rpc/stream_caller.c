@@ -24,7 +24,8 @@ static uint64_t deadline_of(gpr_timespec deadline)
 
 static char *copy_slice(grpc_slice slice)
 {
-	return rmd_strndup((const char *)GRPC_SLICE_START_PTR(slice), GRPC_SLICE_LENGTH(slice));
+	return rmd_strndup((const char *)GRPC_SLICE_START_PTR(slice),
+			   GRPC_SLICE_LENGTH(slice));
 }
 
 int rmd_stream_learn_caller(struct rmd_stream *stream)
@@ -35,7 +36,8 @@ int rmd_stream_learn_caller(struct rmd_stream *stream)
 		stream->path = copy_slice(stream->details.method);
 	stream->deadline_ms = deadline_of(stream->details.deadline);
 	char *peer = grpc_call_get_peer(stream->call);
-	stream->peer = rmd_server_peer(stream->server, peer, &stream->peer_uid, &stream->peer_pid);
+	stream->peer = rmd_server_peer(stream->server, peer, &stream->peer_uid,
+				       &stream->peer_pid);
 	gpr_free(peer);
 	return stream->path == NULL || stream->peer == NULL ? RMD_ENOMEM : 0;
 }
@@ -85,7 +87,8 @@ const char *rmd_stream_metadata(struct rmd_stream *stream, const char *key)
 		if (grpc_slice_str_cmp(entry->key, key) != 0)
 			continue;
 		if (stream->values == NULL)
-			stream->values = rmd_calloc(stream->initial.count, sizeof *stream->values);
+			stream->values =
+				rmd_calloc(stream->initial.count, sizeof *stream->values);
 		if (stream->values == NULL)
 			return NULL;
 		if (stream->values[i] == NULL)
@@ -98,7 +101,8 @@ const char *rmd_stream_metadata(struct rmd_stream *stream, const char *key)
 void rmd_stream_set_reason(struct rmd_stream *stream, const char *reason)
 {
 	RMD_CHECK(strlen(reason) <= RMD_STATUS_REASON_MAX_BYTES);
-	char *copy = rmd_strdup(reason); /* where memory is short, the status goes without */
+	char *copy =
+		rmd_strdup(reason); /* where memory is short, the status goes without */
 	pthread_mutex_lock(&stream->lock);
 	rmd_free(stream->reason);
 	stream->reason = copy;

@@ -7,6 +7,9 @@
 #include "proto/rpc/status.h"
 #include "proto/rpc/stream.h"
 
+/* An idle stream keeps a block of at most so much. */
+#define SPARE_MAX_BYTES 65536u
+
 /* What one batch sends: made under the lock, started outside it. */
 struct outgoing {
 	grpc_call *call;
@@ -16,6 +19,13 @@ struct outgoing {
 };
 
 /* ---- the queue ---- */
+
+/* Written under the lock alone, so that readers need none; wraps for negative `bytes`. */
+static void add_pending(struct rmd_stream *stream, size_t bytes)
+{
+	size_t now = atomic_load_explicit(&stream->pending_bytes, memory_order_relaxed);
+	atomic_store_explicit(&stream->pending_bytes, now + bytes, memory_order_relaxed);
+}
 
 static void message_free(struct rmd_out_message *message)
 {
@@ -39,7 +49,8 @@ void rmd_stream_bury(struct rmd_stream *stream)
 	atomic_store(&stream->pending_bytes, 0);
 }
 
-/* The message to append to: the last one while it is small, else a new one. NULL: out of memory. */
+/* The message to append to: the last one while it is small, else a new one. NULL: out of
+ * memory. */
 static struct rmd_out_message *message_to_fill(struct rmd_stream *stream)
 {
 	struct rmd_out_message *last = stream->last;
@@ -54,6 +65,13 @@ static struct rmd_out_message *message_to_fill(struct rmd_stream *stream)
 		return NULL;
 	fresh->next = NULL;
 	fresh->sealed = false;
+	if (fresh->writer.data == NULL && stream->block_bytes > 0) {
+		/* As large as the last one, instead of growing there again; want of
+		 * memory shows later. */
+		fresh->writer.data = rmd_malloc(stream->block_bytes);
+		fresh->writer.capacity = fresh->writer.data == NULL ? 0
+								    : stream->block_bytes;
+	}
 	if (last == NULL)
 		stream->first = fresh;
 	else
@@ -94,13 +112,14 @@ static void add_status(struct rmd_stream *stream, grpc_op *op)
 					     GRPC_SLICE_LENGTH(stream->status_text));
 	rmd_status_encode(&writer, stream->status, text, stream->reason);
 	if (!writer.failed) { /* where memory is short, code and text must do */
-		stream->status_details =
-			grpc_slice_from_copied_buffer((const char *)writer.data, writer.len);
+		stream->status_details = grpc_slice_from_copied_buffer(
+			(const char *)writer.data, writer.len);
 		stream->status_metadata = (grpc_metadata){
 			.key = grpc_slice_from_static_string("grpc-status-details-bin"),
 			.value = stream->status_details};
 		op->data.send_status_from_server.trailing_metadata_count = 1;
-		op->data.send_status_from_server.trailing_metadata = &stream->status_metadata;
+		op->data.send_status_from_server.trailing_metadata =
+			&stream->status_metadata;
 	}
 	rmd_wire_writer_fini(&writer);
 }
@@ -110,13 +129,14 @@ static int take_message(struct rmd_stream *stream, struct outgoing *out)
 {
 	struct rmd_out_message *message = stream->first;
 	size_t bytes = rmd_wire_writer_len(&message->writer);
+	stream->block_bytes = message->writer.len + message->writer.len / 8;
 	out->message = rmd_message_pack(&message->writer);
 	if (out->message == NULL)
 		return RMD_ENOMEM;
 	stream->first = message->next;
 	if (stream->first == NULL)
 		stream->last = NULL;
-	if (stream->spare == NULL)
+	if (stream->spare == NULL && message->writer.capacity <= SPARE_MAX_BYTES)
 		stream->spare = message;
 	else
 		message_free(message);
@@ -126,8 +146,8 @@ static int take_message(struct rmd_stream *stream, struct outgoing *out)
 	return 0;
 }
 
-/* Fills `out` with what may go now, and marks the stream as sending: 1; 0: nothing may go;
- * RMD_ENOMEM. Lock held. */
+/* Fills `out` with what may go now, and marks the stream as sending: 1; 0: nothing may
+ * go; RMD_ENOMEM. Lock held. */
 static int take_outgoing(struct rmd_stream *stream, struct outgoing *out)
 {
 	bool server = stream->side == RMD_SIDE_SERVER;
@@ -160,8 +180,8 @@ static int take_outgoing(struct rmd_stream *stream, struct outgoing *out)
 	return 1;
 }
 
-/* Unlocks the stream and sends what may go. The caller has a reference or is on the loop's
- * thread; once the batch is started the stream may be gone. */
+/* Unlocks the stream and sends what may go. The caller has a reference or is on the
+ * loop's thread; once the batch is started the stream may be gone. */
 static void unlock_and_send(struct rmd_stream *stream)
 {
 	struct outgoing out;
@@ -197,7 +217,7 @@ void rmd_stream_on_sent(struct rmd_tag *tag, bool success)
 	struct rmd_stream *stream = RMD_CONTAINER_OF(tag, struct rmd_stream, sent);
 	pthread_mutex_lock(&stream->lock);
 	stream->sending = false;
-	atomic_fetch_sub(&stream->pending_bytes, stream->flying_bytes);
+	add_pending(stream, -stream->flying_bytes);
 	stream->flying_bytes = 0;
 	bool message = stream->flying_message;
 	if (stream->flying_status)
@@ -226,13 +246,13 @@ static void end_item(struct rmd_stream *stream, enum item_end how)
 	if (message == NULL || failed) {
 		pthread_mutex_unlock(&stream->lock);
 		if (failed)
-			rmd_stream_fail(stream, RMD_RPC_RESOURCE_EXHAUSTED, "out of memory");
+			rmd_stream_fail(stream, RMD_RPC_RESOURCE_EXHAUSTED,
+					"out of memory");
 		return;
 	}
 	stream->open = NULL;
 	message->sealed = how == ITEM_ENDS_MESSAGE;
-	atomic_fetch_add(&stream->pending_bytes,
-			 rmd_wire_writer_len(&message->writer) - stream->open_bytes);
+	add_pending(stream, rmd_wire_writer_len(&message->writer) - stream->open_bytes);
 	if (!rmd_loop_is_here(stream->loop)) {
 		unlock_and_send(stream);
 		return;
@@ -259,7 +279,8 @@ size_t rmd_stream_pending_bytes(const struct rmd_stream *stream)
 }
 
 /* Lock held. False: it is ended or ending already. */
-static bool want_finish(struct rmd_stream *stream, enum rmd_rpc_status status, const char *text)
+static bool want_finish(struct rmd_stream *stream, enum rmd_rpc_status status,
+			const char *text)
 {
 	if (stream->dead || stream->finish != RMD_FINISH_OPEN)
 		return false;
@@ -274,7 +295,8 @@ static bool want_finish(struct rmd_stream *stream, enum rmd_rpc_status status, c
 	return true;
 }
 
-void rmd_stream_finish(struct rmd_stream *stream, enum rmd_rpc_status status, const char *text)
+void rmd_stream_finish(struct rmd_stream *stream, enum rmd_rpc_status status,
+		       const char *text)
 {
 	RMD_CHECK_OBJ(stream, RMD_STREAM_MAGIC);
 	pthread_mutex_lock(&stream->lock);
@@ -284,7 +306,8 @@ void rmd_stream_finish(struct rmd_stream *stream, enum rmd_rpc_status status, co
 		rmd_stream_flush_soon(stream);
 }
 
-void rmd_stream_fail(struct rmd_stream *stream, enum rmd_rpc_status status, const char *text)
+void rmd_stream_fail(struct rmd_stream *stream, enum rmd_rpc_status status,
+		     const char *text)
 {
 	pthread_mutex_lock(&stream->lock);
 	atomic_store(&stream->deaf, true);
@@ -294,7 +317,8 @@ void rmd_stream_fail(struct rmd_stream *stream, enum rmd_rpc_status status, cons
 	}
 	rmd_stream_bury(stream);
 	if (stream->side == RMD_SIDE_CLIENT) {
-		grpc_call_cancel_with_status(stream->call, (grpc_status_code)status, text, NULL);
+		grpc_call_cancel_with_status(stream->call, (grpc_status_code)status, text,
+					     NULL);
 		pthread_mutex_unlock(&stream->lock);
 		return;
 	}

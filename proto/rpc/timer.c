@@ -45,8 +45,10 @@ int rmd_timers_put(struct rmd_timers *timers, struct rmd_timer *timer, uint64_t 
 {
 	if (timer->place == 0) {
 		if (timers->count == timers->capacity) {
-			size_t capacity = timers->capacity == 0 ? 16 : timers->capacity * 2;
-			struct rmd_timer **heap = rmd_realloc(timers->heap, capacity * sizeof *heap);
+			size_t capacity = timers->capacity == 0 ? 16
+								: timers->capacity * 2;
+			struct rmd_timer **heap =
+				rmd_realloc(timers->heap, capacity * sizeof *heap);
 			if (heap == NULL)
 				return RMD_ENOMEM;
 			timers->heap = heap;

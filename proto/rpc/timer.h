@@ -8,7 +8,7 @@
 #include "proto/rpc/rpc.h"
 
 struct rmd_timers {
-	struct rmd_timer **heap;     /* owned; heap[place - 1] */
+	struct rmd_timer **heap; /* owned; heap[place - 1] */
 	size_t count, capacity;
 };
 

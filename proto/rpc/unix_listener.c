@@ -29,9 +29,9 @@
 #define LOCK_TRIES 16
 
 struct rmd_unix_listener {
-	char *path, *lock_path;      /* owned */
+	char *path, *lock_path; /* owned */
 	int lock_fd, socket_fd, stop_fd;
-	dev_t dev;                   /* of the socket that we made */
+	dev_t dev; /* of the socket that we made */
 	ino_t ino;
 	bool bound, started;
 	pthread_t thread;
@@ -62,12 +62,18 @@ static int explain_lock(const struct rmd_unix_listener *l, int fd, char **ret_wh
 	int error = errno;
 	if (error != EWOULDBLOCK)
 		return explain(RMD_ESYS, ret_why,
-			       rmd_asprintf("cannot lock %s: %s", l->lock_path, strerror(error)));
+			       rmd_asprintf("cannot lock %s: %s", l->lock_path,
+					    strerror(error)));
 	long holder = holder_of(fd);
-	char *by = holder > 0 ? rmd_asprintf("process %ld", holder) : rmd_strdup("another process");
-	char *why = by == NULL ? NULL
-			       : rmd_asprintf("%s already serves unix:%s: use that one, stop it, or "
-					      "choose another path", by, l->path);
+	char *by = holder > 0 ? rmd_asprintf("process %ld", holder)
+			      : rmd_strdup("another process");
+	char *why =
+		by == NULL
+			? NULL
+			: rmd_asprintf(
+				  "%s already serves unix:%s: use that one, stop it, or "
+				  "choose another path",
+				  by, l->path);
 	rmd_free(by);
 	return explain(RMD_EEXIST, ret_why, why);
 }
@@ -79,8 +85,9 @@ static int explain_folder(const struct rmd_unix_listener *l, char **ret_why)
 			     : error == EACCES || error == EPERM || error == EROFS
 				     ? ": choose a folder that you may write to"
 				     : "";
-	return explain(RMD_ESYS, ret_why, rmd_asprintf("cannot serve unix:%s: %s: %s%s", l->path,
-						       l->lock_path, strerror(error), advice));
+	return explain(RMD_ESYS, ret_why,
+		       rmd_asprintf("cannot serve unix:%s: %s: %s%s", l->path,
+				    l->lock_path, strerror(error), advice));
 }
 
 /* A holder that goes away removes the file: what we locked may no longer be the file of
@@ -95,7 +102,8 @@ static bool still_there(int fd, const char *path)
 static int take_lock(struct rmd_unix_listener *l, char **ret_why)
 {
 	for (int tries = 0; tries < LOCK_TRIES; tries++) {
-		int fd = open(l->lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+		int fd = open(l->lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
+			      0600);
 		if (fd < 0)
 			return explain_folder(l, ret_why);
 		if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
@@ -107,14 +115,16 @@ static int take_lock(struct rmd_unix_listener *l, char **ret_why)
 			char text[32];
 			int len = snprintf(text, sizeof text, "%ld\n", (long)getpid());
 			if (ftruncate(fd, 0) == 0)
-				(void)!pwrite(fd, text, (size_t)len, 0); /* only for people */
+				(void)!pwrite(fd, text, (size_t)len,
+					      0); /* only for people */
 			l->lock_fd = fd;
 			return 0;
 		}
 		close(fd);
 	}
 	return explain(RMD_ESYS, ret_why,
-		       rmd_asprintf("cannot lock %s: it is removed again and again", l->lock_path));
+		       rmd_asprintf("cannot lock %s: it is removed again and again",
+				    l->lock_path));
 }
 
 /* ---- the socket ---- */
@@ -125,31 +135,38 @@ static int remove_stale(const struct rmd_unix_listener *l, char **ret_why)
 	if (lstat(l->path, &there) < 0)
 		return 0; /* bind says what is wrong, if anything is */
 	if (!S_ISSOCK(there.st_mode))
-		return explain(RMD_EINVAL, ret_why,
-			       rmd_asprintf("cannot serve unix:%s: there is something that is not a "
-					    "socket: remove it or choose another path", l->path));
+		return explain(
+			RMD_EINVAL, ret_why,
+			rmd_asprintf(
+				"cannot serve unix:%s: there is something that is not a "
+				"socket: remove it or choose another path",
+				l->path));
 	if (unlink(l->path) < 0)
 		return explain(RMD_ESYS, ret_why,
-			       rmd_asprintf("cannot remove the stale socket %s: %s", l->path,
-					    strerror(errno)));
+			       rmd_asprintf("cannot remove the stale socket %s: %s",
+					    l->path, strerror(errno)));
 	return 0;
 }
 
-static int explain_socket(const struct rmd_unix_listener *l, const char *what, char **ret_why)
+static int explain_socket(const struct rmd_unix_listener *l, const char *what,
+			  char **ret_why)
 {
-	return explain(RMD_ESYS, ret_why, rmd_asprintf("cannot serve unix:%s: %s: %s", l->path, what,
-						       strerror(errno)));
+	return explain(RMD_ESYS, ret_why,
+		       rmd_asprintf("cannot serve unix:%s: %s: %s", l->path, what,
+				    strerror(errno)));
 }
 
 static int bind_socket(struct rmd_unix_listener *l, char **ret_why)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	memcpy(address.sun_path, l->path, strlen(l->path) + 1); /* the caller measured it */
+	memcpy(address.sun_path, l->path,
+	       strlen(l->path) + 1); /* the caller measured it */
 	l->socket_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	l->stop_fd = eventfd(0, EFD_CLOEXEC);
 	if (l->socket_fd < 0 || l->stop_fd < 0)
 		return explain_socket(l, "no descriptor", ret_why);
-	/* On Linux the file takes its mode from the socket, so it is never open to others. */
+	/* On Linux the file takes its mode from the socket, so it is never open to
+	 * others. */
 	if (fchmod(l->socket_fd, 0600) < 0 ||
 	    bind(l->socket_fd, (struct sockaddr *)&address, sizeof address) < 0)
 		return explain_socket(l, "bind", ret_why);
@@ -171,7 +188,7 @@ static void set_numbers(struct rmd_unix_listener *l)
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
 		rlim_t usable = limit.rlim_cur / 4 * 3; /* the rest is for all else */
 		end = usable > NUMBERS_FIRST + NUMBERS_MAX ? NUMBERS_FIRST + NUMBERS_MAX
-							  : (int)usable;
+							   : (int)usable;
 	}
 	l->numbers_end = end;
 	l->number_next = NUMBERS_FIRST;
@@ -193,8 +210,10 @@ int rmd_unix_listener_open(const char *path, struct rmd_unix_listener **ret_list
 	struct sockaddr_un limit;
 	if (strlen(path) >= sizeof limit.sun_path)
 		return explain(RMD_EINVAL, ret_why,
-			       rmd_asprintf("unix:%s: the path has %zu bytes, a socket's may have %zu: "
-					    "choose a shorter one", path, strlen(path),
+			       rmd_asprintf("unix:%s: the path has %zu bytes, a socket's "
+					    "may have %zu: "
+					    "choose a shorter one",
+					    path, strlen(path),
 					    sizeof limit.sun_path - 1));
 	struct rmd_unix_listener *l = rmd_calloc(1, sizeof *l);
 	if (l == NULL)
@@ -203,7 +222,8 @@ int rmd_unix_listener_open(const char *path, struct rmd_unix_listener **ret_list
 	set_numbers(l);
 	l->path = absolute(path);
 	l->lock_path = l->path == NULL ? NULL : rmd_asprintf("%s.lock", l->path);
-	int code = l->lock_path == NULL ? explain(RMD_ENOMEM, ret_why, NULL) : take_lock(l, ret_why);
+	int code = l->lock_path == NULL ? explain(RMD_ENOMEM, ret_why, NULL)
+					: take_lock(l, ret_why);
 	if (code == 0)
 		code = remove_stale(l, ret_why);
 	if (code == 0)
@@ -229,9 +249,10 @@ static bool rest(struct rmd_unix_listener *l)
 	return poll(&stop, 1, REST_MS) > 0;
 }
 
-/* Gives the connection a number that has not been in use for long: gRPC names the peer of a call by the
- * descriptor's number alone, so a number that is used anew at once could lend
- * the next peer's credentials to a late call of the last one. Where numbers are short the old one stays. */
+/* Gives the connection a number that has not been in use for long: gRPC names the peer of
+ * a call by the descriptor's number alone, so a number that is used anew at once could
+ * lend the next peer's credentials to a late call of the last one. Where numbers are
+ * short the old one stays. */
 static int renumber(struct rmd_unix_listener *l, int fd)
 {
 	if (l->numbers_end <= NUMBERS_FIRST)
@@ -240,7 +261,8 @@ static int renumber(struct rmd_unix_listener *l, int fd)
 		int number = fcntl(fd, F_DUPFD_CLOEXEC, l->number_next);
 		if (number >= 0 && number < l->numbers_end) {
 			close(fd);
-			l->number_next = number + 1 < l->numbers_end ? number + 1 : NUMBERS_FIRST;
+			l->number_next = number + 1 < l->numbers_end ? number + 1
+								     : NUMBERS_FIRST;
 			return number;
 		}
 		if (number >= 0)
@@ -287,8 +309,8 @@ static void *accept_thread(void *arg)
 	}
 }
 
-int rmd_unix_listener_start(struct rmd_unix_listener *listener, rmd_unix_accepted *accepted,
-			    void *ctx)
+int rmd_unix_listener_start(struct rmd_unix_listener *listener,
+			    rmd_unix_accepted *accepted, void *ctx)
 {
 	listener->accepted = accepted;
 	listener->ctx = ctx;
@@ -316,7 +338,8 @@ void rmd_unix_listener_close(struct rmd_unix_listener *listener)
 		return;
 	if (listener->started) {
 		uint64_t one = 1;
-		(void)!write(listener->stop_fd, &one, sizeof one); /* an eventfd at 0 takes it */
+		(void)!write(listener->stop_fd, &one,
+			     sizeof one); /* an eventfd at 0 takes it */
 		pthread_join(listener->thread, NULL);
 	}
 	struct stat there;

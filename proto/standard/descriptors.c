@@ -13,6 +13,7 @@ extern const uint8_t rmd_standard_descriptors_begin[], rmd_standard_descriptors_
 
 struct rmd_slice rmd_standard_descriptors(void)
 {
-	return rmd_slice_of(rmd_standard_descriptors_begin,
-			    (size_t)(rmd_standard_descriptors_end - rmd_standard_descriptors_begin));
+	return rmd_slice_of(
+		rmd_standard_descriptors_begin,
+		(size_t)(rmd_standard_descriptors_end - rmd_standard_descriptors_begin));
 }

@@ -19,7 +19,7 @@ enum {
 	FILE_MESSAGE = 4,
 	FILE_ENUM = 5,
 	FILE_SERVICE = 6,
-	ANY_NAME = 1,                /* of a message, enum, service, method */
+	ANY_NAME = 1, /* of a message, enum, service, method */
 	MESSAGE_NESTED = 3,
 	MESSAGE_ENUM = 4,
 	SERVICE_METHOD = 2,
@@ -51,16 +51,16 @@ struct described_file {
 };
 
 struct symbol {
-	struct rmd_slice name;       /* in the arena */
+	struct rmd_slice name; /* in the arena */
 	size_t file;
 	bool service;
 };
 
 struct rmd_reflection {
-	struct rmd_arena arena;      /* full names */
+	struct rmd_arena arena; /* full names */
 	struct described_file files[FILES_MAX];
 	size_t file_count;
-	struct symbol *symbols;      /* owned; sorted by name */
+	struct symbol *symbols; /* owned; sorted by name */
 	size_t symbol_count, symbol_capacity;
 };
 
@@ -80,7 +80,8 @@ static int by_name(const void *a, const void *b)
 }
 
 /* The last LEN field `number`, or an empty slice where there is none. */
-static int string_of(struct rmd_slice message, uint32_t number, struct rmd_slice *ret_string)
+static int string_of(struct rmd_slice message, uint32_t number,
+		     struct rmd_slice *ret_string)
 {
 	struct rmd_wire_reader reader = rmd_wire_reader_of(message);
 	struct rmd_wire_field field;
@@ -93,8 +94,9 @@ static int string_of(struct rmd_slice message, uint32_t number, struct rmd_slice
 }
 
 /* Adds SCOPE.NAME for the thing that `described` describes; gives its full name. */
-static int add_symbol(struct rmd_reflection *r, struct rmd_slice scope, struct rmd_slice described,
-		      bool service, struct rmd_slice *ret_name)
+static int add_symbol(struct rmd_reflection *r, struct rmd_slice scope,
+		      struct rmd_slice described, bool service,
+		      struct rmd_slice *ret_name)
 {
 	struct rmd_slice name;
 	int code = string_of(described, ANY_NAME, &name);
@@ -102,7 +104,8 @@ static int add_symbol(struct rmd_reflection *r, struct rmd_slice scope, struct r
 		return code;
 	if (r->symbol_count == r->symbol_capacity) {
 		size_t capacity = r->symbol_capacity == 0 ? 256 : r->symbol_capacity * 2;
-		struct symbol *symbols = rmd_realloc(r->symbols, capacity * sizeof *symbols);
+		struct symbol *symbols =
+			rmd_realloc(r->symbols, capacity * sizeof *symbols);
 		if (symbols == NULL)
 			return RMD_ENOMEM;
 		r->symbols = symbols;
@@ -116,18 +119,20 @@ static int add_symbol(struct rmd_reflection *r, struct rmd_slice scope, struct r
 	memcpy(full + scope.len, ".", dot);
 	memcpy(full + scope.len + dot, name.data, name.len);
 	*ret_name = rmd_slice_of(full, scope.len + dot + name.len);
-	r->symbols[r->symbol_count++] = (struct symbol){*ret_name, r->file_count, service};
+	r->symbols[r->symbol_count++] =
+		(struct symbol){*ret_name, r->file_count, service};
 	return 0;
 }
 
-static int add_leaf(struct rmd_reflection *r, struct rmd_slice scope, struct rmd_slice described)
+static int add_leaf(struct rmd_reflection *r, struct rmd_slice scope,
+		    struct rmd_slice described)
 {
 	struct rmd_slice name;
 	return add_symbol(r, scope, described, false, &name);
 }
 
-static int add_message(struct rmd_reflection *r, struct rmd_slice scope, struct rmd_slice described,
-		       unsigned depth)
+static int add_message(struct rmd_reflection *r, struct rmd_slice scope,
+		       struct rmd_slice described, unsigned depth)
 {
 	struct rmd_slice name;
 	if (depth > NESTING_MAX)
@@ -147,7 +152,8 @@ static int add_message(struct rmd_reflection *r, struct rmd_slice scope, struct 
 	return code < 0 ? code : more;
 }
 
-static int add_service(struct rmd_reflection *r, struct rmd_slice scope, struct rmd_slice described)
+static int add_service(struct rmd_reflection *r, struct rmd_slice scope,
+		       struct rmd_slice described)
 {
 	struct rmd_slice name;
 	int code = add_symbol(r, scope, described, true, &name);
@@ -185,7 +191,8 @@ static int add_file(struct rmd_reflection *r, struct rmd_slice raw)
 	return code < 0 ? code : more;
 }
 
-int rmd_reflection_create(struct rmd_slice descriptors, struct rmd_reflection **ret_reflection)
+int rmd_reflection_create(struct rmd_slice descriptors,
+			  struct rmd_reflection **ret_reflection)
 {
 	struct rmd_reflection *r = rmd_calloc(1, sizeof *r);
 	if (r == NULL)
@@ -240,7 +247,8 @@ static size_t find_symbol(const struct rmd_reflection *r, struct rmd_slice name)
 }
 
 /* `first` and all that it imports, each once. */
-static void put_files(const struct rmd_reflection *r, size_t first, struct rmd_wire_writer *writer)
+static void put_files(const struct rmd_reflection *r, size_t first,
+		      struct rmd_wire_writer *writer)
 {
 	bool seen[FILES_MAX] = {false};
 	size_t wanted[FILES_MAX], count = 0;
@@ -265,8 +273,8 @@ static void put_files(const struct rmd_reflection *r, size_t first, struct rmd_w
 	rmd_wire_close(writer, files);
 }
 
-static void put_services(const struct rmd_reflection *r, rmd_reflection_served *served, void *ctx,
-			 struct rmd_wire_writer *writer)
+static void put_services(const struct rmd_reflection *r, rmd_reflection_served *served,
+			 void *ctx, struct rmd_wire_writer *writer)
 {
 	struct rmd_wire_nest list = rmd_wire_open(writer, RESPONSE_LIST);
 	for (size_t i = 0; i < r->symbol_count; i++) {
@@ -291,9 +299,9 @@ static void put_not_found(struct rmd_slice what, struct rmd_wire_writer *writer)
 	rmd_wire_close(writer, error);
 }
 
-int rmd_reflection_answer(const struct rmd_reflection *reflection, struct rmd_slice request,
-			  rmd_reflection_served *served, void *ctx,
-			  struct rmd_wire_writer *writer)
+int rmd_reflection_answer(const struct rmd_reflection *reflection,
+			  struct rmd_slice request, rmd_reflection_served *served,
+			  void *ctx, struct rmd_wire_writer *writer)
 {
 	struct rmd_wire_reader reader = rmd_wire_reader_of(request);
 	struct rmd_wire_field field, question = {0};

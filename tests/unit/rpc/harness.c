@@ -22,7 +22,8 @@ static void put_items(struct rmd_wire_writer *writer, struct rmd_piece message)
 	struct rmd_wire_field field;
 	while (rmd_wire_next(&reader, &field) > 0)
 		if (field.number == 1)
-			rmd_wire_put_piece(writer, 1, (struct rmd_piece){field.bytes, message.buf});
+			rmd_wire_put_piece(writer, 1,
+					   (struct rmd_piece){field.bytes, message.buf});
 }
 
 static void echo_message(struct rmd_stream *stream, void *ctx, struct rmd_piece message)
@@ -34,7 +35,8 @@ static void echo_message(struct rmd_stream *stream, void *ctx, struct rmd_piece 
 
 static void echo_half_closed(struct rmd_stream *stream, void *ctx)
 {
-	(void)ctx;
+	struct host *host = ctx;
+	atomic_fetch_add(&host->half_closed_calls, 1);
 	rmd_stream_finish(stream, RMD_RPC_OK, "");
 }
 
@@ -57,7 +59,8 @@ static const struct rmd_stream_events echo_events = {
 };
 static const struct rmd_stream_events never_events = {.closed = host_closed};
 
-static void began(struct rmd_stream *stream, void *service, const struct rmd_stream_events *events)
+static void began(struct rmd_stream *stream, void *service,
+		  const struct rmd_stream_events *events)
 {
 	struct host *host = service;
 	atomic_fetch_add(&host->open_calls, 1);
@@ -187,10 +190,12 @@ void host_start(struct host *host, const char *listen)
 		host->loop, &(struct rmd_server_options){.reflection_and_health = true});
 	assert_non_null(host->server);
 	assert_int_equal(rmd_server_add_methods(host->server, methods,
-						sizeof methods / sizeof *methods, host), 0);
+						sizeof methods / sizeof *methods, host),
+			 0);
 	if (listen == NULL)
 		listen = unix_listen = rmd_asprintf("unix:%s/s", host->folder);
-	if (rmd_server_listen(host->server, listen, RMD_LISTEN_INSECURE, &host->address, &why) < 0)
+	if (rmd_server_listen(host->server, listen, RMD_LISTEN_INSECURE, &host->address,
+			      &why) < 0)
 		fail_msg("%s", why);
 	rmd_free(unix_listen);
 	assert_int_equal(rmd_server_start(host->server), 0);
@@ -269,7 +274,8 @@ static void caller_message(struct rmd_stream *stream, void *ctx, struct rmd_piec
 		caller->item_bytes += field.bytes.len;
 	}
 	if ((caller->stop_at_items != 0 && caller->items >= caller->stop_at_items) ||
-	    (caller->stop_at_messages != 0 && caller->messages >= caller->stop_at_messages))
+	    (caller->stop_at_messages != 0 &&
+	     caller->messages >= caller->stop_at_messages))
 		rmd_loop_stop(caller->loop);
 }
 
@@ -280,8 +286,8 @@ static void caller_drained(struct rmd_stream *stream, void *ctx)
 	caller->drained++;
 }
 
-static void caller_closed(struct rmd_stream *stream, void *ctx, enum rmd_rpc_status status,
-			  const char *text)
+static void caller_closed(struct rmd_stream *stream, void *ctx,
+			  enum rmd_rpc_status status, const char *text)
 {
 	struct caller *caller = ctx;
 	const char *reason = rmd_stream_reason(stream);
@@ -289,7 +295,8 @@ static void caller_closed(struct rmd_stream *stream, void *ctx, enum rmd_rpc_sta
 	caller->closed = true;
 	caller->status = status;
 	snprintf(caller->text, sizeof caller->text, "%s", text);
-	snprintf(caller->reason, sizeof caller->reason, "%s", reason == NULL ? "" : reason);
+	snprintf(caller->reason, sizeof caller->reason, "%s",
+		 reason == NULL ? "" : reason);
 	rmd_piece_unref(caller->last);
 	caller->last = (struct rmd_piece){0};
 	caller->stream = NULL;
@@ -302,12 +309,12 @@ const struct rmd_stream_events caller_events = {
 	.closed = caller_closed,
 };
 
-void caller_open(struct caller *caller, struct rmd_loop *loop, struct rmd_channel *channel,
-		 const char *path, uint64_t deadline_ms)
+void caller_open(struct caller *caller, struct rmd_loop *loop,
+		 struct rmd_channel *channel, const char *path, uint64_t deadline_ms)
 {
 	caller->loop = loop;
-	caller->stream =
-		rmd_channel_call(channel, path, deadline_ms, false, &caller_events, caller);
+	caller->stream = rmd_channel_call(channel, path, deadline_ms, false,
+					  &caller_events, caller);
 	assert_non_null(caller->stream);
 }
 

@@ -1,4 +1,4 @@
-/* tests/unit/rpc/harness.h: a server in a thread of its own, and a client on the test's. */
+/* tests/unit/rpc/harness.h: a server in its own thread, a client on the test's. */
 #pragma once
 
 #include <pthread.h>
@@ -24,12 +24,12 @@
  *   /test.Test/Whole   three messages that do not merge */
 struct host {
 	char folder[64];
-	char *address;               /* where the first listener is */
+	char *address; /* where the first listener is */
 	struct rmd_loop *loop;
 	struct rmd_server *server;
 	pthread_t thread;
-	atomic_int open_calls, cancelled_calls;
-	sem_t gone;                  /* posted for each call that closes */
+	atomic_int open_calls, cancelled_calls, half_closed_calls;
+	sem_t gone; /* posted for each call that closes */
 	uint64_t grace_ms;
 };
 
@@ -49,21 +49,21 @@ struct caller {
 	struct rmd_loop *loop;
 	struct rmd_stream *stream;
 	uint64_t items, item_bytes, messages;
-	uint64_t next[8];            /* of each sender: the number that must come next */
+	uint64_t next[8]; /* of each sender: the number that must come next */
 	bool out_of_order;
 	bool closed;
 	enum rmd_rpc_status status;
 	char text[512], reason[64];
-	uint64_t stop_at_items, stop_at_messages;  /* the loop stops there */
-	struct rmd_piece last;       /* kept */
+	uint64_t stop_at_items, stop_at_messages; /* the loop stops there */
+	struct rmd_piece last;			  /* kept */
 	size_t drained;
 };
 
 extern const struct rmd_stream_events caller_events;
 
 /* Opens the stream of `caller` (zeroed but for its wishes). */
-void caller_open(struct caller *caller, struct rmd_loop *loop, struct rmd_channel *channel,
-		 const char *path, uint64_t deadline_ms);
+void caller_open(struct caller *caller, struct rmd_loop *loop,
+		 struct rmd_channel *channel, const char *path, uint64_t deadline_ms);
 /* Sends one item of field 1: `sender` and `number`, then zeroes up to `len` bytes. */
 void send_item(struct rmd_stream *stream, uint64_t sender, uint64_t number, size_t len);
 /* Runs the loop until the call is closed. */

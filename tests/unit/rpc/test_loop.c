@@ -51,19 +51,23 @@ static void timers_fire_in_order_and_not_early(void **state)
 	uint64_t now_ms = rmd_clock_mono_ms();
 	for (size_t i = 0; i < 20; i++) {
 		size_t k = i * 7 % 20;
-		alarms[k] = (struct alarm_clock){{.fire = ring}, loop, 0, &order, -1, k == 19};
-		assert_int_equal(rmd_timer_start(loop, &alarms[k].timer, now_ms + 5 + k * 3), 0);
+		alarms[k] = (struct alarm_clock){{.fire = ring}, loop, 0,
+						 &order,	 -1,   k == 19};
+		assert_int_equal(
+			rmd_timer_start(loop, &alarms[k].timer, now_ms + 5 + k * 3), 0);
 	}
 	rmd_timer_stop(loop, &alarms[4].timer);
 	rmd_timer_stop(loop, &alarms[4].timer);
-	rmd_timer_start(loop, &alarms[2].timer, now_ms + 5 + 17 * 3 + 1); /* moved behind 17 */
+	rmd_timer_start(loop, &alarms[2].timer,
+			now_ms + 5 + 17 * 3 + 1); /* moved behind 17 */
 	rmd_loop_run(loop);
 	for (size_t i = 0; i < 20; i++)
 		if (i != 4)
 			assert_true(alarms[i].fired_ms >= now_ms + 5 + i * 3);
 	assert_int_equal(alarms[4].place, -1);
 	assert_int_equal(order, 19);
-	assert_true(alarms[2].place > alarms[17].place && alarms[2].place < alarms[18].place);
+	assert_true(alarms[2].place > alarms[17].place &&
+		    alarms[2].place < alarms[18].place);
 	for (size_t i = 6; i < 18; i++)
 		assert_true(alarms[i].place > alarms[i - 1].place);
 }
@@ -77,7 +81,9 @@ static void heap_of_timers_agrees_with_sorting(void **state)
 	srand(7);
 	for (int round = 0; round < 20; round++) {
 		for (size_t i = 0; i < COUNT; i++)
-			assert_int_equal(rmd_timers_put(&timers, &all[i], (uint64_t)rand() % 300), 0);
+			assert_int_equal(
+				rmd_timers_put(&timers, &all[i], (uint64_t)rand() % 300),
+				0);
 		for (size_t i = 0; i < COUNT; i += 3)
 			rmd_timers_remove(&timers, &all[i]);
 		uint64_t last_ms = 0;
@@ -219,7 +225,8 @@ static void status_codes_have_names(void **state)
 {
 	(void)state;
 	assert_string_equal(rmd_rpc_status_name(RMD_RPC_OK), "OK");
-	assert_string_equal(rmd_rpc_status_name(RMD_RPC_UNAUTHENTICATED), "UNAUTHENTICATED");
+	assert_string_equal(rmd_rpc_status_name(RMD_RPC_UNAUTHENTICATED),
+			    "UNAUTHENTICATED");
 	assert_string_equal(rmd_rpc_status_name((enum rmd_rpc_status)99), "UNKNOWN");
 }
 

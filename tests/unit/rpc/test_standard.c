@@ -26,19 +26,22 @@ static bool all_served(void *ctx, struct rmd_slice service)
 static struct rmd_reflection *must_create(void)
 {
 	struct rmd_reflection *reflection;
-	assert_int_equal(rmd_reflection_create(rmd_standard_descriptors(), &reflection), 0);
+	assert_int_equal(rmd_reflection_create(rmd_standard_descriptors(), &reflection),
+			 0);
 	return reflection;
 }
 
 /* Asks with request field `number`; gives the answer's field `wanted`, in `writer`. */
 static struct rmd_slice ask(const struct rmd_reflection *reflection, uint32_t number,
-			    const char *what, uint32_t wanted, struct rmd_wire_writer *writer)
+			    const char *what, uint32_t wanted,
+			    struct rmd_wire_writer *writer)
 {
 	struct rmd_wire_writer request = {0};
 	rmd_wire_put_bytes(&request, 1, rmd_slice_of_string("host"));
 	rmd_wire_put_bytes(&request, number, rmd_slice_of_string(what));
 	struct rmd_slice asked = rmd_slice_of(request.data, request.len), found = {0};
-	assert_int_equal(rmd_reflection_answer(reflection, asked, all_served, NULL, writer), 0);
+	assert_int_equal(
+		rmd_reflection_answer(reflection, asked, all_served, NULL, writer), 0);
 	struct rmd_wire_reader reader =
 		rmd_wire_reader_of(rmd_slice_of(writer->data, writer->len));
 	struct rmd_wire_field field;
@@ -95,7 +98,8 @@ static void symbols_of_every_kind_are_found(void **state)
 	check_symbol(reflection, "remuda.v1.WorkerState", "remuda/v1/agents.proto");
 	check_symbol(reflection, "grpc.health.v1.HealthCheckResponse.ServingStatus",
 		     "grpc/health/v1/health.proto");
-	check_symbol(reflection, "google.rpc.ErrorInfo", "google/rpc/error_details.proto");
+	check_symbol(reflection, "google.rpc.ErrorInfo",
+		     "google/rpc/error_details.proto");
 	check_symbol(reflection, "google.rpc.ErrorInfo.MetadataEntry",
 		     "google/rpc/error_details.proto");
 	check_symbol(reflection, "google.protobuf.Any", "google/protobuf/any.proto");
@@ -110,7 +114,8 @@ static void file_comes_with_its_imports_once(void **state)
 	struct rmd_reflection *reflection = must_create();
 	struct rmd_wire_writer writer = {0};
 	bool found;
-	struct rmd_slice files = ask(reflection, 3, "google/rpc/status.proto", 4, &writer);
+	struct rmd_slice files =
+		ask(reflection, 3, "google/rpc/status.proto", 4, &writer);
 	assert_int_equal(count_files(files, "google/protobuf/any.proto", &found), 2);
 	assert_true(found);
 	rmd_wire_writer_fini(&writer);
@@ -127,7 +132,8 @@ static void what_is_not_known_is_answered_with_not_found(void **state)
 	struct rmd_reflection *reflection = must_create();
 	for (uint32_t number = 3; number <= 6; number++) {
 		struct rmd_wire_writer writer = {0};
-		struct rmd_slice error = ask(reflection, number, "no.such.thing", 7, &writer);
+		struct rmd_slice error =
+			ask(reflection, number, "no.such.thing", 7, &writer);
 		struct rmd_wire_reader reader = rmd_wire_reader_of(error);
 		struct rmd_wire_field field;
 		assert_int_equal(rmd_wire_next(&reader, &field), 1);
@@ -135,8 +141,8 @@ static void what_is_not_known_is_answered_with_not_found(void **state)
 		rmd_wire_writer_fini(&writer);
 	}
 	struct rmd_wire_writer writer = {0};
-	assert_true(rmd_reflection_answer(reflection, rmd_slice_of("\x1a\x7fx", 3), all_served, NULL,
-					  &writer) < 0);
+	assert_true(rmd_reflection_answer(reflection, rmd_slice_of("\x1a\x7fx", 3),
+					  all_served, NULL, &writer) < 0);
 	assert_int_equal(writer.len, 0);
 	rmd_reflection_destroy(reflection);
 }
@@ -146,7 +152,8 @@ static void unsound_descriptors_are_refused(void **state)
 	(void)state;
 	struct rmd_reflection *reflection;
 	struct rmd_slice all = rmd_standard_descriptors();
-	assert_true(rmd_reflection_create(rmd_slice_of(all.data, all.len - 1), &reflection) < 0);
+	assert_true(rmd_reflection_create(rmd_slice_of(all.data, all.len - 1),
+					  &reflection) < 0);
 	struct rmd_wire_writer set = {0};
 	struct rmd_wire_nest file = rmd_wire_open(&set, 1), nests[40];
 	for (size_t i = 0; i < 40; i++)
@@ -154,13 +161,15 @@ static void unsound_descriptors_are_refused(void **state)
 	for (size_t i = 40; i > 0; i--)
 		rmd_wire_close(&set, nests[i - 1]);
 	rmd_wire_close(&set, file);
-	assert_int_equal(rmd_reflection_create(rmd_slice_of(set.data, set.len), &reflection),
-			 RMD_EDEPTH);
+	assert_int_equal(
+		rmd_reflection_create(rmd_slice_of(set.data, set.len), &reflection),
+		RMD_EDEPTH);
 	rmd_wire_writer_reset(&set);
 	for (int i = 0; i < 257; i++)
 		rmd_wire_put_bytes(&set, 1, rmd_slice_of("", 0));
-	assert_int_equal(rmd_reflection_create(rmd_slice_of(set.data, set.len), &reflection),
-			 RMD_ELIMIT);
+	assert_int_equal(
+		rmd_reflection_create(rmd_slice_of(set.data, set.len), &reflection),
+		RMD_ELIMIT);
 	rmd_wire_writer_fini(&set);
 	/* Memory runs out at each place in turn. */
 	for (uint64_t n = 1;; n++) {
@@ -181,12 +190,14 @@ static void reason_survives_its_encoding(void **state)
 	(void)state;
 	struct rmd_wire_writer writer = {0};
 	struct rmd_slice reason;
-	rmd_status_encode(&writer, RMD_RPC_NOT_FOUND, rmd_slice_of_string("text"), "SOME_REASON");
+	rmd_status_encode(&writer, RMD_RPC_NOT_FOUND, rmd_slice_of_string("text"),
+			  "SOME_REASON");
 	struct rmd_slice encoded = rmd_slice_of(writer.data, writer.len);
 	assert_int_equal(rmd_status_reason(encoded, &reason), 0);
 	assert_true(rmd_slice_equal(reason, rmd_slice_of_string("SOME_REASON")));
 	for (size_t len = 0; len < encoded.len; len++)
-		assert_true(rmd_status_reason(rmd_slice_of(encoded.data, len), &reason) < 0);
+		assert_true(rmd_status_reason(rmd_slice_of(encoded.data, len), &reason) <
+			    0);
 	rmd_wire_writer_fini(&writer);
 }
 
@@ -210,7 +221,9 @@ static int64_t health_of(struct rmd_piece message)
 {
 	struct rmd_wire_reader reader = rmd_wire_reader_of(message.bytes);
 	struct rmd_wire_field field;
-	return rmd_wire_next(&reader, &field) == 1 && field.number == 1 ? (int64_t)field.varint : -1;
+	return rmd_wire_next(&reader, &field) == 1 && field.number == 1
+		       ? (int64_t)field.varint
+		       : -1;
 }
 
 static void send_text(struct caller *caller, uint32_t number, const char *text)
@@ -221,8 +234,8 @@ static void send_text(struct caller *caller, uint32_t number, const char *text)
 	rmd_stream_end_message(caller->stream);
 }
 
-static int64_t check_health(struct rmd_loop *loop, struct rmd_channel *channel, const char *service,
-			    enum rmd_rpc_status *ret_status)
+static int64_t check_health(struct rmd_loop *loop, struct rmd_channel *channel,
+			    const char *service, enum rmd_rpc_status *ret_status)
 {
 	struct caller caller = {.stop_at_messages = 1};
 	int64_t health = -1;
@@ -273,7 +286,8 @@ static void health_is_checked_and_watched(void **state)
 	assert_int_equal(health_of(watch.last), 1);
 	assert_int_equal(check_health(loop, channel, "", &status), 1);
 	assert_int_equal(check_health(loop, channel, "test.Test", &status), 1);
-	assert_int_equal(check_health(loop, channel, "grpc.health.v1.Health", &status), 1);
+	assert_int_equal(check_health(loop, channel, "grpc.health.v1.Health", &status),
+			 1);
 	assert_int_equal(status, RMD_RPC_OK);
 	assert_int_equal(check_health(loop, channel, "test.Tes", &status), -1);
 	assert_int_equal(status, RMD_RPC_NOT_FOUND);
@@ -295,9 +309,9 @@ static void health_is_checked_and_watched(void **state)
 static void requests_that_are_none_are_refused(void **state)
 {
 	(void)state;
-	static const char *const paths[] = {"/grpc.health.v1.Health/Check",
-					    "/grpc.health.v1.Health/Watch",
-					    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"};
+	static const char *const paths[] = {
+		"/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch",
+		"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"};
 	struct host host;
 	host_start(&host, NULL);
 	struct rmd_loop *loop = rmd_loop_create();
@@ -305,14 +319,16 @@ static void requests_that_are_none_are_refused(void **state)
 	for (size_t i = 0; i < 3; i++) {
 		struct caller garbage = {0}, silent = {0};
 		caller_open(&garbage, loop, channel, paths[i], 0);
-		rmd_wire_put_raw(rmd_stream_begin(garbage.stream), rmd_slice_of("\x0a\x7f", 2));
+		rmd_wire_put_raw(rmd_stream_begin(garbage.stream),
+				 rmd_slice_of("\x0a\x7f", 2));
 		rmd_stream_end(garbage.stream);
 		caller_wait_closed(&garbage);
 		assert_int_equal(garbage.status, RMD_RPC_INVALID_ARGUMENT);
 		caller_open(&silent, loop, channel, paths[i], 0);
 		rmd_stream_finish(silent.stream, RMD_RPC_OK, "");
 		caller_wait_closed(&silent);
-		assert_int_equal(silent.status, i == 2 ? RMD_RPC_OK : RMD_RPC_INVALID_ARGUMENT);
+		assert_int_equal(silent.status,
+				 i == 2 ? RMD_RPC_OK : RMD_RPC_INVALID_ARGUMENT);
 	}
 	rmd_channel_close(channel);
 	host_stop(&host, 20000);

@@ -70,8 +70,8 @@ static void items_of_one_round_go_out_as_one_message(void **state)
 	struct pair *pair = *state;
 	struct caller caller = {0};
 	caller_open(&caller, pair->loop, pair->channel, "/test.Test/Echo", 0);
-	/* From the loop's thread nothing goes before the round ends. Here no round runs, so only
-	 * the first item goes alone, and all others wait for that write. */
+	/* From the loop's thread nothing goes before the round ends. Here no round runs,
+	 * so only the first item goes alone, and all others wait for that write. */
 	for (uint64_t i = 0; i < 1000; i++)
 		send_item(caller.stream, 0, i, 64);
 	rmd_stream_finish(caller.stream, RMD_RPC_OK, "");
@@ -150,10 +150,12 @@ static void large_payload_goes_in_chunks_by_reference(void **state)
 		memset(at, (int)i, CHUNK);
 		memcpy(at, head, sizeof head);
 		struct rmd_wire_writer *writer = rmd_stream_begin(caller.stream);
-		rmd_wire_put_piece(writer, 1, (struct rmd_piece){rmd_slice_of(at, CHUNK), payload});
+		rmd_wire_put_piece(writer, 1,
+				   (struct rmd_piece){rmd_slice_of(at, CHUNK), payload});
 		rmd_stream_end(caller.stream);
 	}
-	assert_true(rmd_stream_pending_bytes(caller.stream) > (size_t)CHUNK * (CHUNKS - 2));
+	assert_true(rmd_stream_pending_bytes(caller.stream) >
+		    (size_t)CHUNK * (CHUNKS - 2));
 	rmd_buf_unref(payload);
 	rmd_loop_run(pair->loop);
 	assert_int_equal(caller.items, CHUNKS);
@@ -241,7 +243,8 @@ static void deadline_ends_the_call_on_both_sides(void **state)
 	struct pair *pair = *state;
 	struct caller caller = {0};
 	uint64_t begun_ms = rmd_clock_mono_ms();
-	caller_open(&caller, pair->loop, pair->channel, "/test.Test/Never", begun_ms + 100);
+	caller_open(&caller, pair->loop, pair->channel, "/test.Test/Never",
+		    begun_ms + 100);
 	caller_wait_closed(&caller);
 	assert_int_equal(caller.status, RMD_RPC_DEADLINE_EXCEEDED);
 	assert_in_range(rmd_clock_mono_ms() - begun_ms, 90, 5000);
@@ -262,6 +265,7 @@ static void cancel_by_the_client_ends_the_server_side(void **state)
 	assert_int_equal(caller.status, RMD_RPC_CANCELLED);
 	sem_wait(&pair->host.gone);
 	assert_int_equal(atomic_load(&pair->host.cancelled_calls), 1);
+	assert_int_equal(atomic_load(&pair->host.half_closed_calls), 0);
 }
 
 static void cancel_by_the_server_is_told_to_the_client(void **state)
@@ -344,14 +348,14 @@ static void server_memory_shortage_ends_the_stream_and_nothing_else(void **state
 {
 	struct pair *pair = *state;
 	unary_call_gets_one_message_and_a_status(state); /* now it is connected */
-	/* Each single failing allocation of an exchange, on either side: it ends in OK or in a
-	 * clear status, and the next call works. */
+	/* Each single failing allocation of an exchange, on either side: it ends in OK or
+	 * in a clear status, and the next call works. */
 	for (uint64_t n = 1; n <= 40; n++) {
 		struct caller caller = {0};
 		rmd_alloc_fail_at(n);
 		caller.loop = pair->loop;
-		caller.stream = rmd_channel_call(pair->channel, "/test.Test/Echo", 0, false,
-						 &caller_events, &caller);
+		caller.stream = rmd_channel_call(pair->channel, "/test.Test/Echo", 0,
+						 false, &caller_events, &caller);
 		if (caller.stream != NULL) {
 			send_item(caller.stream, 0, 0, 40000);
 			if (caller.stream != NULL)
@@ -366,8 +370,10 @@ static void server_memory_shortage_ends_the_stream_and_nothing_else(void **state
 }
 
 #define ON_UNIX(test) cmocka_unit_test_setup_teardown(test, pair_start, pair_stop)
-#define ON_TCP(test)                                                                 \
-	{#test " (tcp)", test, pair_start_tcp, pair_stop, NULL}
+#define ON_TCP(test)                                                  \
+	{                                                             \
+#test " (tcp)", test, pair_start_tcp, pair_stop, NULL \
+	}
 
 int main(void)
 {
