@@ -1,8 +1,8 @@
 /* remudad: the coordinator.
  *
- * The one place that knows both the server and the agent: in local mode it joins them by a
- * direct link. Order of things: the spawner is exec'ed before gRPC starts its threads; at the end
- * the tasks are drained, then the agent, then the server. */
+ * The one place that knows both the server and the agent: in local mode it joins them
+ * by a direct link. Order of things: the spawner is exec'ed before gRPC starts its
+ * threads; at the end the tasks are drained, then the agent, then the server. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -68,7 +68,8 @@ static void server_down(void *ctx)
 	rmd_loop_stop(program->loop);
 }
 
-/* The tasks have ended: now the agent with its workers, then the calls that still stand. */
+/* The tasks have ended: now the agent with its workers, then the calls that still
+ * stand. */
 static void tasks_down(void *ctx)
 {
 	struct program *program = ctx;

@@ -27,7 +27,8 @@ enum {
 	OPT_VERSION,
 };
 
-/* One row: getopt's table and the help text are made from it. help NULL: not for people. */
+/* One row: getopt's table and the help text are made from it. help NULL: not for
+ * people. */
 struct option_row {
 	const char *name, *argument;
 	int code;

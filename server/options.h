@@ -35,7 +35,7 @@ struct rmd_server_config {
 	uint64_t blob_budget_bytes;
 };
 
-/* Reads the command line. 0: go on; else exit with *ret_exit: help and version were printed to
- * stdout, mistakes to stderr. */
+/* Reads the command line. 0: go on; else exit with *ret_exit: help and version were
+ * printed to stdout, mistakes to stderr. */
 int rmd_options_parse(int argc, char **argv, struct rmd_server_config *ret_config,
 		      enum rmd_exit *ret_exit);

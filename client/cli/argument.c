@@ -8,7 +8,8 @@
 #include "proto/codec/json.h"
 #include "proto/codec/wire.h"
 
-/* What one task's decoded arguments may take: the largest line as text, and room for JSON. */
+/* What one task's decoded arguments may take: the largest line as text, and room for
+ * JSON. */
 #define ARENA_MAX_BYTES ((size_t)1 << 30)
 
 void rmd_argument_list_init(struct rmd_argument_list *list)
@@ -76,7 +77,8 @@ static bool may_be_json(struct rmd_slice word)
 	return at < word.len && memchr("{[\"-0123456789tfn", word.data[at], 17) != NULL;
 }
 
-/* Says why the word is not to be taken, after the parser's words where it has any; takes `why`. */
+/* Says why the word is not to be taken, after the parser's words where it has any;
+ * takes `why`. */
 static int refuse(int rc, const char *what, char *why, char *ret_why)
 {
 	snprintf(ret_why, RMD_ARGUMENT_WHY_BYTES, "%s%s%s", what, why != NULL ? ": " : "",

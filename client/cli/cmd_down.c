@@ -36,7 +36,8 @@ static int ask(struct rmd_caller *caller, uint64_t grace_ms)
 	return rc;
 }
 
-/* Asks for its status until none comes: for one on another machine. 0, or RMD_EXIT_SERVICE. */
+/* Asks for its status until none comes: for one on another machine. 0, or
+ * RMD_EXIT_SERVICE. */
 static int wait_silent(struct rmd_caller *caller, uint64_t timeout_ms)
 {
 	uint64_t until_ms = rmd_clock_mono_ms() + timeout_ms;

@@ -1,5 +1,5 @@
-/* remuda help, and the two hidden commands by which the table reaches the man page and the
- * shells. */
+/* remuda help, and the two hidden commands by which the table reaches the man page and
+ * the shells. */
 #include <stdio.h>
 #include <string.h>
 

@@ -31,7 +31,8 @@ static bool answers(const char *socket_path)
 	return fd >= 0;
 }
 
-/* The modules by their whole paths: the coordinator may look from elsewhere. Free with free_paths. */
+/* The modules by their whole paths: the coordinator may look from elsewhere. Free with
+ * free_paths. */
 static int resolve(const struct rmd_option_texts *modules, struct rmd_option_texts *ret_paths)
 {
 	struct rmd_option_texts paths = {0};

@@ -153,6 +153,8 @@ int rmd_command_line(int count, char **words)
 	if (command == NULL)
 		return unknown_command(count, words);
 	int rc = run_command(command, count - taken, words + taken);
+	if (ferror(stdout) && rc != RMD_EXIT_OK) /* the command has said so */
+		return rc;
 	int flushed = rmd_report_flush();
 	return rc != RMD_EXIT_OK ? rc : flushed;
 }

@@ -34,21 +34,25 @@ struct rmd_command {
 	int arguments_min, arguments_max;
 	enum rmd_argument_kind argument_kind;
 	bool hidden;                 /* for scripts of ours: not in help, manual or completion */
-	/* Runs it; `settings` and `arguments` are borrowed for the call. Gives an enum rmd_exit. */
+	/* Runs it; `settings` and `arguments` are borrowed for the call. Gives an enum
+	 * rmd_exit. */
 	int (*run)(const void *settings, int argument_count, char **arguments);
 };
 
 /* The table; NULL at its end. */
 extern const struct rmd_command *const rmd_commands[];
 
-/* Finds the command at the start of `words`: the row, and how many words its name takes; NULL: none. */
+/* Finds the command at the start of `words`: the row, and how many words its name
+ * takes; NULL: none. */
 const struct rmd_command *rmd_command_find(int count, char **words, int *ret_taken);
 /* The command that `word` was probably meant to be, or NULL. */
 const char *rmd_command_nearest(const char *word);
-/* Finds and runs what stands on the command line (without the program's name). Gives an enum rmd_exit. */
+/* Finds and runs what stands on the command line (without the program's name). Gives
+ * an enum rmd_exit. */
 int rmd_command_line(int count, char **words);
 
-/* Rows that many commands have. `S` is the settings' type; fields: `const char *address`, `bool json`. */
+/* Rows that many commands have. `S` is the settings' type; fields: `const char
+ * *address`, `bool json`. */
 #define RMD_OPTION_ROW_ADDRESS(S)                                                    \
 	{"address", 'a', RMD_OPTION_TEXT, "ADDR", offsetof(S, address), 0, 0,        \
 	 "the coordinator: unix:PATH, tcp:HOST:PORT or dns:///HOST:PORT (default: "  \

@@ -61,8 +61,8 @@ static void make_words(struct words *words, const char *program,
 	words->items[words->count] = NULL;
 }
 
-/* In the child: becomes the coordinator, or writes errno to `fail_fd` and ends. Nothing but
- * system calls. */
+/* In the child: becomes the coordinator, or writes errno to `fail_fd` and ends.
+ * Nothing but system calls. */
 _Noreturn static void become(const struct words *words, int null_fd, int log_fd, int ready_fd,
 			     int fail_fd)
 {

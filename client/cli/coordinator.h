@@ -1,5 +1,6 @@
-/* client/cli/coordinator.h: the coordinator of `remuda up` as a process: find its program,
- * start it, know when it is gone. Before any thread or gRPC. Main thread only. */
+/* client/cli/coordinator.h: the coordinator of `remuda up` as a process: find its
+ * program, start it, know when it is gone. Before any thread or gRPC. Main thread
+ * only. */
 #pragma once
 
 #include <stddef.h>
@@ -17,8 +18,8 @@ struct rmd_coordinator_start {
 	uint64_t timeout_ms;         /* for it to be ready */
 };
 
-/* Gives the program to start (rmd_free), as libremuda finds it. NULL: there is none; that is
- * reported. */
+/* Gives the program to start (rmd_free), as libremuda finds it. NULL: there is none;
+ * that is reported. */
 char *rmd_coordinator_program(void);
 /* Starts `program` in a session of its own, and waits until it says that it is ready. An
  * enum rmd_exit; `*ret_pid` is set on success. RMD_EXIT_SERVICE: it ended or was not

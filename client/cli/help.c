@@ -10,8 +10,9 @@
 const char rmd_help_tagline[] =
 	"runs functions on a pool of worker processes, on this machine or a cluster";
 
-/* Writes `text` in lines of at most WIDTH columns, the first beginning at `column`, the
- * others indented by `indent`. Paragraphs ("\n\n") stay apart. Bytes count as columns: our texts are ASCII. */
+/* Writes `text` in lines of at most WIDTH columns, the first beginning at `column`,
+ * the others indented by `indent`. Paragraphs ("\n\n") stay apart. Bytes count as
+ * columns: our texts are ASCII. */
 static void write_wrapped(const char *text, size_t column, size_t indent, FILE *out)
 {
 	while (*text != 0) {

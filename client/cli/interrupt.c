@@ -14,7 +14,8 @@
 static atomic_int notice_fd = -1;
 static atomic_bool seen;
 
-/* The terminal's cursor may stand behind a bar: the shell's prompt begins a new line by itself. */
+/* The terminal's cursor may stand behind a bar: the shell's prompt begins a new line
+ * by itself. */
 static void end_now(int signal_number)
 {
 	(void)signal_number;

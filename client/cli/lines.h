@@ -29,11 +29,13 @@ struct rmd_lines {
 /* Starts at the present position of `fd`. */
 void rmd_lines_init(struct rmd_lines *lines, int fd, char delimiter, size_t line_max_bytes);
 void rmd_lines_fini(struct rmd_lines *lines);
-/* Reads once (blocks where nothing is there). 1: something came; 0: the input has ended; RMD_EAGAIN:
- * a signal came first, or a descriptor that does not block has nothing; RMD_ESYS; RMD_ENOMEM. */
+/* Reads once (blocks where nothing is there). 1: something came; 0: the input has
+ * ended; RMD_EAGAIN: a signal came first, or a descriptor that does not block has
+ * nothing; RMD_ESYS; RMD_ENOMEM. */
 int rmd_lines_fill(struct rmd_lines *lines);
-/* The next line, without its delimiter, borrowed until the next fill: 1. RMD_EAGAIN: fill first. 0: no
- * more lines. RMD_ETOOBIG: there was a line over the limit; it is gone. */
+/* The next line, without its delimiter, borrowed until the next fill: 1. RMD_EAGAIN:
+ * fill first. 0: no more lines. RMD_ETOOBIG: there was a line over the limit; it is
+ * gone. */
 int rmd_lines_next(struct rmd_lines *lines, struct rmd_slice *ret_line);
 /* Bytes that were read and not yet given out. */
 size_t rmd_lines_held_bytes(const struct rmd_lines *lines);

@@ -26,8 +26,8 @@ static size_t write_word(const char *word, size_t len, FILE *out)
 	return columns;
 }
 
-/* Writes running text: a sentence begins a line of input, "\n\n" is a paragraph. What would be a
- * control character at the beginning of a line has "\&" before it. */
+/* Writes running text: a sentence begins a line of input, "\n\n" is a paragraph. What
+ * would be a control character at the beginning of a line has "\&" before it. */
 static void write_text(const char *text, FILE *out)
 {
 	size_t column = 0;

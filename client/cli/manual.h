@@ -1,4 +1,5 @@
-/* client/cli/manual.h: the man page remuda(1), written from the table of commands in mdoc. */
+/* client/cli/manual.h: the man page remuda(1), written from the table of commands in
+ * mdoc. */
 #pragma once
 
 #include <stdio.h>

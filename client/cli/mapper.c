@@ -32,7 +32,8 @@ struct line {
 	uint64_t number;             /* from 1 */
 	size_t bytes;                /* of input */
 	size_t result_bytes;         /* once ended */
-	/* NULL: it never became a task. The client's until it comes off the done queue, then ours. */
+	/* NULL: it never became a task. The client's until it comes off the done
+	 * queue, then ours. */
 	struct remuda_future *future;
 	bool queued;                 /* the future is the client's */
 	bool cancelled;              /* in the list of those */
@@ -209,7 +210,8 @@ static void note_write(struct mapper *map)
 		end_run(map, map->write_error == EPIPE ? RMD_EXIT_PIPE : RMD_EXIT_SYSTEM);
 }
 
-/* In place of the result of a line that failed, so that the lines of the output stay those of the input. */
+/* In place of the result of a line that failed, so that the lines of the output stay
+ * those of the input. */
 static void write_gap(struct mapper *map, const struct line *line, struct remuda_error *err)
 {
 	char *json = map->settings->json && err != NULL ? remuda_error_json(err) : NULL;
@@ -442,7 +444,8 @@ static int step(struct mapper *map)
 	return wait_for_more(map);
 }
 
-/* Cancels what still runs, and forgets all; futures that are queued end with the client. */
+/* Cancels what still runs, and forgets all; futures that are queued end with the
+ * client. */
 static void clear(struct mapper *map)
 {
 	struct line *line;

@@ -146,7 +146,8 @@ struct cursor {
 	char **words;
 };
 
-/* Sets an option that may take the next word as its value; `attached` stood behind it, or NULL. */
+/* Sets an option that may take the next word as its value; `attached` stood behind it,
+ * or NULL. */
 static int take_option(struct cursor *cursor, const struct rmd_option *option,
 		       const char *attached, void *settings)
 {

@@ -1,8 +1,8 @@
 /* client/cli/options.h: options of a command, each a row with its help text.
  *
- * The rows are read by the parser, by --help, by the man page and by the shell completion.
- * A command's options are written to its settings, a plain struct; each row names the
- * place of its field. Main thread only. */
+ * The rows are read by the parser, by --help, by the man page and by the shell
+ * completion. A command's options are written to its settings, a plain struct; each
+ * row names the place of its field. Main thread only. */
 #pragma once
 
 #include <stdbool.h>
@@ -51,7 +51,8 @@ bool rmd_option_takes_value(const struct rmd_option *option);
 const struct rmd_option *rmd_option_by_name(const struct rmd_command *command, const char *name,
 					    size_t len);
 const struct rmd_option *rmd_option_by_letter(const struct rmd_command *command, char letter);
-/* "250ms", "30s", "5m", "2h", "1d", a bare number: seconds. 0, or RMD_EINVAL, RMD_ERANGE. */
+/* "250ms", "30s", "5m", "2h", "1d", a bare number: seconds. 0, or RMD_EINVAL,
+ * RMD_ERANGE. */
 int rmd_option_duration_parse(const char *text, int64_t *ret_ms);
 
 /* What stands behind a command's name, sorted out. */
@@ -62,9 +63,10 @@ struct rmd_options_parsed {
 	bool help_wanted;            /* --help or -h stood there; then nothing is checked */
 };
 
-/* Sorts `words` (borrowed; those behind the command's name). Options may stand anywhere before "--"; a word
- * that looks like a negative number is an argument, unless the command has that digit as a letter.
- * Gives RMD_EXIT_OK, or has reported what is wrong and gives RMD_EXIT_USAGE. Always call fini. */
+/* Sorts `words` (borrowed; those behind the command's name). Options may stand
+ * anywhere before "--"; a word that looks like a negative number is an argument,
+ * unless the command has that digit as a letter. Gives RMD_EXIT_OK, or has reported
+ * what is wrong and gives RMD_EXIT_USAGE. Always call fini. */
 int rmd_options_parse(const struct rmd_command *command, int count, char **words,
 		      struct rmd_options_parsed *ret_parsed);
 void rmd_options_fini(const struct rmd_command *command, struct rmd_options_parsed *parsed);

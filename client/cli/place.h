@@ -1,6 +1,7 @@
 /* client/cli/place.h: where the coordinator is: what was said, else the user's own.
  *
- * RUNDIR is $XDG_RUNTIME_DIR/remuda, else /tmp/remuda-UID; it must be the user's alone. Main thread only. */
+ * RUNDIR is $XDG_RUNTIME_DIR/remuda, else /tmp/remuda-UID; it must be the user's
+ * alone. Main thread only. */
 #pragma once
 
 #include <stdbool.h>
@@ -12,13 +13,15 @@ struct rmd_place {
 	bool by_default;             /* nobody said: it is the socket of `remuda up` */
 };
 
-/* Gives the address that `option` (NULL: not given) or REMUDA_ADDRESS says, else that of
- * `remuda up`. Checks its form. An enum rmd_exit; what is wrong is reported. Free with fini. */
+/* Gives the address that `option` (NULL: not given) or REMUDA_ADDRESS says, else that
+ * of `remuda up`. Checks its form. An enum rmd_exit; what is wrong is reported. Free
+ * with fini. */
 int rmd_place_find(const char *option, struct rmd_place *ret_address);
 void rmd_place_fini(struct rmd_place *address);
 /* The path of a "unix:PATH" address, borrowed from it, or NULL. */
 const char *rmd_place_unix_path(const char *address);
-/* RMD_EXIT_OK if `text` is unix:PATH, tcp:HOST:PORT or dns:///HOST:PORT; else says what is wrong. */
+/* RMD_EXIT_OK if `text` is unix:PATH, tcp:HOST:PORT or dns:///HOST:PORT; else says
+ * what is wrong. */
 int rmd_place_check(const char *text, const char *said_by);
 /* Gives the path of `name` in RUNDIR (rmd_free), or NULL: no memory. */
 char *rmd_place_run_path(const char *name);

@@ -1,7 +1,7 @@
 /* client/cli/progress.h: how far `remuda map` is, drawn on a terminal.
  *
- * Draws nothing unless stderr is a terminal that can go back to the start of its line. The
- * formatting is pure. Main thread only. */
+ * Draws nothing unless stderr is a terminal that can go back to the start of its line.
+ * The formatting is pure. Main thread only. */
 #pragma once
 
 #include <stdbool.h>
@@ -20,7 +20,8 @@ struct rmd_progress_view {
 /* Longest line that is drawn. */
 #define RMD_PROGRESS_COLUMNS_MAX 200u
 
-/* Writes one line of at most `columns` - 1 ASCII characters: "1,234/5,678 [=====>     ] 21 %  512/s  ETA 0:08". */
+/* Writes one line of at most `columns` - 1 ASCII characters: "1,234/5,678 [=====>
+ * ] 21 %  512/s  ETA 0:08". */
 void rmd_progress_format(const struct rmd_progress_view *view, size_t columns,
 			 char ret_line[RMD_PROGRESS_COLUMNS_MAX]);
 /* "1234567" as "1,234,567". */

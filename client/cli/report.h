@@ -1,7 +1,8 @@
 /* client/cli/report.h: what `remuda` says to people.
  *
- * Results go to stdout, all else to stderr, each message beginning with "remuda: ". A bar
- * that is drawn on the terminal is taken away first (progress.h sets the hook). Main thread only. */
+ * Results go to stdout, all else to stderr, each message beginning with "remuda: ". A
+ * bar that is drawn on the terminal is taken away first (progress.h sets the hook).
+ * Main thread only. */
 #pragma once
 
 #include <stddef.h>

@@ -103,7 +103,8 @@ void rmd_rows_init(struct rmd_rows *rows, const struct rmd_column *columns, size
 	};
 }
 
-/* The next column. In JSON, where it is shown: writes its key, and "{" or "}" around a row. */
+/* The next column. In JSON, where it is shown: writes its key, and "{" or "}" around a
+ * row. */
 static const struct rmd_column *next_column(struct rmd_rows *rows)
 {
 	const struct rmd_column *column = &rows->columns[rows->at];

@@ -1,8 +1,9 @@
 /* client/cli/rows.h: lists, as an aligned table or as JSON.
  *
- * A list is a table of columns and rows of cells, put in column by column; the same puts
- * write one JSON object a line with --json. Text of peers is made harmless: control characters show as \xNN.
- * Shortage of memory shows at finish. Main thread only. */
+ * A list is a table of columns and rows of cells, put in column by column; the same
+ * puts write one JSON object a line with --json. Text of peers is made harmless:
+ * control characters show as \xNN. Shortage of memory shows at finish. Main thread
+ * only. */
 #pragma once
 
 #include <stdbool.h>
@@ -43,14 +44,17 @@ void rmd_rows_init(struct rmd_rows *rows, const struct rmd_column *columns, size
 void rmd_rows_text(struct rmd_rows *rows, const char *text);
 void rmd_rows_number(struct rmd_rows *rows, uint64_t number);
 void rmd_rows_boolean(struct rmd_rows *rows, bool boolean);
-/* Writes the table (title line included, if it has rows), frees everything. Gives an enum rmd_exit. */
+/* Writes the table (title line included, if it has rows), frees everything. Gives an
+ * enum rmd_exit. */
 int rmd_rows_finish(struct rmd_rows *rows);
-/* Writes the rows one under another, "TITLE  cell": for a list of one. Frees everything. */
+/* Writes the rows one under another, "TITLE  cell": for a list of one. Frees
+ * everything. */
 int rmd_rows_finish_upright(struct rmd_rows *rows);
 
 /* Writes `text` as a JSON string with its quotes; what is not UTF-8 becomes U+FFFD. */
 void rmd_rows_write_json_text(const char *text, size_t len, FILE *out);
-/* Gives `text` with control characters and what is not UTF-8 as \xNN (free with rmd_free), or NULL. */
+/* Gives `text` with control characters and what is not UTF-8 as \xNN (free with
+ * rmd_free), or NULL. */
 char *rmd_rows_harmless(const char *text);
 /* "950 ms", "1.2 s", "3 min 5 s", "2 h 10 min", "4 d 3 h". */
 void rmd_rows_format_span(uint64_t ms, char ret_text[32]);

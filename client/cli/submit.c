@@ -68,7 +68,8 @@ static int check(const struct rmd_submit_settings *settings, const char *functio
 	return rc;
 }
 
-/* Reads --named into submitter->named; the names are copies in the arena of the values. */
+/* Reads --named into submitter->named; the names are copies in the arena of the
+ * values. */
 static int read_named(struct rmd_submitter *submitter)
 {
 	const struct rmd_option_texts *texts = &submitter->settings->named;
@@ -188,8 +189,9 @@ void rmd_submitter_fini(struct rmd_submitter *submitter)
 	rmd_argument_list_fini(&submitter->named_values);
 }
 
-/* Where on_log puts output: it may be called as long as the client is open, also for tasks whose
- * future is gone, so its context is a number and nothing that could be freed. */
+/* Where on_log puts output: it may be called as long as the client is open, also for
+ * tasks whose future is gone, so its context is a number and nothing that could be
+ * freed. */
 static struct rmd_output *log_output;
 
 static void on_log(void *ctx, enum remuda_stream stream, const void *data, size_t len,

@@ -1,6 +1,8 @@
-/* client/cli/submit.h: what `run` and `map` have in common: options, the client, tasks.
+/* client/cli/submit.h: what `run` and `map` have in common: options, the client,
+ * tasks.
  *
- * A submitter is an open client with one function and the way to run it. Main thread only. */
+ * A submitter is an open client with one function and the way to run it. Main thread
+ * only. */
 #pragma once
 
 #include <remuda/remuda.h>
@@ -77,8 +79,8 @@ struct rmd_submitter {
 	size_t named_count;
 };
 
-/* Checks the settings and the function's name, before anything is started. An enum rmd_exit;
- * what is wrong is reported. Always call fini. */
+/* Checks the settings and the function's name, before anything is started. An enum
+ * rmd_exit; what is wrong is reported. Always call fini. */
 int rmd_submitter_check(struct rmd_submitter *submitter, const struct rmd_submit_settings *settings,
 			const char *function);
 /* Opens the client and the pool. An enum rmd_exit; what is wrong is reported. */

@@ -16,7 +16,8 @@ struct rmd_tagger {
 	char tag[RMD_TAG_BYTES];     /* of the last piece */
 };
 
-/* Writes a piece; each of its lines begins with `tag` and a space. Empty tag: as it comes. */
+/* Writes a piece; each of its lines begins with `tag` and a space. Empty tag: as it
+ * comes. */
 void rmd_tagger_write(struct rmd_tagger *tagger, const char *tag, const void *data, size_t len);
 /* Ends a line that is not ended. */
 void rmd_tagger_end_line(struct rmd_tagger *tagger);

@@ -1,7 +1,8 @@
 /* client/cli/taskid.h: ids of tasks as people write them.
  *
- * Printed as SESSION-NUMBER with the first 8 hex digits of the session; understood with any
- * part of the session's digits from its start that is unique among the tasks there are. Pure. */
+ * Printed as SESSION-NUMBER with the first 8 hex digits of the session; understood
+ * with any part of the session's digits from its start that is unique among the tasks
+ * there are. Pure. */
 #pragma once
 
 #include <stdbool.h>

@@ -27,8 +27,9 @@ typedef void rmd_buf_release(void *owner);
 struct rmd_buf *rmd_buf_create(size_t len);
 /* Gives a buf that holds a copy of `bytes`, or NULL. */
 struct rmd_buf *rmd_buf_copy(struct rmd_slice bytes);
-/* Gives a buf around foreign memory; `release(owner)` runs when the last reference goes.
- * NULL when out of memory: then `release` has not run and `owner` is still the caller's. */
+/* Gives a buf around foreign memory; `release(owner)` runs when the last reference
+ * goes. NULL when out of memory: then `release` has not run and `owner` is still the
+ * caller's. */
 struct rmd_buf *rmd_buf_wrap(struct rmd_slice bytes, rmd_buf_release *release, void *owner);
 struct rmd_buf *rmd_buf_ref(struct rmd_buf *buf);
 /* Drops one reference; NULL is allowed. */
@@ -37,7 +38,8 @@ void rmd_buf_unref(struct rmd_buf *buf);
 struct rmd_slice rmd_buf_slice(const struct rmd_buf *buf);
 /* The bytes of a buf from rmd_buf_create, for its maker to fill. */
 uint8_t *rmd_buf_writable(struct rmd_buf *buf);
-/* Shortens what rmd_buf_slice shows to `len` bytes (at most what it showed). Maker only. */
+/* Shortens what rmd_buf_slice shows to `len` bytes (at most what it showed). Maker
+ * only. */
 void rmd_buf_truncate(struct rmd_buf *buf, size_t len);
 
 /* A slice together with the reference that keeps it alive; buf NULL: static or empty. */

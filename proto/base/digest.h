@@ -1,5 +1,5 @@
-/* proto/base/digest.h: SHA-256 (FIPS 180-4), by OpenSSL. Blobs and images are named by it.
- * Also the random bytes of ids. Thread-safe. */
+/* proto/base/digest.h: SHA-256 (FIPS 180-4), by OpenSSL. Blobs and images are named by
+ * it. Also the random bytes of ids. Thread-safe. */
 #pragma once
 
 #include <stdbool.h>

@@ -1,8 +1,9 @@
 /* proto/base/map.h: a hash map from a 64-bit number to a pointer.
  *
- * Open addressing with linear probing and backward-shift deletion; cost per operation does
- * not grow with its size (growth is amortised). Keys come from peers, so they are mixed
- * with a seed. The map owns its table, not what its values point to. One thread at a time. */
+ * Open addressing with linear probing and backward-shift deletion; cost per operation
+ * does not grow with its size (growth is amortised). Keys come from peers, so they are
+ * mixed with a seed. The map owns its table, not what its values point to. One thread
+ * at a time. */
 #pragma once
 
 #include <stdbool.h>
@@ -27,6 +28,6 @@ int rmd_map_put(struct rmd_map *map, uint64_t key, void *value);
 void *rmd_map_get(const struct rmd_map *map, uint64_t key);
 /* Takes the value under `key` out and gives it, or NULL. */
 void *rmd_map_take(struct rmd_map *map, uint64_t key);
-/* Walks: start with *cursor = 0; gives the next value or NULL at the end. The map must not
- * change during a walk. */
+/* Walks: start with *cursor = 0; gives the next value or NULL at the end. The map must
+ * not change during a walk. */
 void *rmd_map_next(const struct rmd_map *map, size_t *cursor);

@@ -1,7 +1,7 @@
 /* proto/codec/arguments.h: a task's arguments to and from remuda.v1.Arguments.
  *
- * Reading goes one argument at a time and opens no value, so that a caller that knows what it
- * expects can decode each into that. Pure; a reader belongs to one thread. */
+ * Reading goes one argument at a time and opens no value, so that a caller that knows
+ * what it expects can decode each into that. Pure; a reader belongs to one thread. */
 #pragma once
 
 #include "proto/base/buf.h"
@@ -36,9 +36,9 @@ struct rmd_arguments {
 };
 
 /* Reads and decodes all; what it gives lives as rmd_value_get says. Errors as
- * rmd_arguments_count and rmd_value_get; RMD_EPROTO also for a name that comes twice. Where
- * one value is at fault, `*ret_at` (may be NULL) is its place: by position from 0, those by
- * name behind all those by position; untouched where it is none. */
+ * rmd_arguments_count and rmd_value_get; RMD_EPROTO also for a name that comes twice.
+ * Where one value is at fault, `*ret_at` (may be NULL) is its place: by position from
+ * 0, those by name behind all those by position; untouched where it is none. */
 int rmd_arguments_get(struct rmd_slice bytes, struct rmd_arena *arena,
 		      struct rmd_arguments *ret_arguments, uint32_t *ret_at);
 

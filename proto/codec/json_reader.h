@@ -1,10 +1,12 @@
-/* proto/codec/json_reader.h: what the files of the JSON parser share: json_reader.c has the
- * tokens, json_kinds.c the kinds that JSON lacks, json_parse.c the rest. Not for others. */
+/* proto/codec/json_reader.h: what the files of the JSON parser share: json_reader.c
+ * has the tokens, json_kinds.c the kinds that JSON lacks, json_parse.c the rest. Not
+ * for others. */
 #pragma once
 
 #include "proto/codec/json.h"
 
-/* Where the parser is. All functions below give 0 or a code that rmd_json_fail has noted. */
+/* Where the parser is. All functions below give 0 or a code that rmd_json_fail has
+ * noted. */
 struct rmd_json_reader {
 	const uint8_t *start, *at, *end;
 	struct rmd_arena *arena;     /* borrowed */
@@ -36,7 +38,8 @@ int rmd_json_string(struct rmd_json_reader *reader, const char *what,
 int rmd_json_number(struct rmd_json_reader *reader, struct rmd_slice *ret_digits,
 		    bool *ret_integer);
 
-/* Pushes `value`; the stack's items from `from` on become an array in the arena with pop. */
+/* Pushes `value`; the stack's items from `from` on become an array in the arena with
+ * pop. */
 int rmd_json_push(struct rmd_json_reader *reader, const struct remuda_value *value);
 int rmd_json_pop(struct rmd_json_reader *reader, size_t from,
 		 const struct remuda_value **ret_items, size_t *ret_len);
@@ -47,10 +50,12 @@ int rmd_json_value(struct rmd_json_reader *reader, unsigned depth,
 /* Reads "[ value, … ]" into u.list, whatever kind of list it is (json_parse.c). */
 int rmd_json_items(struct rmd_json_reader *reader, unsigned depth,
 		   struct remuda_value *ret_value);
-/* Makes a map of the stack's items from `from` on: keys and values by turns (json_parse.c). */
+/* Makes a map of the stack's items from `from` on: keys and values by turns
+ * (json_parse.c). */
 int rmd_json_map(struct rmd_json_reader *reader, size_t from, struct remuda_value *ret_value);
 
-/* If `key` is one of a kind that JSON lacks ("$bytes"), its place in the table, else -1. */
+/* If `key` is one of a kind that JSON lacks ("$bytes"), its place in the table, else
+ * -1. */
 int rmd_json_kind_of(struct remuda_string key);
 /* Reads what stands behind that key, up to the closing '}' (json_kinds.c). */
 int rmd_json_kind(struct rmd_json_reader *reader, int kind, unsigned depth,

@@ -9,7 +9,8 @@
 
 #include "proto/base/buf.h"
 
-/* Starts zeroed ({0}). `failed` is sticky: memory has run out, further puts do nothing. */
+/* Starts zeroed ({0}). `failed` is sticky: memory has run out, further puts do
+ * nothing. */
 struct rmd_text {
 	char *data;                  /* owned; a NUL at data[len]; NULL while nothing was put */
 	size_t len, capacity;
@@ -38,6 +39,6 @@ static inline size_t rmd_text_base64_room(struct rmd_slice digits)
 {
 	return digits.len / 4 * 3;
 }
-/* Reads padded base64 into `ret_bytes`, which has rmd_text_base64_room bytes. RMD_EINVAL: it
- * is not in the one form that rmd_text_put_base64 writes. */
+/* Reads padded base64 into `ret_bytes`, which has rmd_text_base64_room bytes.
+ * RMD_EINVAL: it is not in the one form that rmd_text_put_base64 writes. */
 int rmd_text_get_base64(struct rmd_slice digits, uint8_t *ret_bytes, size_t *ret_len);

@@ -1,11 +1,11 @@
 /* proto/codec/wire.h: protobuf's wire format, read and written by hand, bounded.
  *
- * For the hot path (batches of tasks and outcomes) and for whatever recurses (Value): about
- * 10 ns a task where a generated codec takes 90, and no peer decides how deep we recurse.
- * The reader hands out slices of its input and copies nothing. The writer appends to one growing
- * block; large payloads are spliced in by reference.
- * Pure: no I/O, no clock. A reader or writer belongs to one thread at a time.
- * Format: https://protobuf.dev/programming-guides/encoding/ */
+ * For the hot path (batches of tasks and outcomes) and for whatever recurses (Value):
+ * about 10 ns a task where a generated codec takes 90, and no peer decides how deep we
+ * recurse. The reader hands out slices of its input and copies nothing. The writer
+ * appends to one growing block; large payloads are spliced in by reference. Pure: no
+ * I/O, no clock. A reader or writer belongs to one thread at a time. Format:
+ * https://protobuf.dev/programming-guides/encoding/ */
 #pragma once
 
 #include <stdbool.h>
@@ -29,8 +29,8 @@ struct rmd_wire_reader {
 	const uint8_t *at, *end;
 };
 
-/* One field. `number` 1 to 2^29-1. Of `varint` (VARINT, I64, I32: its bits) and `bytes` (LEN) the one
- * that `type` says is set, the other is zero. */
+/* One field. `number` 1 to 2^29-1. Of `varint` (VARINT, I64, I32: its bits) and
+ * `bytes` (LEN) the one that `type` says is set, the other is zero. */
 struct rmd_wire_field {
 	uint32_t number;
 	enum rmd_wire_type type;
@@ -82,8 +82,8 @@ struct rmd_wire_splice {
 	struct rmd_piece piece;      /* owned */
 };
 
-/* Starts zeroed ({0}). `failed` is sticky: set once memory has run out; then all further puts
- * do nothing and the contents must not be sent. */
+/* Starts zeroed ({0}). `failed` is sticky: set once memory has run out; then all
+ * further puts do nothing and the contents must not be sent. */
 struct rmd_wire_writer {
 	uint8_t *data;               /* owned, from rmd_malloc */
 	size_t len, capacity;
@@ -105,7 +105,8 @@ static inline size_t rmd_wire_writer_len(const struct rmd_wire_writer *writer)
 {
 	return writer->len + writer->splice_bytes;
 }
-/* Gives the message as one buf (copies), or NULL (failed, or out of memory); the writer is emptied. */
+/* Gives the message as one buf (copies), or NULL (failed, or out of memory); the
+ * writer is emptied. */
 struct rmd_buf *rmd_wire_writer_take(struct rmd_wire_writer *writer);
 
 /* Bytes that `value` takes as a varint: 1 to 10. */
@@ -144,8 +145,8 @@ void rmd_wire_put_len_header(struct rmd_wire_writer *writer, uint32_t number, si
 /* Gives room for `len` bytes at the end, for the caller to fill at once; NULL: failed. */
 uint8_t *rmd_wire_reserve(struct rmd_wire_writer *writer, size_t len);
 
-/* A nested message: what is put between open and close is its content. Close patches the length.
- * May be nested in turn. */
+/* A nested message: what is put between open and close is its content. Close patches
+ * the length. May be nested in turn. */
 struct rmd_wire_nest {
 	size_t length_at;            /* where its length stands in the block */
 	size_t splice_bytes;         /* what the writer had at open */

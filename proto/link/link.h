@@ -1,15 +1,17 @@
 /* proto/link/link.h: the pipe of frames between the coordinator and one agent.
  *
  * Two kinds stand behind it: a gRPC stream (remote agent) and a direct link inside one
- * process (built-in agent of remudad). Neither end sees the difference. What goes to the
- * agent is remuda.v1.AttachResponse, what comes from it AttachRequest, both without Chunk:
- * large payloads go by send_transfer, and each kind of link carries them in its own way.
+ * process (built-in agent of remudad). Neither end sees the difference. What goes to
+ * the agent is remuda.v1.AttachResponse, what comes from it AttachRequest, both
+ * without Chunk: large payloads go by send_transfer, and each kind of link carries
+ * them in its own way.
  *
- * Sending: begin() gives a writer, the caller appends one or several whole top-level fields,
- * end() closes that item. Items gather and go out together (natural batching); a message is
- * never cut inside an item. Order between items and transfers is kept.
- * begin/end/send_transfer/close: one thread only, the one that owns this end. Events arrive on
- * that same thread. No event is called from inside begin, end or send_transfer. */
+ * Sending: begin() gives a writer, the caller appends one or several whole top-level
+ * fields, end() closes that item. Items gather and go out together (natural batching);
+ * a message is never cut inside an item. Order between items and transfers is kept.
+ * begin/end/send_transfer/close: one thread only, the one that owns this end. Events
+ * arrive on that same thread. No event is called from inside begin, end or
+ * send_transfer. */
 #pragma once
 
 #include <stdint.h>
@@ -21,12 +23,13 @@ struct rmd_link;
 
 /* What an end of a link is told. `ctx` is what rmd_link_listen was given. */
 struct rmd_link_events {
-	/* One message arrived; `frame` is borrowed for the call (ref it to keep slices). */
+	/* One message arrived; `frame` is borrowed for the call (ref it to keep
+	 * slices). */
 	void (*frame)(void *ctx, struct rmd_piece frame);
 	/* One large payload arrived whole; takes the reference in `payload`. */
 	void (*transfer)(void *ctx, uint64_t transfer, struct rmd_piece payload);
-	/* The pipe is gone, for `why` (borrowed for the call). Last event; comes once, also
-	 * after close(). The link may be destroyed in it or after it. */
+	/* The pipe is gone, for `why` (borrowed for the call). Last event; comes once,
+	 * also after close(). The link may be destroyed in it or after it. */
 	void (*lost)(void *ctx, const char *why);
 };
 
@@ -55,7 +58,8 @@ static inline void rmd_link_listen(struct rmd_link *link, const struct rmd_link_
 	link->ctx = ctx;
 }
 
-/* Gives the writer to append the next item to; borrowed until rmd_link_end. Never NULL. */
+/* Gives the writer to append the next item to; borrowed until rmd_link_end. Never
+ * NULL. */
 static inline struct rmd_wire_writer *rmd_link_begin(struct rmd_link *link)
 {
 	return link->ops->begin(link);
@@ -81,7 +85,8 @@ static inline size_t rmd_link_pending_bytes(const struct rmd_link *link)
 	return link->ops->pending_bytes(link);
 }
 
-/* Sends what has gathered, then ends the pipe; the event `lost` follows. Safe to repeat. */
+/* Sends what has gathered, then ends the pipe; the event `lost` follows. Safe to
+ * repeat. */
 static inline void rmd_link_close(struct rmd_link *link)
 {
 	link->ops->close(link);

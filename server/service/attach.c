@@ -1,4 +1,5 @@
-/* server/service/attach.c: Agents.Attach: the link of a remote agent, the coordinator's end. */
+/* server/service/attach.c: Agents.Attach: the link of a remote agent, the
+ * coordinator's end. */
 #include <string.h>
 
 #include "proto/base/alloc.h"

@@ -34,7 +34,8 @@ struct rmd_coordinator_options {
 
 /* Who submitted a task: the `user` of a core client begins with this. */
 struct rmd_submitter {
-	/* The task has ended; `outcome` is borrowed for the call, its bytes lie in `buf`. */
+	/* The task has ended; `outcome` is borrowed for the call, its bytes lie in
+	 * `buf`. */
 	enum rmd_core_keep (*ended)(struct rmd_submitter *submitter, struct rmd_core_task *task,
 				    const struct rmd_outcome *outcome, struct rmd_buf *buf);
 	/* The task printed something. */
@@ -82,7 +83,8 @@ struct rmd_coordinator {
 	void *shutdown_ctx;
 };
 
-/* Gives a coordinator whose methods are on `server`, which is not started yet. NULL: out of memory. */
+/* Gives a coordinator whose methods are on `server`, which is not started yet. NULL:
+ * out of memory. */
 struct rmd_coordinator *rmd_coordinator_create(struct rmd_loop *loop, struct rmd_server *server,
 					       const struct rmd_coordinator_options *options);
 /* Ends all sessions and hubs and frees; after the server has been shut down. */
@@ -90,11 +92,12 @@ void rmd_coordinator_destroy(struct rmd_coordinator *coordinator);
 /* Says where it listens (borrowed), for Admin.Status. */
 void rmd_coordinator_set_addresses(struct rmd_coordinator *coordinator,
 				   const char *const *addresses, size_t count);
-/* An agent has come by `link`, which the coordinator owns from now on. `own`: the built-in one. */
+/* An agent has come by `link`, which the coordinator owns from now on. `own`: the
+ * built-in one. */
 int rmd_coordinator_add_agent(struct rmd_coordinator *coordinator, struct rmd_link *link, bool own);
-/* Accepts no new task, lets the present ones end for `grace_ms`, then cancels them; calls
- * `stopped` once all have ended, at the latest a second after the grace. A second call with a
- * shorter grace shortens it. */
+/* Accepts no new task, lets the present ones end for `grace_ms`, then cancels them;
+ * calls `stopped` once all have ended, at the latest a second after the grace. A
+ * second call with a shorter grace shortens it. */
 void rmd_coordinator_stop(struct rmd_coordinator *coordinator, uint64_t grace_ms,
 			  void (*stopped)(void *ctx), void *ctx);
 /* Who carries out Admin.Shutdown; NULL: it is refused. */
@@ -108,23 +111,26 @@ void rmd_coordinator_touch(struct rmd_coordinator *coordinator);
 /* The pool of `runtime` for tasks that name none; opened anew where it has gone. */
 int rmd_coordinator_default_pool(struct rmd_coordinator *coordinator, struct rmd_slice runtime,
 				 struct rmd_core_pool **ret_pool);
-/* Opens a pool for `client` (NULL: for nobody) from its spec; *ret_why (free with rmd_free) says why
- * not: which field or module. */
+/* Opens a pool for `client` (NULL: for nobody) from its spec; *ret_why (free with
+ * rmd_free) says why not: which field or module. */
 int rmd_coordinator_open_pool(struct rmd_coordinator *coordinator, struct rmd_core_client *client,
 			      const struct rmd_pool_spec *spec, struct rmd_core_pool **ret_pool,
 			      bool *ret_reused, char **ret_why);
-/* The runtime in "RUNTIME:NAME": everything before the first colon; empty: there is none. */
+/* The runtime in "RUNTIME:NAME": everything before the first colon; empty: there is
+ * none. */
 struct rmd_slice rmd_function_runtime(struct rmd_slice function);
 
-/* Makes the outcome of a task that ended as `end` says. `given`: the bytes that came with it, if
- * any. *ret_buf: what outcome->bytes lie in; a reference of the caller's own, perhaps NULL. */
+/* Makes the outcome of a task that ended as `end` says. `given`: the bytes that came
+ * with it, if any. *ret_buf: what outcome->bytes lie in; a reference of the caller's
+ * own, perhaps NULL. */
 void rmd_outcome_make(const struct rmd_core_task *task, enum rmd_core_end end,
 		      struct rmd_piece given, struct rmd_outcome *ret_outcome,
 		      struct rmd_buf **ret_buf);
 /* As above while the task ends: from the ending, with all that it tells. */
 void rmd_outcome_make_ending(const struct rmd_core_task *task, const struct rmd_core_ending *ending,
 			     struct rmd_outcome *ret_outcome, struct rmd_buf **ret_buf);
-/* An error outcome of the service's own, of that type. Gives the raw ErrorChain, NULL: no memory. */
+/* An error outcome of the service's own, of that type. Gives the raw ErrorChain, NULL:
+ * no memory. */
 struct rmd_buf *rmd_outcome_refused(const char *type, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 /* A submit that the core refused with `rc`: the type and text of its error. */

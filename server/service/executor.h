@@ -1,15 +1,17 @@
 /* server/service/executor.h: one call a task: Run, Submit, Await, Cancel, Map.
  *
- * Their tasks belong to one core client of the coordinator's own, whose session id it made. A ticket
- * stands for each task: who waits for it, and how long its outcome is kept. Loop's thread.
- * executor.c has the tickets, Run and Submit; await.c Await and Cancel; map.c Map. */
+ * Their tasks belong to one core client of the coordinator's own, whose session id it
+ * made. A ticket stands for each task: who waits for it, and how long its outcome is
+ * kept. Loop's thread. executor.c has the tickets, Run and Submit; await.c Await and
+ * Cancel; map.c Map. */
 #pragma once
 
 #include "proto/codec/frames_unary.h"
 #include "proto/codec/wire.h"
 #include "server/service/coordinator.h"
 
-/* A result beyond this does not fit the message that foreign clients accept by default. */
+/* A result beyond this does not fit the message that foreign clients accept by
+ * default. */
 #define RMD_UNARY_VALUE_MAX_BYTES ((4u << 20) - (64u << 10))
 /* How long the outcome of Submit, or of a Run with a request_id, is kept. */
 #define RMD_UNARY_RETENTION_MS (UINT64_C(10) * 60 * 1000)
@@ -19,7 +21,8 @@ struct rmd_ticket;
 
 /* Somebody waits for a ticket; embedded in the call that waits. */
 struct rmd_waiter {
-	/* The task has ended. In the port: no core event. The waiter is on no list any more. */
+	/* The task has ended. In the port: no core event. The waiter is on no list any
+	 * more. */
 	void (*ended)(struct rmd_waiter *waiter, struct rmd_ticket *ticket,
 		      const struct rmd_outcome *outcome, struct rmd_buf *buf);
 	struct rmd_ticket *ticket;   /* NULL: waits for none */
@@ -50,8 +53,8 @@ struct rmd_executor {
 	struct rmd_timer timer;      /* retention */
 };
 
-/* Submits a task. 0 and *ret_ticket (which goes when its task does), or a code with *ret_error,
- * an ErrorChain, perhaps NULL. */
+/* Submits a task. 0 and *ret_ticket (which goes when its task does), or a code with
+ * *ret_error, an ErrorChain, perhaps NULL. */
 int rmd_ticket_submit(struct rmd_executor *executor, struct rmd_slice function,
 		      struct rmd_slice pool, const struct rmd_task_options *options,
 		      struct rmd_buf *arguments, bool retained, struct rmd_ticket **ret_ticket,
@@ -59,14 +62,15 @@ int rmd_ticket_submit(struct rmd_executor *executor, struct rmd_slice function,
 void rmd_ticket_wait(struct rmd_ticket *ticket, struct rmd_waiter *waiter);
 /* One that waits for none is allowed. */
 void rmd_waiter_leave(struct rmd_waiter *waiter);
-/* Forgets the kept outcome of a ticket whose task has ended; frees the ticket. Not in the port. */
+/* Forgets the kept outcome of a ticket whose task has ended; frees the ticket. Not in
+ * the port. */
 void rmd_ticket_forget(struct rmd_executor *executor, struct rmd_ticket *ticket);
 /* The ticket of a task of the executor's. */
 struct rmd_ticket *rmd_ticket_of(const struct rmd_core_task *task);
 /* The id of the executor's task `number`. */
 struct rmd_task_id rmd_executor_task_id(const struct rmd_executor *executor, uint64_t number);
-/* `outcome`, or where it is too large for one message an error that says so; *ret_buf is then a
- * buf to be dropped, else NULL. */
+/* `outcome`, or where it is too large for one message an error that says so; *ret_buf
+ * is then a buf to be dropped, else NULL. */
 struct rmd_outcome rmd_outcome_fit(const struct rmd_outcome *outcome, struct rmd_buf **ret_buf);
 
 /* The methods. */

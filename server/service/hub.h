@@ -1,7 +1,7 @@
 /* server/service/hub.h: the coordinator's side of one agent.
  *
- * Reads AttachRequest into core events, writes the core's actions as AttachResponse. Nonsense
- * from the agent cuts off that agent alone. Loop's thread. */
+ * Reads AttachRequest into core events, writes the core's actions as AttachResponse.
+ * Nonsense from the agent cuts off that agent alone. Loop's thread. */
 #pragma once
 
 #include "server/service/coordinator.h"
@@ -23,7 +23,8 @@ void rmd_hub_recall(struct rmd_hub *hub, struct rmd_core_pool *pool, uint32_t le
 void rmd_hub_order(struct rmd_hub *hub, struct rmd_core_pool *pool,
 		   const struct rmd_core_order *order);
 
-/* For Admin. The agent; its raw AgentHello; its last raw AgentPool of a pool, empty if none. */
+/* For Admin. The agent; its raw AgentHello; its last raw AgentPool of a pool, empty if
+ * none. */
 struct rmd_core_agent *rmd_hub_agent(const struct rmd_hub *hub);
 struct rmd_slice rmd_hub_hello(const struct rmd_hub *hub);
 struct rmd_slice rmd_hub_pool_state(const struct rmd_hub *hub, uint64_t pool);

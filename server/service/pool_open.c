@@ -13,7 +13,8 @@ struct rmd_slice rmd_function_runtime(struct rmd_slice function)
 	return rmd_slice_of(function.data, len);
 }
 
-/* The digest of what only workers see: environment, modules, max_tasks_per_worker's kin. */
+/* The digest of what only workers see: environment, modules, max_tasks_per_worker's
+ * kin. */
 static int spec_identity(const struct rmd_pool_spec *spec, struct rmd_digest *ret_identity)
 {
 	struct rmd_pool_spec seen = {.environment = spec->environment,
@@ -114,7 +115,8 @@ int rmd_coordinator_open_pool(struct rmd_coordinator *coordinator, struct rmd_co
 	return rc;
 }
 
-/* All modules that were stored, for the default pools; at most as many as a spec can hold. */
+/* All modules that were stored, for the default pools; at most as many as a spec can
+ * hold. */
 static size_t all_modules(struct rmd_coordinator *coordinator,
 			  struct rmd_digest ret_modules[RMD_POOL_MODULES_MAX])
 {

@@ -1,7 +1,8 @@
 /* server/service/session.c: Executor.Session: what client libraries use.
  *
- * A session outlives its stream: it is found again by its 16 bytes, resumes, and is sent the outcomes
- * that it has not acknowledged. Nothing is run twice: the core knows the highest number. */
+ * A session outlives its stream: it is found again by its 16 bytes, resumes, and is
+ * sent the outcomes that it has not acknowledged. Nothing is run twice: the core knows
+ * the highest number. */
 #include <stdio.h>
 #include <string.h>
 
@@ -54,7 +55,8 @@ struct rmd_core_client *rmd_session_client(const struct rmd_session *session)
 	return session->client;
 }
 
-/* Half of the 16 random bytes: two sessions with the same half don't come about by chance. */
+/* Half of the 16 random bytes: two sessions with the same half don't come about by
+ * chance. */
 static uint64_t key_of(const uint8_t *id)
 {
 	uint64_t key;

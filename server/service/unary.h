@@ -1,8 +1,9 @@
-/* server/service/unary.h: control-plane methods of one request and one response, by protobuf-c.
+/* server/service/unary.h: control-plane methods of one request and one response, by
+ * protobuf-c.
  *
- * A service is a table of methods; each handler gets the unpacked request and answers, now
- * or later, exactly once, by rmd_unary_reply or rmd_unary_fail. Only messages that do not recurse
- * may be handled here (protobuf-c bounds no depth). Loop's thread. */
+ * A service is a table of methods; each handler gets the unpacked request and answers,
+ * now or later, exactly once, by rmd_unary_reply or rmd_unary_fail. Only messages that
+ * do not recurse may be handled here (protobuf-c bounds no depth). Loop's thread. */
 #pragma once
 
 #include <protobuf-c/protobuf-c.h>
@@ -19,8 +20,8 @@ struct rmd_unary_method {
 	void (*handle)(struct rmd_unary *call, const void *request, void *ctx);
 };
 
-/* A service; must outlive the server. `methods` and `rpc_methods` have `count` entries; the
- * latter is filled by rmd_unary_service_add. */
+/* A service; must outlive the server. `methods` and `rpc_methods` have `count`
+ * entries; the latter is filled by rmd_unary_service_add. */
 struct rmd_unary_service {
 	const struct rmd_unary_method *methods;
 	struct rmd_method *rpc_methods;
@@ -42,6 +43,7 @@ char *rmd_unary_text(struct rmd_unary *call, struct rmd_slice text);
 
 /* Answers with `response` (borrowed for the call). Ends `call`. */
 void rmd_unary_reply(struct rmd_unary *call, const ProtobufCMessage *response);
-/* Answers with a status, its machine-readable reason ("NOT_FOUND_POOL") and a text. Ends `call`. */
+/* Answers with a status, its machine-readable reason ("NOT_FOUND_POOL") and a text.
+ * Ends `call`. */
 void rmd_unary_fail(struct rmd_unary *call, enum rmd_rpc_status status, const char *reason,
 		    const char *format, ...) __attribute__((format(printf, 4, 5)));

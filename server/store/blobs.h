@@ -1,7 +1,8 @@
 /* server/store/blobs.h: bytes named by their SHA-256, in memory, bounded.
  *
- * A blob lives while somebody holds it, or for its time to live after it was put, found or held last.
- * Uploads are charged to the same budget from their first byte. Loop's thread; hashing runs as a job. */
+ * A blob lives while somebody holds it, or for its time to live after it was put,
+ * found or held last. Uploads are charged to the same budget from their first byte.
+ * Loop's thread; hashing runs as a job. */
 #pragma once
 
 #include <stdbool.h>
@@ -27,7 +28,8 @@ struct rmd_blob {                    /* read-only for others */
 /* `budget_bytes`: of all blobs and uploads together. NULL: out of memory. */
 struct rmd_blobs *rmd_blobs_create(struct rmd_jobs *jobs, uint64_t budget_bytes, uint64_t ttl_ms);
 void rmd_blobs_destroy(struct rmd_blobs *blobs);
-/* The blob, its life renewed, or NULL. Borrowed until the loop's next event unless held. */
+/* The blob, its life renewed, or NULL. Borrowed until the loop's next event unless
+ * held. */
 struct rmd_blob *rmd_blobs_find(struct rmd_blobs *blobs, const struct rmd_digest *digest,
 				uint64_t now_ms);
 void rmd_blobs_hold(struct rmd_blobs *blobs, struct rmd_blob *blob);
@@ -39,17 +41,19 @@ uint64_t rmd_blobs_tick(struct rmd_blobs *blobs, uint64_t now_ms);
 
 struct rmd_upload;
 
-/* What comes of an upload: 0 and the blob; RMD_EINVAL: another digest than announced; RMD_ENOMEM. */
+/* What comes of an upload: 0 and the blob; RMD_EINVAL: another digest than announced;
+ * RMD_ENOMEM. */
 typedef void rmd_upload_done(void *ctx, int rc, struct rmd_blob *blob, bool existed);
 
-/* Begins an upload of `size_bytes`; `name` is copied. RMD_ETOOBIG: over RMD_BLOB_BYTES_MAX;
- * RMD_ELIMIT: over the budget; RMD_ENOMEM. */
+/* Begins an upload of `size_bytes`; `name` is copied. RMD_ETOOBIG: over
+ * RMD_BLOB_BYTES_MAX; RMD_ELIMIT: over the budget; RMD_ENOMEM. */
 int rmd_upload_begin(struct rmd_blobs *blobs, const struct rmd_digest *digest, uint64_t size_bytes,
 		     struct rmd_slice name, bool module, struct rmd_upload **ret_upload);
 /* Appends bytes. RMD_ERANGE: more than announced. */
 int rmd_upload_append(struct rmd_upload *upload, struct rmd_slice bytes);
-/* All bytes are there: verifies (as a job), then calls `done` once. Ends `upload`. RMD_ETRUNC: fewer bytes than
- * announced: `done` is not called and the upload is still the caller's. */
+/* All bytes are there: verifies (as a job), then calls `done` once. Ends `upload`.
+ * RMD_ETRUNC: fewer bytes than announced: `done` is not called and the upload is still
+ * the caller's. */
 int rmd_upload_finish(struct rmd_upload *upload, uint64_t now_ms, rmd_upload_done *done, void *ctx);
 /* Gives it up; NULL is allowed. */
 void rmd_upload_abort(struct rmd_upload *upload);

@@ -28,7 +28,7 @@ ENV["REMUDA_SERVER"] = os.path.join(BIN, "remudad")
 
 def client(mode, address="-", count=1):
     out = subprocess.run([CLIENT, mode, address, MODULE, str(count)], env=ENV, check=True,
-                         capture_output=True, text=True, timeout=300).stdout
+                         capture_output=True, text=True, timeout=90).stdout
     return [float(word) for word in out.split()]
 
 
@@ -95,7 +95,7 @@ def raw_grpc():
     """What bench_rpc_echo says: for K its value and the raw one."""
     out = subprocess.run([os.path.join(BIN, "bench_rpc_echo"), "--seconds",
                           "0.3" if QUICK else "0.6"], check=True, capture_output=True, text=True,
-                         timeout=300).stdout
+                         timeout=90).stdout
     return {row["name"]: row for row in map(json.loads, out.splitlines())}
 
 

@@ -1,11 +1,13 @@
-/* tests/bench/client_bench.c: speed of a C client against a coordinator, one figure a call.
+/* tests/bench/client_bench.c: speed of a C client against a coordinator, one figure a
+ * call.
  *
- *	client_bench MODE [ADDRESS|-] MODULE [N]
+ * client_bench MODE [ADDRESS|-] MODULE [N]
  *
- * MODE: submit (N no-op tasks, one future each: seconds), round_trip (N tasks one after another:
- * median and 99th percentile in microseconds), echo (64 MiB there and back, N times: median
- * seconds), once (one task), queue (N tasks behind one that sleeps; prints "queued", ends at the end of
- * its input). ADDRESS "-": a private coordinator. Prints numbers, separated by blanks. */
+ * MODE: submit (N no-op tasks, one future each: seconds), round_trip (N tasks one
+ * after another: median and 99th percentile in microseconds), echo (64 MiB there and
+ * back, N times: median seconds), once (one task), queue (N tasks behind one that
+ * sleeps; prints "queued", ends at the end of its input). ADDRESS "-": a private
+ * coordinator. Prints numbers, separated by blanks. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,8 @@
-/* tests/fuzz/standalone.c: runs a fuzz target over files: its corpus as an ordinary test.
+/* tests/fuzz/standalone.c: runs a fuzz target over files: its corpus as an ordinary
+ * test.
  *
- * Arguments are files or folders; each file's bytes go once into LLVMFuzzerTestOneInput. */
+ * Arguments are files or folders; each file's bytes go once into
+ * LLVMFuzzerTestOneInput. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

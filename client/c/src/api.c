@@ -22,7 +22,7 @@
 struct own_args {
 	struct remuda_arg here[ARGS_HERE];
 	struct remuda_arg *list;     /* `here`, or from rmd_malloc */
-	bool packed;                 /* values that are ANY at `message` own their bytes */
+	bool packed; /* values that are ANY at `message` own their bytes */
 	size_t count;
 };
 
@@ -38,14 +38,16 @@ static void own_args_fini(struct own_args *own)
 {
 	for (size_t i = 0; own->packed && i < own->count; i++)
 		if (own->list[i].message != NULL)
-			rmd_free((void *)(uintptr_t)own->list[i].value.u.any.type_url.data);
+			rmd_free((void *)(uintptr_t)own->list[i]
+					 .value.u.any.type_url.data);
 	if (own->list != own->here)
 		rmd_free(own->list);
 }
 
-/* Packs a message into an ANY; one block: the url, a NUL, the bytes. The block is owned by
- * value.u.any.type_url.data, and `message` stays as the mark of that. */
-static struct remuda_error *pack(struct remuda_arg *arg, const char *function, size_t index)
+/* Packs a message into an ANY; one block: the url, a NUL, the bytes. The block is owned
+ * by value.u.any.type_url.data, and `message` stays as the mark of that. */
+static struct remuda_error *pack(struct remuda_arg *arg, const char *function,
+				 size_t index)
 {
 	const struct ProtobufCMessage *message = arg->message;
 	if (message->descriptor == NULL ||
@@ -53,7 +55,8 @@ static struct remuda_error *pack(struct remuda_arg *arg, const char *function, s
 	    !protobuf_c_message_check(message)) {
 		arg->message = NULL;
 		return remuda_error_create("EncodeError",
-					   "%s: argument %zu: not a message of protobuf-c that can be packed "
+					   "%s: argument %zu: not a message of "
+					   "protobuf-c that can be packed "
 					   "(initialised? strings set?)",
 					   function, index + 1);
 	}
@@ -104,23 +107,29 @@ static struct remuda_error *check_args(const struct remuda_call *call)
 	if (err != NULL)
 		return err;
 	if (call->count > RMD_CALL_ARGS_MAX || call->named_count > RMD_CALL_ARGS_MAX)
-		return remuda_error_create("ArgumentCount",
-					   "%s: %zu arguments by position and %zu by name; at most %u each",
-					   call->function, call->count, call->named_count,
-					   RMD_CALL_ARGS_MAX);
+		return remuda_error_create(
+			"ArgumentCount",
+			"%s: %zu arguments by position and %zu by name; at most %u each",
+			call->function, call->count, call->named_count,
+			RMD_CALL_ARGS_MAX);
 	for (size_t i = 0; i < call->count; i++)
-		if ((err = rmd_check_value(call->function, i, NULL, &call->args[i].value)) != NULL)
+		if ((err = rmd_check_value(call->function, i, NULL,
+					   &call->args[i].value)) != NULL)
 			return err;
 	for (size_t i = 0; i < call->named_count; i++) {
 		const struct remuda_named_arg *named = &call->named_args[i];
 		size_t len = named->name == NULL ? 0 : strlen(named->name);
-		if (len == 0 || len > 256 || !rmd_wire_utf8_valid(rmd_slice_of(named->name, len)))
+		if (len == 0 || len > 256 ||
+		    !rmd_wire_utf8_valid(rmd_slice_of(named->name, len)))
 			return remuda_error_create("ArgumentName",
-						   "%s: the name of a named argument must be UTF-8 of 1 to 256 bytes",
+						   "%s: the name of a named argument "
+						   "must be UTF-8 of 1 to 256 bytes",
 						   call->function);
 		if (named->arg.message != NULL)
-			return remuda_error_create("EncodeError", "%s: argument %s: a message goes by position only",
-						   call->function, named->name);
+			return remuda_error_create(
+				"EncodeError",
+				"%s: argument %s: a message goes by position only",
+				call->function, named->name);
 		err = rmd_check_value(call->function, i, named->name, &named->arg.value);
 		if (err != NULL)
 			return err;
@@ -128,7 +137,8 @@ static struct remuda_error *check_args(const struct remuda_call *call)
 	return rmd_check_task_options(call->options);
 }
 
-static struct remuda_error *put_labels(const char *const *labels, struct rmd_wire_writer *writer)
+static struct remuda_error *put_labels(const char *const *labels,
+				       struct rmd_wire_writer *writer)
 {
 	for (; labels != NULL && *labels != NULL; labels++) {
 		const char *equals = strchr(*labels, '=');
@@ -140,7 +150,8 @@ static struct remuda_error *put_labels(const char *const *labels, struct rmd_wir
 }
 
 /* Submits a call whose arguments are values only. Takes the reference in `future`. */
-static struct remuda_future *submit_values(struct remuda *client, const struct remuda_call *call,
+static struct remuda_future *submit_values(struct remuda *client,
+					   const struct remuda_call *call,
 					   struct remuda_future *future)
 {
 	const struct remuda_task_options *options = call->options;
@@ -193,7 +204,8 @@ static struct remuda_future *make_future(struct remuda *client, bool *ret_usable
 	return future;
 }
 
-struct remuda_future *remuda_submit_call(struct remuda *client, const struct remuda_call *call)
+struct remuda_future *remuda_submit_call(struct remuda *client,
+					 const struct remuda_call *call)
 {
 	bool usable;
 	struct remuda_future *future = make_future(client, &usable);
@@ -208,7 +220,8 @@ struct remuda_future *remuda_submit_call(struct remuda *client, const struct rem
 		return NULL;
 	}
 	memcpy(own.list, call->args, call->count * sizeof *own.list);
-	struct remuda_error *err = pack_all(&own, call->function != NULL ? call->function : "");
+	struct remuda_error *err =
+		pack_all(&own, call->function != NULL ? call->function : "");
 	values.args = own.list;
 	if (err != NULL)
 		rmd_future_fail(future, REMUDA_EINVAL, err);
@@ -232,36 +245,44 @@ static const char *module_of(const struct remuda_task *task)
 	void *image = dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
 	if (image == NULL)
 		image = dlopen(NULL, RTLD_LAZY);
-	const struct remuda_module *module = image == NULL ? NULL : dlsym(image, REMUDA_MODULE_SYMBOL);
+	const struct remuda_module *module =
+		image == NULL ? NULL : dlsym(image, REMUDA_MODULE_SYMBOL);
 	const char *prefix = NULL;
 	if (module != NULL && module->abi_version == REMUDA_ABI_VERSION)
-		prefix = module->prefix;     /* in the image, which stays as long as the task does */
+		prefix =
+			module->prefix; /* in the image, which lives as the task does */
 	if (image != NULL)
 		dlclose(image);
 	return prefix;
 }
 
-static struct remuda_error *task_name(const struct remuda_task *task, char *ret_name, size_t size)
+static struct remuda_error *task_name(const struct remuda_task *task, char *ret_name,
+				      size_t size)
 {
 	if (task->abi_version != REMUDA_ABI_VERSION)
 		return remuda_error_create("AbiVersion",
-					   "this program was compiled with version %u of remuda/task.h, this "
+					   "this program was compiled with version %u of "
+					   "remuda/task.h, this "
 					   "library speaks version %u: compile it again",
-					   (unsigned)task->abi_version, REMUDA_ABI_VERSION);
+					   (unsigned)task->abi_version,
+					   REMUDA_ABI_VERSION);
 	const char *module = module_of(task);
 	if (module == NULL)
-		return remuda_error_create(
-			"NotInModule",
-			"%s (%s:%u) is in no module that workers can load. Put it into a shared object "
-			"with REMUDA_MODULE, give that to options.modules, and declare it here with "
-			"REMUDA_TASK_IN",
-			task->name, task->file, (unsigned)task->line);
+		return remuda_error_create("NotInModule",
+					   "%s (%s:%u) is in no module that workers can "
+					   "load. Put it into a shared object "
+					   "with REMUDA_MODULE, give that to "
+					   "options.modules, and declare it here with "
+					   "REMUDA_TASK_IN",
+					   task->name, task->file, (unsigned)task->line);
 	if ((size_t)snprintf(ret_name, size, "native:%s.%s", module, task->name) >= size)
-		return remuda_error_create("FunctionName", "the name of %s is too long", task->name);
+		return remuda_error_create("FunctionName", "the name of %s is too long",
+					   task->name);
 	return NULL;
 }
 
-struct remuda_future *remuda_submit_task(struct remuda *client, const struct remuda_task *task,
+struct remuda_future *remuda_submit_task(struct remuda *client,
+					 const struct remuda_task *task,
 					 const struct remuda_task_options *options,
 					 const struct remuda_arg *args, size_t count)
 {
@@ -281,8 +302,10 @@ struct remuda_future *remuda_submit_task(struct remuda *client, const struct rem
 		rmd_error_set_origin(err, REMUDA_ORIGIN_ENCODE);
 		rmd_future_fail(future, REMUDA_EINVAL, err);
 	} else {
-		struct remuda_call call = {
-			.function = name, .options = options, .args = own.list, .count = count};
+		struct remuda_call call = {.function = name,
+					   .options = options,
+					   .args = own.list,
+					   .count = count};
 		submit_values(client, &call, future);
 	}
 	if (own.packed)
@@ -304,7 +327,8 @@ int remuda_cancel(struct remuda_future *future)
 	struct rmd_stream *stream = NULL;
 	if (client->stream != NULL && future->number != 0) {
 		stream = rmd_stream_ref(client->stream);
-		rmd_session_request_put_cancels(rmd_stream_begin(stream), &future->number, 1);
+		rmd_session_request_put_cancels(rmd_stream_begin(stream), &future->number,
+						1);
 	}
 	pthread_mutex_unlock(&client->lock);
 	if (stream != NULL) {

@@ -1,4 +1,5 @@
-/* Calls of other methods over the client's channel: the user's thread waits, the client's works. */
+/* Calls of other methods over the client's channel: the user's thread waits, the client's
+ * works. */
 #include <stddef.h>
 
 #include "client/c/src/client.h"
@@ -7,7 +8,8 @@
 #include "proto/base/errcode.h"
 #include "proto/codec/wire.h"
 
-#define CALL_OF(ptr, member) ((struct pending *)(void *)((char *)(ptr) - offsetof(struct pending, member)))
+#define CALL_OF(ptr, member) \
+	((struct pending *)(void *)((char *)(ptr)-offsetof(struct pending, member)))
 
 /* Lives on the waiting thread's stack until `ended`. */
 struct pending {
@@ -23,7 +25,8 @@ struct pending {
 	bool ended;                  /* under `lock` */
 };
 
-static void end_pending(struct pending *pending, enum rmd_rpc_status status, const char *text)
+static void end_pending(struct pending *pending, enum rmd_rpc_status status,
+			const char *text)
 {
 	pthread_mutex_lock(&pending->lock);
 	pending->status = status;
@@ -69,7 +72,8 @@ static void on_drained(struct rmd_stream *stream, void *ctx)
 	send_next(stream, ctx);
 }
 
-static void on_closed(struct rmd_stream *stream, void *ctx, enum rmd_rpc_status status, const char *text)
+static void on_closed(struct rmd_stream *stream, void *ctx, enum rmd_rpc_status status,
+		      const char *text)
 {
 	(void)stream;
 	end_pending(ctx, status, text);
@@ -88,8 +92,9 @@ static void start(struct rmd_post *post)
 	struct remuda *client = pending->client;
 	struct rmd_stream *stream = NULL;
 	if (client->channel != NULL)
-		stream = rmd_channel_call(client->channel, call->path, rmd_clock_mono_ms() + call->timeout_ms,
-					  false, &call_events, pending);
+		stream = rmd_channel_call(client->channel, call->path,
+					  rmd_clock_mono_ms() + call->timeout_ms, false,
+					  &call_events, pending);
 	if (stream == NULL) {
 		end_pending(pending, RMD_RPC_UNAVAILABLE, "no connection");
 		return;
@@ -135,15 +140,16 @@ static int code_of(enum rmd_rpc_status status)
 	return REMUDA_EPROTO;
 }
 
-int rmd_client_call(struct remuda *client, const struct rmd_client_call *call, struct rmd_buf **ret_response,
-		    struct remuda_error **ret_err)
+int rmd_client_call(struct remuda *client, const struct rmd_client_call *call,
+		    struct rmd_buf **ret_response, struct remuda_error **ret_err)
 {
 	struct pending pending = {.post = {.run = start}, .client = client, .call = call};
 	int code = remuda_status(client, ret_err);
 	if (code < 0)
 		return code;
 	if (rmd_client_is_here(client)) {
-		*ret_err = remuda_error_create("WrongThread", "a callback on the client's thread cannot wait for a call");
+		*ret_err = remuda_error_create(
+			"WrongThread", "a callback on the client's thread cannot wait for a call");
 		return REMUDA_EINVAL;
 	}
 	pthread_mutex_init(&pending.lock, NULL);

@@ -16,7 +16,8 @@
 
 static bool fits_signed(int64_t n, unsigned bits)
 {
-	return bits == 64 || (n >= -(INT64_C(1) << (bits - 1)) && n < INT64_C(1) << (bits - 1));
+	return bits == 64 ||
+	       (n >= -(INT64_C(1) << (bits - 1)) && n < INT64_C(1) << (bits - 1));
 }
 
 static bool fits_unsigned(const struct remuda_value *value, unsigned bits)
@@ -38,7 +39,9 @@ static int to_integer(const struct remuda_value *from, bool with_sign, unsigned 
 		return RMD_ETYPE;
 	if (!with_sign)
 		return fits_unsigned(from, bits) ? 0 : RMD_ERANGE;
-	return from->kind == REMUDA_INT64 && fits_signed(from->u.int64, bits) ? 0 : RMD_ERANGE;
+	return from->kind == REMUDA_INT64 && fits_signed(from->u.int64, bits)
+		       ? 0
+		       : RMD_ERANGE;
 }
 
 static int to_boolean(const struct remuda_value *from, struct remuda_value *to)
@@ -65,11 +68,13 @@ static int to_double(const struct remuda_value *from, struct remuda_value *to)
 	return 0;
 }
 
-/* A list of numbers: packed, an array of that type, or a list (whose items the worker checks). */
+/* A list of numbers: packed, an array of that type, or a list (whose items the worker
+ * checks). */
 static int is_numbers(const struct remuda_value *value, enum remuda_kind packed,
 		      enum remuda_dtype dtype)
 {
-	if (value->kind == packed || value->kind == REMUDA_LIST || value->kind == REMUDA_TUPLE)
+	if (value->kind == packed || value->kind == REMUDA_LIST ||
+	    value->kind == REMUDA_TUPLE)
 		return 0;
 	return value->kind == REMUDA_ARRAY && value->u.array.dtype == dtype &&
 			       value->u.array.rank == 1
@@ -77,18 +82,21 @@ static int is_numbers(const struct remuda_value *value, enum remuda_kind packed,
 		       : RMD_ETYPE;
 }
 
-static int one_of(const struct remuda_value *value, enum remuda_kind a, enum remuda_kind b,
-		  enum remuda_kind c)
+static int one_of(const struct remuda_value *value, enum remuda_kind a,
+		  enum remuda_kind b, enum remuda_kind c)
 {
 	return value->kind == a || value->kind == b || value->kind == c ? 0 : RMD_ETYPE;
 }
 
 /* Fills *to (a copy of *from before) as a parameter of `type` takes it. */
-static int convert(enum remuda_type type, const struct remuda_arg *arg, struct remuda_value *to)
+static int convert(enum remuda_type type, const struct remuda_arg *arg,
+		   struct remuda_value *to)
 {
 	const struct remuda_value *from = &arg->value;
 	if (arg->message != NULL)
-		return type == REMUDA_TYPE_MESSAGE || type == REMUDA_TYPE_VALUE ? 0 : RMD_ETYPE;
+		return type == REMUDA_TYPE_MESSAGE || type == REMUDA_TYPE_VALUE
+			       ? 0
+			       : RMD_ETYPE;
 	switch (type) {
 	case REMUDA_TYPE_BOOL:
 		return to_boolean(from, to);
@@ -147,35 +155,41 @@ static void signature(const struct remuda_task *task, char *ret_text, size_t siz
 {
 	int n = snprintf(ret_text, size, "%s(", task->name);
 	for (uint32_t i = 0; i < task->param_count && n > 0 && (size_t)n < size; i++)
-		n += snprintf(ret_text + n, size - (size_t)n, "%s%s %s", i == 0 ? "" : ", ",
-			      type_text(&task->params[i]), task->params[i].name);
+		n += snprintf(ret_text + n, size - (size_t)n, "%s%s %s",
+			      i == 0 ? "" : ", ", type_text(&task->params[i]),
+			      task->params[i].name);
 	if (n > 0 && (size_t)n < size)
 		snprintf(ret_text + n, size - (size_t)n, ")");
 }
 
-struct remuda_error *rmd_check_signature(const struct remuda_task *task, const struct remuda_arg *args,
-					 size_t count, struct remuda_arg *ret_args)
+struct remuda_error *rmd_check_signature(const struct remuda_task *task,
+					 const struct remuda_arg *args, size_t count,
+					 struct remuda_arg *ret_args)
 {
 	char text[512];
 	if (count != task->param_count) {
 		signature(task, text, sizeof text);
 		return encode_error(remuda_error_create(
-			"ArgumentCount", "%s takes %u argument%s, %zu given: %s", task->name,
-			(unsigned)task->param_count, task->param_count == 1 ? "" : "s", count, text));
+			"ArgumentCount", "%s takes %u argument%s, %zu given: %s",
+			task->name, (unsigned)task->param_count,
+			task->param_count == 1 ? "" : "s", count, text));
 	}
 	for (size_t i = 0; i < count; i++) {
 		ret_args[i] = args[i];
-		int rc = convert((enum remuda_type)task->params[i].type, &args[i], &ret_args[i].value);
+		int rc = convert((enum remuda_type)task->params[i].type, &args[i],
+				 &ret_args[i].value);
 		if (rc == 0)
 			continue;
-		const char *given = args[i].message != NULL ? "a message"
-							    : remuda_kind_name(args[i].value.kind);
+		const char *given = args[i].message != NULL
+					    ? "a message"
+					    : remuda_kind_name(args[i].value.kind);
 		signature(task, text, sizeof text);
 		return encode_error(remuda_error_create(
 			rc == RMD_ERANGE ? "ArgumentRange" : "ArgumentType",
-			"%s: argument %zu (%s): expected %s, %s %s: %s", task->name, i + 1,
-			task->params[i].name, type_text(&task->params[i]),
-			rc == RMD_ERANGE ? "which does not hold this" : "got", given, text));
+			"%s: argument %zu (%s): expected %s, %s %s: %s", task->name,
+			i + 1, task->params[i].name, type_text(&task->params[i]),
+			rc == RMD_ERANGE ? "which does not hold this" : "got", given,
+			text));
 	}
 	return NULL;
 }
@@ -191,8 +205,9 @@ struct remuda_error *rmd_check_value(const char *function, size_t index, const c
 		snprintf(place, sizeof place, "argument %.40s", name);
 	else
 		snprintf(place, sizeof place, "argument %zu", index + 1);
-	return encode_error(remuda_error_create("EncodeError", "%s: %s%s%s: %s", function, place,
-						fault.path[0] != '\0' ? " at " : "", fault.path, fault.why));
+	return encode_error(remuda_error_create(
+		"EncodeError", "%s: %s%s%s: %s", function, place,
+		fault.path[0] != '\0' ? " at " : "", fault.path, fault.why));
 }
 
 /* ---- names and options ---- */
@@ -208,18 +223,19 @@ struct remuda_error *rmd_check_function(const char *function)
 	else if (!rmd_wire_utf8_valid(rmd_slice_of(function, len)))
 		why = "it is not UTF-8";
 	else if (strchr(function, ':') == NULL)
-		why = "it names no runtime; a function is named RUNTIME:NAME, e.g. native:demo.square";
+		why = "it names no runtime; a function is named RUNTIME:NAME, e.g. "
+		      "native:demo.square";
 	if (why == NULL)
 		return NULL;
-	return encode_error(remuda_error_create("FunctionName", "cannot submit \"%.100s\": %s",
-						len != 0 && rmd_wire_utf8_valid(rmd_slice_of(function, len))
-							? function
-							: "",
-						why));
+	return encode_error(remuda_error_create(
+		"FunctionName", "cannot submit \"%.100s\": %s",
+		len != 0 && rmd_wire_utf8_valid(rmd_slice_of(function, len)) ? function
+									     : "",
+		why));
 }
 
-struct remuda_error *rmd_check_pairs(const char *const *pairs, const char *what, size_t count_max,
-				     size_t part_max, size_t *ret_count)
+struct remuda_error *rmd_check_pairs(const char *const *pairs, const char *what,
+				     size_t count_max, size_t part_max, size_t *ret_count)
 {
 	size_t count = 0;
 	for (; pairs != NULL && pairs[count] != NULL; count++) {
@@ -230,14 +246,17 @@ struct remuda_error *rmd_check_pairs(const char *const *pairs, const char *what,
 			why = "there are too many";
 		else if (equals == NULL || equals == pair)
 			why = "it is not of the form name=value";
-		else if ((size_t)(equals - pair) > part_max || strlen(equals + 1) > part_max)
+		else if ((size_t)(equals - pair) > part_max ||
+			 strlen(equals + 1) > part_max)
 			why = "it is too long";
 		else if (!rmd_wire_utf8_valid(rmd_slice_of_string(pair)))
 			why = "it is not UTF-8";
 		if (why != NULL)
-			return encode_error(remuda_error_create("InvalidOptions", "%s: \"%.60s\": %s (at most %zu, "
-								"each part at most %zu bytes)",
-								what, pair, why, count_max, part_max));
+			return encode_error(remuda_error_create(
+				"InvalidOptions",
+				"%s: \"%.60s\": %s (at most %zu, "
+				"each part at most %zu bytes)",
+				what, pair, why, count_max, part_max));
 	}
 	*ret_count = count;
 	return NULL;
@@ -251,14 +270,16 @@ struct remuda_error *rmd_check_task_options(const struct remuda_task_options *op
 		return NULL;
 	if (options->version != REMUDA_TASK_OPTIONS_VERSION)
 		why = "version is not known: start from REMUDA_TASK_OPTIONS_INIT";
-	else if (options->priority < -RMD_PRIORITY_MAX || options->priority > RMD_PRIORITY_MAX)
+	else if (options->priority < -RMD_PRIORITY_MAX ||
+		 options->priority > RMD_PRIORITY_MAX)
 		why = "priority must be from -1000 to 1000";
 	else if (options->max_attempts > RMD_ATTEMPTS_MAX)
 		why = "max_attempts must be at most 100";
 	else if (options->deadline_ms > RMD_DEADLINE_MAX_MS)
 		why = "deadline_ms must be at most 10 years";
 	if (why != NULL)
-		return encode_error(remuda_error_create("InvalidOptions", "remuda_task_options: %s", why));
-	return rmd_check_pairs(options->labels, "remuda_task_options.labels", RMD_TASK_LABELS_MAX,
-			       RMD_LABEL_MAX_BYTES, &count);
+		return encode_error(remuda_error_create("InvalidOptions",
+							"remuda_task_options: %s", why));
+	return rmd_check_pairs(options->labels, "remuda_task_options.labels",
+			       RMD_TASK_LABELS_MAX, RMD_LABEL_MAX_BYTES, &count);
 }

@@ -2,8 +2,8 @@
  *
  * Two sorts of threads meet here. Users' threads submit, cancel, open pools: under `lock`
  * they look at the state, append to the stream and number the task; the write itself (end
- * of the item) happens outside the lock, in the submitting thread. The client's own thread
- * runs the loop: it hears the stream, completes futures, acknowledges, resumes.
+ * of the item) happens outside the lock, in the submitting thread. The client's own
+ * thread runs the loop: it hears the stream, completes futures, acknowledges, resumes.
  *
  * Order of locks: client->lock, then the stream's (begin … end), then client->table_lock.
  * No callback is called under any of them.
@@ -45,7 +45,7 @@
 enum rmd_client_state {
 	RMD_CLIENT_OPENING,
 	RMD_CLIENT_OPEN,
-	RMD_CLIENT_RESUMING,         /* the connection is lost, the coordinator perhaps not */
+	RMD_CLIENT_RESUMING, /* the connection is lost, the coordinator perhaps not */
 	RMD_CLIENT_LOST,             /* for good; `why` says why */
 	RMD_CLIENT_CLOSING,
 	RMD_CLIENT_CLOSED,
@@ -54,7 +54,7 @@ enum rmd_client_state {
 /* How the coordinator is reached, which decides what a lost connection means. */
 enum rmd_reach {
 	RMD_REACH_PRIVATE,           /* our own: gone with its connection */
-	RMD_REACH_UNIX,              /* gone with its connection; another may come there */
+	RMD_REACH_UNIX, /* gone with its connection; another may come there */
 	RMD_REACH_REMOTE,            /* perhaps only the connection is lost */
 };
 
@@ -146,9 +146,11 @@ struct remuda_error *rmd_forked_error(void);
 bool rmd_client_is_here(const struct remuda *client);
 /* The only writer of client->state; tells all who wait. `lock` is held. */
 void rmd_client_move(struct remuda *client, enum rmd_client_state state);
-/* Why nothing can be submitted: gives the chain of `why`. `lock` is held; state is LOST or later. */
+/* Why nothing can be submitted: gives the chain of `why`. `lock` is held; state is LOST
+ * or later. */
 struct remuda_error *rmd_client_why(const struct remuda *client);
-/* Waits on `changed` until `until_ns` (UINT64_MAX: for ever); false: the time is up. `lock` is held. */
+/* Waits on `changed` until `until_ns` (UINT64_MAX: for ever); false: the time is up.
+ * `lock` is held. */
 bool rmd_client_wait(struct remuda *client, uint64_t until_ns);
 
 /* ---- session.c: the client's thread ---- */
@@ -163,8 +165,8 @@ void rmd_session_fail_all(struct remuda *client, int code, struct remuda_error *
 /* ---- resume.c ---- */
 
 /* Remembers a submit that was just appended. `lock` is held. RMD_ENOMEM. */
-int rmd_unaccepted_add(struct remuda *client, uint64_t number, const struct rmd_task_spec *spec,
-		       struct rmd_buf *arguments);
+int rmd_unaccepted_add(struct remuda *client, uint64_t number,
+		       const struct rmd_task_spec *spec, struct rmd_buf *arguments);
 /* Forgets those up to `number`. `lock` is held. */
 void rmd_unaccepted_drop(struct remuda *client, uint64_t number);
 /* Appends all pools (from 1) to the stream, again. `lock` is held. */
@@ -175,25 +177,30 @@ void rmd_unaccepted_send_again(struct remuda *client);
 /* ---- submit.c ---- */
 
 /* Appends `arguments` as Chunks, each in an item of its own. */
-void rmd_send_transfer(struct rmd_stream *stream, uint64_t transfer, struct rmd_buf *arguments);
+void rmd_send_transfer(struct rmd_stream *stream, uint64_t transfer,
+		       struct rmd_buf *arguments);
 
 /* ---- pool.c ---- */
 
-/* Appends a pool to the session without waiting for the answer: its number. `lock` is held.
- * RMD_ENOMEM, RMD_ELIMIT. */
-int rmd_client_add_pool(struct remuda *client, const struct rmd_pool_spec *spec, uint32_t *ret_pool);
+/* Appends a pool to the session without waiting for the answer: its number. `lock` is
+ * held. RMD_ENOMEM, RMD_ELIMIT. */
+int rmd_client_add_pool(struct remuda *client, const struct rmd_pool_spec *spec,
+			uint32_t *ret_pool);
 /* The number of the default pool for a function "RUNTIME:NAME": 0 where the runtime's own
  * will do. `lock` is held. Codes as above. */
-int rmd_client_default_pool(struct remuda *client, struct rmd_slice function, uint32_t *ret_pool);
+int rmd_client_default_pool(struct remuda *client, struct rmd_slice function,
+			    uint32_t *ret_pool);
 /* The answer to a pool's opening has come. The client's thread. */
-void rmd_client_pool_answered(struct remuda *client, uint64_t pool, struct rmd_slice error);
+void rmd_client_pool_answered(struct remuda *client, uint64_t pool,
+			      struct rmd_slice error);
 
 /* ---- call.c: other methods over the same channel ---- */
 
-/* Calls a unary method, or one that takes a stream of messages: `next_message` (may be NULL:
- * `request` is the only one) appends the next message to the writer; false: no more. Waits for
- * the answer: 0 and its bytes in *ret_response (NULL: empty). Not on the client's thread.
- * REMUDA_EUNREACHABLE, REMUDA_ETIMEOUT, REMUDA_EINVAL and so on, with the status in the error. */
+/* Calls a unary method, or one that takes a stream of messages: `next_message` (may be
+ * NULL: `request` is the only one) appends the next message to the writer; false: no
+ * more. Waits for the answer: 0 and its bytes in *ret_response (NULL: empty). Not on the
+ * client's thread. REMUDA_EUNREACHABLE, REMUDA_ETIMEOUT, REMUDA_EINVAL and so on, with
+ * the status in the error. */
 struct rmd_client_call {
 	const char *path;            /* "/remuda.v1.Blobs/FindMissing", for ever */
 	struct rmd_slice request;

@@ -11,8 +11,8 @@
 
 #define FUTURE_MAGIC 0xf0701e01u
 
-/* Threads in remuda_wait_any, and what they sleep on: it changes with every task that ends
- * while there are any. Process-wide, as the futures may be of several clients. */
+/* Threads in remuda_wait_any, and what they sleep on: it changes with every task that
+ * ends while there are any. Process-wide, as the futures may be of several clients. */
 static atomic_uint any_waiters, any_done;
 
 struct remuda_future *rmd_future_create(struct remuda *client)
@@ -75,8 +75,8 @@ static void run_hook(struct remuda_future *future)
 		future->done(future, future->done_ctx);
 }
 
-unsigned rmd_future_settle(struct remuda_future *future, enum rmd_outcome_kind kind, int code,
-			   struct rmd_piece bytes)
+unsigned rmd_future_settle(struct remuda_future *future, enum rmd_outcome_kind kind,
+			   int code, struct rmd_piece bytes)
 {
 	RMD_CHECK_OBJ(future, FUTURE_MAGIC);
 	future->kind = kind;
@@ -103,8 +103,8 @@ void rmd_future_announce(struct remuda_future *future, unsigned before)
 		run_hook(future);
 }
 
-void rmd_future_complete(struct remuda_future *future, enum rmd_outcome_kind kind, int code,
-			 struct rmd_piece bytes)
+void rmd_future_complete(struct remuda_future *future, enum rmd_outcome_kind kind,
+			 int code, struct rmd_piece bytes)
 {
 	rmd_future_announce(future, rmd_future_settle(future, kind, code, bytes));
 }
@@ -114,7 +114,8 @@ void rmd_future_fail(struct remuda_future *future, int code, struct remuda_error
 	struct rmd_buf *buf = rmd_error_encode_buf(err);
 	remuda_error_free(err);
 	if (buf == NULL) {
-		rmd_future_complete(future, RMD_OUTCOME_ERROR, REMUDA_ENOMEM, (struct rmd_piece){0});
+		rmd_future_complete(future, RMD_OUTCOME_ERROR, REMUDA_ENOMEM,
+				    (struct rmd_piece){0});
 		return;
 	}
 	rmd_future_complete(future, RMD_OUTCOME_ERROR, code,
@@ -175,7 +176,8 @@ int remuda_wait(struct remuda_future *future, int64_t timeout_ms)
 	return future == NULL ? 0 : wait_until(future, rmd_until_ns(timeout_ms));
 }
 
-int remuda_wait_all(struct remuda_future *const *futures, size_t count, int64_t timeout_ms)
+int remuda_wait_all(struct remuda_future *const *futures, size_t count,
+		    int64_t timeout_ms)
 {
 	uint64_t until_ns = rmd_until_ns(timeout_ms);
 	for (size_t i = 0; i < count; i++) {
@@ -186,8 +188,10 @@ int remuda_wait_all(struct remuda_future *const *futures, size_t count, int64_t 
 	return 0;
 }
 
-/* The first that has ended: its index, `count`: none has; REMUDA_EINVAL, REMUDA_EFORKED. */
-static int find_done(struct remuda_future *const *futures, size_t count, size_t *ret_index)
+/* The first that has ended: its index, `count`: none has; REMUDA_EINVAL, REMUDA_EFORKED.
+ */
+static int find_done(struct remuda_future *const *futures, size_t count,
+		     size_t *ret_index)
 {
 	bool any = false;
 	for (size_t i = 0; i < count; i++) {
@@ -204,8 +208,8 @@ static int find_done(struct remuda_future *const *futures, size_t count, size_t 
 	return any ? REMUDA_EAGAIN : REMUDA_EINVAL;
 }
 
-int remuda_wait_any(struct remuda_future *const *futures, size_t count, int64_t timeout_ms,
-		    size_t *ret_index)
+int remuda_wait_any(struct remuda_future *const *futures, size_t count,
+		    int64_t timeout_ms, size_t *ret_index)
 {
 	int code = find_done(futures, count, ret_index);
 	if (code != REMUDA_EAGAIN)

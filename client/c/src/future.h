@@ -1,7 +1,7 @@
 /* client/c/src/future.h: a future from inside: one word of state, and an outcome.
  *
- * Written once, by whoever takes it out of its session's table (the client's thread), or by
- * the submit that failed. Then read by any thread that has seen DONE. Nobody locks. */
+ * Written once, by whoever takes it out of its session's table (the client's thread), or
+ * by the submit that failed. Then read by any thread that has seen DONE. Nobody locks. */
 #pragma once
 
 #include <pthread.h>
@@ -15,7 +15,8 @@
 
 /* Payloads up to this size lie in the future itself. */
 #define RMD_FUTURE_SMALL_BYTES 32u
-/* Larger ones up to this size are copied, so that they don't hold a whole message in memory. */
+/* Larger ones up to this size are copied, so that they don't hold a whole message in
+ * memory. */
 #define RMD_FUTURE_COPY_BYTES 4096u
 
 enum rmd_future_state {              /* bits of `state`; only ever set */
@@ -53,14 +54,15 @@ struct remuda_future *rmd_future_ref(struct remuda_future *future);
 /* Drops a reference; NULL is allowed. */
 void rmd_future_unref(struct remuda_future *future);
 
-/* Gives the future its outcome, wakes who waits, calls or queues what is hooked. Once. The
- * bytes are copied or referred to. No lock may be held: callbacks are called. */
-void rmd_future_complete(struct remuda_future *future, enum rmd_outcome_kind kind, int code,
-			 struct rmd_piece bytes);
-/* The same in two steps, for many at a time: who wakes up finds all of them settled, instead of
- * sleeping again on the next. Settle gives the outcome, and what announce must be told. */
-unsigned rmd_future_settle(struct remuda_future *future, enum rmd_outcome_kind kind, int code,
-			   struct rmd_piece bytes);
+/* Gives the future its outcome, wakes who waits, calls or queues what is hooked. Once.
+ * The bytes are copied or referred to. No lock may be held: callbacks are called. */
+void rmd_future_complete(struct remuda_future *future, enum rmd_outcome_kind kind,
+			 int code, struct rmd_piece bytes);
+/* The same in two steps, for many at a time: who wakes up finds all of them settled,
+ * instead of sleeping again on the next. Settle gives the outcome, and what announce must
+ * be told. */
+unsigned rmd_future_settle(struct remuda_future *future, enum rmd_outcome_kind kind,
+			   int code, struct rmd_piece bytes);
 void rmd_future_announce(struct remuda_future *future, unsigned before);
 /* As rmd_future_complete with an error made here, which it takes. */
 void rmd_future_fail(struct remuda_future *future, int code, struct remuda_error *err);
@@ -80,24 +82,29 @@ struct rmd_done_queue {
 	atomic_uint sleepers;        /* threads that wait for it */
 	int event_fd;                /* readable while not empty; -1: nobody asked */
 	size_t expected;             /* hooked and not yet taken out */
-	void (*gone)(struct rmd_done_queue *queue); /* abandoned: called when none is expected */
+	void (*gone)(struct rmd_done_queue
+			     *queue); /* abandoned: called when none is expected */
 };
 
 int rmd_done_queue_init(struct rmd_done_queue *queue);
 /* Frees all futures in it. */
 void rmd_done_queue_fini(struct rmd_done_queue *queue);
-/* Nobody will take futures out any more: those that are there and those that come are freed,
- * and with the last one `gone` is called, from here or on any thread. */
-void rmd_done_queue_abandon(struct rmd_done_queue *queue, void (*gone)(struct rmd_done_queue *queue));
+/* Nobody will take futures out any more: those that are there and those that come are
+ * freed, and with the last one `gone` is called, from here or on any thread. */
+void rmd_done_queue_abandon(struct rmd_done_queue *queue,
+			    void (*gone)(struct rmd_done_queue *queue));
 /* (any thread) Appends one that has ended. */
 void rmd_done_queue_push(struct rmd_done_queue *queue, struct remuda_future *future);
 /* (any thread) Takes the oldest, or NULL. */
 struct remuda_future *rmd_done_queue_pop(struct rmd_done_queue *queue);
-/* (any thread) The same, waiting until `until_ns` of CLOCK_MONOTONIC (UINT64_MAX: for ever). */
-struct remuda_future *rmd_done_queue_pop_wait(struct rmd_done_queue *queue, uint64_t until_ns);
+/* (any thread) The same, waiting until `until_ns` of CLOCK_MONOTONIC (UINT64_MAX: for
+ * ever). */
+struct remuda_future *rmd_done_queue_pop_wait(struct rmd_done_queue *queue,
+					      uint64_t until_ns);
 /* (any thread) The descriptor, made at the first call; or RMD_ESYS. */
 int rmd_done_queue_fd(struct rmd_done_queue *queue);
-/* Has the future go to `queue` when it ends, at once if it has. RMD_EINVAL: it has a hook. */
+/* Has the future go to `queue` when it ends, at once if it has. RMD_EINVAL: it has a
+ * hook. */
 int rmd_future_hook(struct remuda_future *future, struct rmd_done_queue *queue,
 		    remuda_done_fn *done, void *ctx);
 

@@ -45,15 +45,17 @@ struct remuda_error *rmd_future_error(const struct remuda_future *future)
 		if (future->bytes.len == 0)
 			return remuda_error_create("Cancelled", "the task was cancelled");
 		return remuda_error_create("Cancelled", "the task was cancelled: %.*s",
-					   (int)future->bytes.len, (const char *)future->bytes.data);
+					   (int)future->bytes.len,
+					   (const char *)future->bytes.data);
 	}
 	if (future->bytes.len == 0)
 		return remuda_error_create("OutOfMemory", "out of memory in the client");
 	int rc = rmd_error_decode(future->bytes, &err, &field);
 	if (rc == 0)
 		return err;
-	return remuda_error_create("ProtocolError", "the task failed, and its error cannot be read: %s (%s)",
-				   rmd_errcode_text(rc), field != NULL ? field : "ErrorChain");
+	return remuda_error_create(
+		"ProtocolError", "the task failed, and its error cannot be read: %s (%s)",
+		rmd_errcode_text(rc), field != NULL ? field : "ErrorChain");
 }
 
 /* Gives `err` to the caller, or drops it where the caller wants none. Gives `code`. */
@@ -69,8 +71,9 @@ static int give(int code, struct remuda_error *err, struct remuda_error **ret_er
 static int no_future(struct remuda_error **ret_err)
 {
 	return give(REMUDA_ENOMEM,
-		    remuda_error_create("NoFuture", "there is no future: the submit was given no "
-						    "client (NULL), or memory was out"),
+		    remuda_error_create("NoFuture",
+					"there is no future: the submit was given no "
+					"client (NULL), or memory was out"),
 		    ret_err);
 }
 
@@ -78,13 +81,15 @@ static int decode(struct remuda_future *future, struct remuda_error **ret_err)
 {
 	struct rmd_decoded *decoded = rmd_calloc(1, sizeof *decoded);
 	if (decoded == NULL)
-		return give(REMUDA_ENOMEM, remuda_error_create("OutOfMemory", "for a result"), ret_err);
+		return give(REMUDA_ENOMEM,
+			    remuda_error_create("OutOfMemory", "for a result"), ret_err);
 	rmd_arena_init(&decoded->arena, 0);
 	int rc = rmd_value_get(future->bytes, &decoded->arena, &decoded->value);
 	if (rc < 0) {
 		rmd_decoded_free(decoded);
 		return give(rc == RMD_ENOMEM ? REMUDA_ENOMEM : REMUDA_EPROTO,
-			    remuda_error_create("ProtocolError", "the result cannot be read: %s",
+			    remuda_error_create("ProtocolError",
+						"the result cannot be read: %s",
 						rmd_errcode_text(rc)),
 			    ret_err);
 	}
@@ -111,9 +116,11 @@ int remuda_result(struct remuda_future *future, const struct remuda_value **ret_
 
 /* ---- by type ---- */
 
-static struct remuda_error *type_error(const struct remuda_value *value, const char *asked)
+static struct remuda_error *type_error(const struct remuda_value *value,
+				       const char *asked)
 {
-	return remuda_error_create("ResultType", "the result is of type %s, but %s was asked for",
+	return remuda_error_create("ResultType",
+				   "the result is of type %s, but %s was asked for",
 				   remuda_kind_name(value->kind), asked);
 }
 
@@ -131,10 +138,11 @@ static int take(struct remuda_future *future, void *ret, const char *asked,
 	const struct remuda_value *value;
 	int code = remuda_result(future, &value, ret_err);
 	if (code == 0 && (code = convert(value, ret)) < 0) {
-		struct remuda_error *err = code == REMUDA_ETYPE	   ? type_error(value, asked)
-					   : code == REMUDA_ERANGE ? range_error(asked)
-								   : remuda_error_create("OutOfMemory",
-											 "for a result");
+		struct remuda_error *err =
+			code == REMUDA_ETYPE ? type_error(value, asked)
+			: code == REMUDA_ERANGE
+				? range_error(asked)
+				: remuda_error_create("OutOfMemory", "for a result");
 		give(code, err, ret_err);
 	}
 	rmd_future_unref(future);
@@ -153,7 +161,8 @@ static int as_int64(const struct remuda_value *value, void *ret)
 
 static int as_uint64(const struct remuda_value *value, void *ret)
 {
-	if (value->kind == REMUDA_BIGINT || (value->kind == REMUDA_INT64 && value->u.int64 < 0))
+	if (value->kind == REMUDA_BIGINT ||
+	    (value->kind == REMUDA_INT64 && value->u.int64 < 0))
 		return REMUDA_ERANGE;
 	if (value->kind != REMUDA_INT64 && value->kind != REMUDA_UINT64)
 		return REMUDA_ETYPE;
@@ -281,14 +290,17 @@ static int as_bytes(const struct remuda_value *value, void *ret)
 	return 0;
 }
 
-/* Numbers of 8 bytes each: a packed list, a list of `item` only, a 1-dimensional array. */
+/* Numbers of 8 bytes each: a packed list, a list of `item` only, a 1-dimensional array.
+ */
 static int as_numbers(const struct remuda_value *value, enum remuda_kind packed,
-		      enum remuda_kind item, enum remuda_dtype dtype, void **ret_data, size_t *ret_len)
+		      enum remuda_kind item, enum remuda_dtype dtype, void **ret_data,
+		      size_t *ret_len)
 {
 	const void *data = NULL;
 	size_t len = 0;
 	if (value->kind == packed) {
-		data = packed == REMUDA_INTS ? (const void *)value->u.ints.data : value->u.doubles.data;
+		data = packed == REMUDA_INTS ? (const void *)value->u.ints.data
+					     : value->u.doubles.data;
 		len = packed == REMUDA_INTS ? value->u.ints.len : value->u.doubles.len;
 	} else if (value->kind == REMUDA_ARRAY && value->u.array.dtype == dtype &&
 		   value->u.array.rank == 1) {
@@ -331,8 +343,8 @@ static int as_doubles(const struct remuda_value *value, void *ret)
 {
 	void *data;
 	struct remuda_doubles *numbers = ret;
-	int code = as_numbers(value, REMUDA_DOUBLES, REMUDA_FLOAT64, REMUDA_DTYPE_FLOAT64, &data,
-			      &numbers->len);
+	int code = as_numbers(value, REMUDA_DOUBLES, REMUDA_FLOAT64, REMUDA_DTYPE_FLOAT64,
+			      &data, &numbers->len);
 	if (code == 0)
 		numbers->data = data;
 	return code;
@@ -373,7 +385,8 @@ GETTER(int64s, struct remuda_int64s, "a list of int64")
 GETTER(doubles, struct remuda_doubles, "a list of doubles")
 GETTER(value, struct remuda_value, "any value")
 
-int remuda_get_nothing(struct remuda_future *future, const void *null, struct remuda_error **ret_err)
+int remuda_get_nothing(struct remuda_future *future, const void *null,
+		       struct remuda_error **ret_err)
 {
 	(void)null;
 	return take(future, NULL, "nothing", as_nothing, ret_err);

@@ -15,7 +15,8 @@
 #define SERVER_NAME "remudad"
 #define PLACES_MAX  8192u
 
-static int format_path(char ret_path[RMD_PATH_MAX], const char *format, const char *a, const char *b)
+static int format_path(char ret_path[RMD_PATH_MAX], const char *format, const char *a,
+		       const char *b)
 {
 	int len = snprintf(ret_path, RMD_PATH_MAX, format, a, b);
 	return len > 0 && (size_t)len < RMD_PATH_MAX ? 0 : RMD_ETOOBIG;
@@ -39,11 +40,14 @@ int rmd_locate_up(char ret_address[RMD_PATH_MAX], struct remuda_error **ret_err)
 		return RMD_ENOTFOUND;
 	if (lstat(dir, &st) < 0)
 		return RMD_ENOTFOUND;
-	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 0777) != 0700) {
+	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() ||
+	    (st.st_mode & 0777) != 0700) {
 		*ret_err = remuda_error_create(
 			"UnsafeRunFolder",
-			"%s is not a folder of this user alone (owner uid %u, mode %03o): another user "
-			"could stand in for the coordinator. Remove it, or chmod 0700 it if it is yours",
+			"%s is not a folder of this user alone (owner uid %u, mode "
+			"%03o): another user "
+			"could stand in for the coordinator. Remove it, or chmod 0700 it "
+			"if it is yours",
 			dir, (unsigned)st.st_uid, (unsigned)(st.st_mode & 0777));
 		return RMD_EINVAL;
 	}
@@ -67,13 +71,15 @@ static bool usable(struct places *places, const char *path)
 	if (reason == 0 && stat(path, &st) == 0 && S_ISREG(st.st_mode))
 		return true;
 	int n = snprintf(places->text + places->len, sizeof places->text - places->len,
-			 "\n  %s: %s", path, reason == 0 ? "not a regular file" : strerror(reason));
+			 "\n  %s: %s", path,
+			 reason == 0 ? "not a regular file" : strerror(reason));
 	if (n > 0 && (size_t)n < sizeof places->text - places->len)
 		places->len += (size_t)n;
 	return false;
 }
 
-/* Tries remudad in FOLDER, FOLDER/../bin and FOLDER/../../bin, FOLDER being that of `file`. */
+/* Tries remudad in FOLDER, FOLDER/../bin and FOLDER/../../bin, FOLDER being that of
+ * `file`. */
 static bool beside(struct places *places, const char *file, char ret_path[RMD_PATH_MAX])
 {
 	char *resolved = realpath(file, NULL);
@@ -85,9 +91,11 @@ static bool beside(struct places *places, const char *file, char ret_path[RMD_PA
 		*slash = '\0';
 		found = (format_path(ret_path, "%s/%s", resolved, SERVER_NAME) == 0 &&
 			 usable(places, ret_path)) ||
-			(format_path(ret_path, "%s/../bin/%s", resolved, SERVER_NAME) == 0 &&
+			(format_path(ret_path, "%s/../bin/%s", resolved, SERVER_NAME) ==
+				 0 &&
 			 usable(places, ret_path)) ||
-			(format_path(ret_path, "%s/../../bin/%s", resolved, SERVER_NAME) == 0 &&
+			(format_path(ret_path, "%s/../../bin/%s", resolved,
+				     SERVER_NAME) == 0 &&
 			 usable(places, ret_path)); /* lib/MULTIARCH */
 	}
 	free(resolved);
@@ -114,28 +122,33 @@ static int not_found(const struct places *places, struct remuda_error **ret_err)
 {
 	*ret_err = remuda_error_create(
 		"ServerNotFound",
-		"cannot start a private coordinator: its program %s was not found. Set REMUDA_SERVER "
+		"cannot start a private coordinator: its program %s was not found. Set "
+		"REMUDA_SERVER "
 		"to its path, or REMUDA_ADDRESS to a coordinator that runs. Looked at:%s",
 		SERVER_NAME, places->text);
 	return RMD_ENOTFOUND;
 }
 
-int rmd_locate_server(const char *given, char ret_path[RMD_PATH_MAX], struct remuda_error **ret_err)
+int rmd_locate_server(const char *given, char ret_path[RMD_PATH_MAX],
+		      struct remuda_error **ret_err)
 {
 	struct places places = {0};
 	const char *named = given != NULL ? given : getenv("REMUDA_SERVER");
 	if (named != NULL && *named != '\0') {
-		if (format_path(ret_path, "%s%s", named, "") == 0 && usable(&places, ret_path))
+		if (format_path(ret_path, "%s%s", named, "") == 0 &&
+		    usable(&places, ret_path))
 			return 0;
-		*ret_err = remuda_error_create(
-			"ServerNotFound",
-			"cannot start a private coordinator: %s names no program that can be run:%s",
-			given != NULL ? "options.server_path" : "REMUDA_SERVER", places.text);
+		*ret_err = remuda_error_create("ServerNotFound",
+					       "cannot start a private coordinator: %s "
+					       "names no program that can be run:%s",
+					       given != NULL ? "options.server_path"
+							     : "REMUDA_SERVER",
+					       places.text);
 		return RMD_ENOTFOUND;
 	}
 	Dl_info self;
-	if (dladdr((void *)(uintptr_t)&rmd_locate_server, &self) != 0 && self.dli_fname != NULL &&
-	    beside(&places, self.dli_fname, ret_path))
+	if (dladdr((void *)(uintptr_t)&rmd_locate_server, &self) != 0 &&
+	    self.dli_fname != NULL && beside(&places, self.dli_fname, ret_path))
 		return 0;
 	if (beside(&places, "/proc/self/exe", ret_path) || on_path(&places, ret_path))
 		return 0;

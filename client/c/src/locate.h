@@ -18,6 +18,8 @@ int rmd_locate_up(char ret_address[RMD_PATH_MAX], struct remuda_error **ret_err)
 /* The run folder of this user, as above; it need not exist. RMD_ETOOBIG. */
 int rmd_locate_run_dir(char ret_path[RMD_PATH_MAX]);
 
-/* The program remudad: `given`, else REMUDA_SERVER, else beside this library or program, else on PATH.
- * RMD_ENOTFOUND: the error names all places that were looked at and what to do. */
-int rmd_locate_server(const char *given, char ret_path[RMD_PATH_MAX], struct remuda_error **ret_err);
+/* The program remudad: `given`, else REMUDA_SERVER, else beside this library or program,
+ * else on PATH. RMD_ENOTFOUND: the error names all places that were looked at and what to
+ * do. */
+int rmd_locate_server(const char *given, char ret_path[RMD_PATH_MAX],
+		      struct remuda_error **ret_err);

@@ -24,9 +24,10 @@ struct remuda_mapping {
 	uint32_t window, chunk;
 	remuda_source_fn *source;
 	void *source_ctx;
-	int source_end;              /* 1: there may be more; 0: none; negative: the source's code */
+	int source_end; /* 1: there may be more; 0: none; negative: the source's code */
 	uint64_t submitted, given;   /* items; those in between are in the window */
-	struct remuda_future **ring; /* [index % window]; as_completed: a place for each open one */
+	struct remuda_future *
+		*ring; /* [index % window]; as_completed: a place for each open one */
 	uint32_t *free_places;       /* as_completed: places in the ring that are free */
 	uint32_t free_count;
 	struct map_place *places;    /* as_completed */
@@ -79,8 +80,9 @@ static void map_free(struct remuda_mapping *map)
 	rmd_free(map);
 }
 
-struct remuda_mapping *remuda_map(struct remuda *client, const char *function, remuda_source_fn *source,
-			      void *ctx, const struct remuda_map_options *options)
+struct remuda_mapping *remuda_map(struct remuda *client, const char *function,
+				  remuda_source_fn *source, void *ctx,
+				  const struct remuda_map_options *options)
 {
 	struct remuda_map_options defaults = REMUDA_MAP_OPTIONS_INIT;
 	if (options == NULL)
@@ -115,7 +117,8 @@ struct remuda_mapping *remuda_map_array(struct remuda *client, const char *funct
 				    const struct remuda_value *items, size_t count,
 				    const struct remuda_map_options *options)
 {
-	struct remuda_mapping *map = remuda_map(client, function, array_source, NULL, options);
+	struct remuda_mapping *map =
+		remuda_map(client, function, array_source, NULL, options);
 	if (map == NULL)
 		return NULL;
 	map->source_ctx = map;
@@ -155,7 +158,8 @@ static int submit_one(struct remuda_mapping *map)
 /* Draws a chunk when there is room for one, so that its items go out together. */
 static int refill(struct remuda_mapping *map)
 {
-	if (map->source_end <= 0 || map->window - (map->submitted - map->given) < map->chunk)
+	if (map->source_end <= 0 ||
+	    map->window - (map->submitted - map->given) < map->chunk)
 		return 0;
 	for (uint32_t i = 0; i < map->chunk; i++) {
 		int rc = submit_one(map);
@@ -169,14 +173,16 @@ static int refill(struct remuda_mapping *map)
 	return 0;
 }
 
-static int take_in_order(struct remuda_mapping *map, uint64_t until_ns, struct remuda_future **ret_future,
-			 uint64_t *ret_index)
+static int take_in_order(struct remuda_mapping *map, uint64_t until_ns,
+			 struct remuda_future **ret_future, uint64_t *ret_index)
 {
 	struct remuda_future **place = &map->ring[map->given % map->window];
 	int64_t left_ms = -1;
 	if (until_ns != UINT64_MAX) {
 		uint64_t now_ns = rmd_until_ns(0);
-		left_ms = now_ns >= until_ns ? 0 : (int64_t)((until_ns - now_ns + 999999) / 1000000);
+		left_ms = now_ns >= until_ns
+				  ? 0
+				  : (int64_t)((until_ns - now_ns + 999999) / 1000000);
 	}
 	int code = remuda_wait(*place, left_ms);
 	if (code < 0)
@@ -187,8 +193,8 @@ static int take_in_order(struct remuda_mapping *map, uint64_t until_ns, struct r
 	return 0;
 }
 
-static int take_completed(struct remuda_mapping *map, uint64_t until_ns, struct remuda_future **ret_future,
-			  uint64_t *ret_index)
+static int take_completed(struct remuda_mapping *map, uint64_t until_ns,
+			  struct remuda_future **ret_future, uint64_t *ret_index)
 {
 	struct remuda_future *future = rmd_done_queue_pop_wait(&map->queue, until_ns);
 	if (future == NULL)
@@ -202,8 +208,8 @@ static int take_completed(struct remuda_mapping *map, uint64_t until_ns, struct 
 	return 0;
 }
 
-int remuda_map_next(struct remuda_mapping *map, int64_t timeout_ms, struct remuda_future **ret_future,
-		    uint64_t *ret_index)
+int remuda_map_next(struct remuda_mapping *map, int64_t timeout_ms,
+		    struct remuda_future **ret_future, uint64_t *ret_index)
 {
 	uint64_t index;
 	if (map == NULL)
@@ -213,7 +219,9 @@ int remuda_map_next(struct remuda_mapping *map, int64_t timeout_ms, struct remud
 	uint64_t until_ns = rmd_until_ns(timeout_ms);
 	int code = refill(map);
 	if (map->submitted == map->given)
-		return code < 0 ? code : map->source_end < 0 ? map->source_end : REMUDA_ENOTFOUND;
+		return code < 0		     ? code
+		       : map->source_end < 0 ? map->source_end
+					     : REMUDA_ENOTFOUND;
 	code = map->as_completed ? take_completed(map, until_ns, ret_future, &index)
 				 : take_in_order(map, until_ns, ret_future, &index);
 	if (code == 0 && ret_index != NULL)
@@ -223,7 +231,9 @@ int remuda_map_next(struct remuda_mapping *map, int64_t timeout_ms, struct remud
 
 static void map_gone(struct rmd_done_queue *queue)
 {
-	map_free((struct remuda_mapping *)(void *)((char *)queue - offsetof(struct remuda_mapping, queue)));
+	map_free((
+		struct remuda_mapping *)(void *)((char *)queue -
+						 offsetof(struct remuda_mapping, queue)));
 }
 
 void remuda_map_close(struct remuda_mapping *map)

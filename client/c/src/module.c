@@ -16,7 +16,8 @@
 #define PUT_TIMEOUT_MS   600000u
 #define NAME_MAX_BYTES   256u
 
-/* Fields of remuda.v1.FindMissingRequest, FindMissingResponse, PutRequest and BlobInfo. */
+/* Fields of remuda.v1.FindMissingRequest, FindMissingResponse, PutRequest and BlobInfo.
+ */
 enum {
 	FIND_DIGESTS = 1,
 	FOUND_MISSING = 1,
@@ -41,16 +42,18 @@ static void put_info(const struct upload *upload, struct rmd_wire_writer *writer
 	const char *slash = strrchr(upload->path, '/');
 	const char *name = slash == NULL ? upload->path : slash + 1;
 	struct rmd_wire_nest nest = rmd_wire_open(writer, PUT_INFO);
-	rmd_wire_put_bytes(writer, INFO_DIGEST, rmd_slice_of(upload->digest.bytes, RMD_DIGEST_BYTES));
+	rmd_wire_put_bytes(writer, INFO_DIGEST,
+			   rmd_slice_of(upload->digest.bytes, RMD_DIGEST_BYTES));
 	rmd_wire_put_varint_nz(writer, INFO_SIZE, upload->size_bytes);
-	if (strlen(name) <= NAME_MAX_BYTES && rmd_wire_utf8_valid(rmd_slice_of_string(name)))
+	if (strlen(name) <= NAME_MAX_BYTES &&
+	    rmd_wire_utf8_valid(rmd_slice_of_string(name)))
 		rmd_wire_put_bytes_nz(writer, INFO_NAME, rmd_slice_of_string(name));
 	rmd_wire_put_bytes(writer, INFO_PURPOSE, rmd_slice_of_string("module"));
 	rmd_wire_close(writer, nest);
 }
 
-/* The next PutRequest. A file that shrinks meanwhile is cut short, and the coordinator, which
- * verifies the digest, refuses it. */
+/* The next PutRequest. A file that shrinks meanwhile is cut short, and the coordinator,
+ * which verifies the digest, refuses it. */
 static bool next_piece(void *ctx, struct rmd_wire_writer *writer)
 {
 	struct upload *upload = ctx;
@@ -68,7 +71,8 @@ static bool next_piece(void *ctx, struct rmd_wire_writer *writer)
 	uint8_t *to = rmd_wire_reserve(writer, want);
 	size_t have = 0;
 	while (to != NULL && have < want) {
-		ssize_t n = pread(upload->fd, to + have, want - have, (off_t)(upload->offset + have));
+		ssize_t n = pread(upload->fd, to + have, want - have,
+				  (off_t)(upload->offset + have));
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0) {
@@ -81,17 +85,20 @@ static bool next_piece(void *ctx, struct rmd_wire_writer *writer)
 	return true;
 }
 
-static int push(struct remuda *client, struct upload *upload, struct remuda_error **ret_err)
+static int push(struct remuda *client, struct upload *upload,
+		struct remuda_error **ret_err)
 {
 	struct rmd_wire_writer request = {0};
 	struct rmd_buf *response = NULL;
-	rmd_wire_put_bytes(&request, FIND_DIGESTS, rmd_slice_of(upload->digest.bytes, RMD_DIGEST_BYTES));
+	rmd_wire_put_bytes(&request, FIND_DIGESTS,
+			   rmd_slice_of(upload->digest.bytes, RMD_DIGEST_BYTES));
 	struct rmd_client_call find = {
 		.path = "/remuda.v1.Blobs/FindMissing",
 		.request = rmd_slice_of(request.data, request.len),
 		.timeout_ms = ASK_TIMEOUT_MS,
 	};
-	int code = request.failed ? REMUDA_ENOMEM : rmd_client_call(client, &find, &response, ret_err);
+	int code = request.failed ? REMUDA_ENOMEM
+				  : rmd_client_call(client, &find, &response, ret_err);
 	rmd_wire_writer_fini(&request);
 	if (code < 0)
 		return code;
@@ -100,7 +107,8 @@ static int push(struct remuda *client, struct upload *upload, struct remuda_erro
 	struct rmd_wire_reader reader = rmd_wire_reader_of(
 		response != NULL ? rmd_buf_slice(response) : rmd_slice_of(NULL, 0));
 	while (rmd_wire_next(&reader, &field) > 0)
-		missing = missing || (field.number == FOUND_MISSING && field.type == RMD_WIRE_LEN);
+		missing = missing ||
+			  (field.number == FOUND_MISSING && field.type == RMD_WIRE_LEN);
 	rmd_buf_unref(response);
 	if (!missing)
 		return 0;
@@ -126,9 +134,12 @@ static int prepare(struct upload *upload, struct remuda_error **ret_err)
 					       strerror(errno));
 		return errno == ENOENT ? REMUDA_ENOTFOUND : REMUDA_ESYS;
 	}
-	if (!S_ISREG(st.st_mode) || st.st_size == 0 || (uint64_t)st.st_size > MODULE_MAX_BYTES) {
-		*ret_err = remuda_error_create("ModuleNotReadable",
-					       "the module %s is not a regular file of 1 byte to 1 GiB", upload->path);
+	if (!S_ISREG(st.st_mode) || st.st_size == 0 ||
+	    (uint64_t)st.st_size > MODULE_MAX_BYTES) {
+		*ret_err = remuda_error_create(
+			"ModuleNotReadable",
+			"the module %s is not a regular file of 1 byte to 1 GiB",
+			upload->path);
 		return REMUDA_EINVAL;
 	}
 	upload->size_bytes = (uint64_t)st.st_size;

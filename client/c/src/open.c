@@ -38,13 +38,15 @@ static void fork_setup(void)
 
 bool rmd_client_forked(const struct remuda *client)
 {
-	return client->fork_generation != atomic_load_explicit(&fork_generation, memory_order_relaxed);
+	return client->fork_generation !=
+	       atomic_load_explicit(&fork_generation, memory_order_relaxed);
 }
 
 struct remuda_error *rmd_forked_error(void)
 {
-	return remuda_error_create("Forked", "this process is a child of the one that opened the client; "
-					     "open a client of its own, after exec");
+	return remuda_error_create(
+		"Forked", "this process is a child of the one that opened the client; "
+			  "open a client of its own, after exec");
 }
 
 /* ---- references and state ---- */
@@ -83,7 +85,8 @@ static void client_free(struct remuda *client)
 
 void rmd_client_unref(struct remuda *client)
 {
-	if (client != NULL && atomic_fetch_sub_explicit(&client->refs, 1, memory_order_acq_rel) == 1)
+	if (client != NULL &&
+	    atomic_fetch_sub_explicit(&client->refs, 1, memory_order_acq_rel) == 1)
 		client_free(client);
 }
 
@@ -106,7 +109,8 @@ bool rmd_client_wait(struct remuda *client, uint64_t until_ns)
 	}
 	struct timespec until = {.tv_sec = (time_t)(until_ns / 1000000000u),
 				 .tv_nsec = (long)(until_ns % 1000000000u)};
-	return pthread_cond_timedwait(&client->changed, &client->lock, &until) != ETIMEDOUT;
+	return pthread_cond_timedwait(&client->changed, &client->lock, &until) !=
+	       ETIMEDOUT;
 }
 
 struct remuda_error *rmd_client_why(const struct remuda *client)
@@ -115,7 +119,8 @@ struct remuda_error *rmd_client_why(const struct remuda *client)
 	const char *field;
 	if (client->state != RMD_CLIENT_LOST)
 		return remuda_error_create("ClientClosed", "the client is closed");
-	if (client->why == NULL || rmd_error_decode(rmd_buf_slice(client->why), &err, &field) < 0)
+	if (client->why == NULL ||
+	    rmd_error_decode(rmd_buf_slice(client->why), &err, &field) < 0)
 		return remuda_error_create("CoordinatorLost", "the coordinator was lost");
 	return err;
 }
@@ -137,8 +142,8 @@ static struct remuda *client_create(void)
 	client->unaccepted_end = &client->unaccepted;
 	rmd_random_bytes(client->session, sizeof client->session);
 	rmd_table_init(&client->table, 1);
-	rmd_transfers_init(&client->transfers, RMD_CLIENT_TRANSFERS_MAX, RMD_CLIENT_TRANSFERS_BYTES,
-			   rmd_clock_mono_ns());
+	rmd_transfers_init(&client->transfers, RMD_CLIENT_TRANSFERS_MAX,
+			   RMD_CLIENT_TRANSFERS_BYTES, rmd_clock_mono_ns());
 	pthread_mutex_init(&client->lock, NULL);
 	pthread_mutex_init(&client->table_lock, NULL);
 	pthread_condattr_init(&attr);
@@ -167,7 +172,8 @@ static void set_failed(struct remuda *client, int code, struct remuda_error *err
 
 static void close_posted(struct rmd_post *post)
 {
-	rmd_session_close((struct remuda *)(void *)((char *)post - offsetof(struct remuda, close_post)));
+	rmd_session_close((struct remuda *)(void *)((char *)post -
+						    offsetof(struct remuda, close_post)));
 }
 
 static void *thread_main(void *arg)
@@ -214,7 +220,8 @@ static char *process_name(void)
 	return rmd_strdup(program_invocation_short_name);
 }
 
-static int set_address(struct remuda *client, const char *address, struct remuda_error **ret_err)
+static int set_address(struct remuda *client, const char *address,
+		       struct remuda_error **ret_err)
 {
 	char *copy = rmd_strdup(address);
 	if (copy == NULL) {
@@ -234,7 +241,8 @@ static int resolve(struct remuda *client, const struct remuda_options *options,
 		   struct remuda_error **ret_err)
 {
 	char up[RMD_PATH_MAX];
-	const char *address = options->address != NULL ? options->address : getenv("REMUDA_ADDRESS");
+	const char *address = options->address != NULL ? options->address
+						       : getenv("REMUDA_ADDRESS");
 	if (address != NULL && *address != '\0')
 		return set_address(client, address, ret_err);
 	int rc = rmd_locate_up(up, ret_err);
@@ -244,9 +252,11 @@ static int resolve(struct remuda *client, const struct remuda_options *options,
 		return REMUDA_EINVAL;
 	if (options->start == REMUDA_START_PRIVATE)
 		return set_address(client, "private", ret_err);
-	*ret_err = remuda_error_create("NoCoordinator",
-				       "no coordinator runs for this user: REMUDA_ADDRESS is not set, and there "
-				       "is no `remuda up` socket. Start one with `remuda up`, or give an address");
+	*ret_err = remuda_error_create(
+		"NoCoordinator",
+		"no coordinator runs for this user: REMUDA_ADDRESS is not set, and there "
+		"is no `remuda up` socket. Start one with `remuda up`, or give an "
+		"address");
 	return REMUDA_EUNREACHABLE;
 }
 
@@ -258,26 +268,32 @@ static int start_private(struct remuda *client, const struct remuda_options *opt
 	if (rc < 0)
 		return REMUDA_ENOTFOUND;
 	client->server_path = rmd_strdup(path);
-	struct rmd_private_options start = {
-		.server_path = path, .max_workers = options->max_workers, .modules = options->modules};
+	struct rmd_private_options start = {.server_path = path,
+					    .max_workers = options->max_workers,
+					    .modules = options->modules};
 	rc = rmd_private_start(&start, &client->private_fd, ret_err);
 	if (rc < 0)
-		return rc == RMD_ENOMEM || client->server_path == NULL ? REMUDA_ENOMEM : REMUDA_ESYS;
+		return rc == RMD_ENOMEM || client->server_path == NULL ? REMUDA_ENOMEM
+								       : REMUDA_ESYS;
 	return 0;
 }
 
-static int check_options(const struct remuda_options *options, struct remuda_error **ret_err)
+static int check_options(const struct remuda_options *options,
+			 struct remuda_error **ret_err)
 {
 	size_t count;
 	if (options->version != REMUDA_OPTIONS_VERSION)
 		*ret_err = remuda_error_create("InvalidOptions",
-					       "remuda_options: version %u is not known: start from REMUDA_OPTIONS_INIT",
+					       "remuda_options: version %u is not known: "
+					       "start from REMUDA_OPTIONS_INIT",
 					       (unsigned)options->version);
-	else if (options->client_name != NULL && strlen(options->client_name) > RMD_CLIENT_NAME_MAX_BYTES)
+	else if (options->client_name != NULL &&
+		 strlen(options->client_name) > RMD_CLIENT_NAME_MAX_BYTES)
 		*ret_err = remuda_error_create("InvalidOptions", "remuda_options.client_name is longer than 256 bytes");
 	else
-		*ret_err = rmd_check_pairs(options->environment, "remuda_options.environment",
-					   RMD_POOL_ENVIRONMENT_MAX, RMD_POOL_ENVIRONMENT_MAX_BYTES, &count);
+		*ret_err = rmd_check_pairs(
+			options->environment, "remuda_options.environment",
+			RMD_POOL_ENVIRONMENT_MAX, RMD_POOL_ENVIRONMENT_MAX_BYTES, &count);
 	return *ret_err == NULL ? 0 : REMUDA_EINVAL;
 }
 
@@ -287,7 +303,8 @@ static int wait_open(struct remuda *client, struct remuda_error **ret_err)
 	int code = 0;
 	pthread_mutex_lock(&client->lock);
 	while (client->state == RMD_CLIENT_OPENING)
-		rmd_client_wait(client, UINT64_MAX); /* the thread's own patience ends it */
+		rmd_client_wait(client,
+				UINT64_MAX); /* the thread's own patience ends it */
 	if (client->state != RMD_CLIENT_OPEN) {
 		code = client->why_code != 0 ? client->why_code : REMUDA_EUNREACHABLE;
 		*ret_err = rmd_client_why(client);
@@ -303,10 +320,14 @@ static int set_defaults(struct remuda *client, const struct remuda_options *opti
 static int open_client(struct remuda *client, const struct remuda_options *options,
 		       struct remuda_error **ret_err)
 {
-	client->open_timeout_ms = options->open_timeout_ms != 0 ? options->open_timeout_ms
-								 : RMD_CLIENT_OPEN_TIMEOUT_MS;
-	client->client_name = options->client_name != NULL ? rmd_strdup(options->client_name) : process_name();
-	int code = client->client_name == NULL ? REMUDA_ENOMEM : check_options(options, ret_err);
+	client->open_timeout_ms = options->open_timeout_ms != 0
+					  ? options->open_timeout_ms
+					  : RMD_CLIENT_OPEN_TIMEOUT_MS;
+	client->client_name = options->client_name != NULL
+				      ? rmd_strdup(options->client_name)
+				      : process_name();
+	int code = client->client_name == NULL ? REMUDA_ENOMEM
+					       : check_options(options, ret_err);
 	if (code == 0)
 		code = resolve(client, options, ret_err);
 	if (code == 0 && client->reach == RMD_REACH_PRIVATE)
@@ -344,13 +365,16 @@ struct remuda *remuda_open(const char *address)
 	return client;
 }
 
-struct remuda *remuda_open_with(const struct remuda_options *options, struct remuda_error **ret_err)
+struct remuda *remuda_open_with(const struct remuda_options *options,
+				struct remuda_error **ret_err)
 {
 	struct remuda_options defaults = REMUDA_OPTIONS_INIT;
 	struct remuda_error *err = NULL;
 	struct remuda *client = client_create();
-	int code = client == NULL ? REMUDA_ENOMEM
-				  : open_client(client, options != NULL ? options : &defaults, &err);
+	int code = client == NULL
+			   ? REMUDA_ENOMEM
+			   : open_client(client, options != NULL ? options : &defaults,
+					 &err);
 	if (code == 0)
 		return client;
 	remuda_close(client);
@@ -366,8 +390,9 @@ struct remuda *remuda_open_with(const struct remuda_options *options, struct rem
 /* ---- defaults ---- */
 
 /* Pushes the modules of `paths`: their digests in ret_digests. */
-static int push_modules(struct remuda *client, const char *const *paths, struct rmd_digest *ret_digests,
-			size_t *ret_count, struct remuda_error **ret_err)
+static int push_modules(struct remuda *client, const char *const *paths,
+			struct rmd_digest *ret_digests, size_t *ret_count,
+			struct remuda_error **ret_err)
 {
 	size_t count = 0;
 	for (; paths != NULL && paths[count] != NULL; count++) {
@@ -376,7 +401,8 @@ static int push_modules(struct remuda *client, const char *const *paths, struct 
 						       RMD_POOL_MODULES_MAX);
 			return REMUDA_EINVAL;
 		}
-		int code = remuda_module_push(client, paths[count], ret_digests[count].bytes, ret_err);
+		int code = remuda_module_push(client, paths[count],
+					      ret_digests[count].bytes, ret_err);
 		if (code < 0)
 			return code;
 	}
@@ -387,7 +413,8 @@ static int push_modules(struct remuda *client, const char *const *paths, struct 
 static int set_defaults(struct remuda *client, const struct remuda_options *options,
 			struct remuda_error **ret_err)
 {
-	bool own = client->reach == RMD_REACH_PRIVATE; /* was told its modules and workers */
+	bool own = client->reach ==
+		   RMD_REACH_PRIVATE; /* was told its modules and workers */
 	struct rmd_pair environment[RMD_POOL_ENVIRONMENT_MAX];
 	struct rmd_digest modules[RMD_POOL_MODULES_MAX];
 	struct rmd_pool_spec spec = {
@@ -397,16 +424,18 @@ static int set_defaults(struct remuda *client, const struct remuda_options *opti
 		.modules = modules,
 	};
 	if (!own) {
-		int code = push_modules(client, options->modules, modules, &spec.module_count, ret_err);
+		int code = push_modules(client, options->modules, modules,
+					&spec.module_count, ret_err);
 		if (code < 0)
 			return code;
 	}
-	for (; options->environment != NULL && options->environment[spec.environment_count] != NULL;
+	for (; options->environment != NULL &&
+	       options->environment[spec.environment_count] != NULL;
 	     spec.environment_count++) {
 		const char *pair = options->environment[spec.environment_count];
 		size_t len = strcspn(pair, "=");
-		environment[spec.environment_count] =
-			(struct rmd_pair){rmd_slice_of(pair, len), rmd_slice_of_string(pair + len + 1)};
+		environment[spec.environment_count] = (struct rmd_pair){
+			rmd_slice_of(pair, len), rmd_slice_of_string(pair + len + 1)};
 	}
 	if (spec.environment_count == 0 && spec.idle_timeout_ms == 0 &&
 	    (own || (spec.max_workers == 0 && spec.module_count == 0)))
@@ -482,9 +511,10 @@ void remuda_close(struct remuda *client)
 
 const char *remuda_code_text(int code)
 {
-	return code == REMUDA_OK	? "done"
-	       : code == REMUDA_EFORKED ? "called in a child of the process that opened the client"
-					: rmd_errcode_text(code);
+	return code == REMUDA_OK ? "done"
+	       : code == REMUDA_EFORKED
+		       ? "called in a child of the process that opened the client"
+		       : rmd_errcode_text(code);
 }
 
 const char *remuda_version(void)
@@ -492,13 +522,17 @@ const char *remuda_version(void)
 	return REMUDA_VERSION;
 }
 
-_Static_assert((int)REMUDA_EAGAIN == (int)RMD_EAGAIN && (int)REMUDA_ENOMEM == (int)RMD_ENOMEM &&
-		       (int)REMUDA_EINVAL == (int)RMD_EINVAL && (int)REMUDA_EPROTO == (int)RMD_EPROTO &&
+_Static_assert((int)REMUDA_EAGAIN == (int)RMD_EAGAIN &&
+		       (int)REMUDA_ENOMEM == (int)RMD_ENOMEM &&
+		       (int)REMUDA_EINVAL == (int)RMD_EINVAL &&
+		       (int)REMUDA_EPROTO == (int)RMD_EPROTO &&
 		       (int)REMUDA_ETOOBIG == (int)RMD_ETOOBIG &&
 		       (int)REMUDA_ENOTFOUND == (int)RMD_ENOTFOUND &&
 		       (int)REMUDA_ECLOSED == (int)RMD_ECLOSED &&
-		       (int)REMUDA_ETIMEOUT == (int)RMD_ETIMEOUT && (int)REMUDA_ESYS == (int)RMD_ESYS &&
-		       (int)REMUDA_ETYPE == (int)RMD_ETYPE && (int)REMUDA_ERANGE == (int)RMD_ERANGE &&
+		       (int)REMUDA_ETIMEOUT == (int)RMD_ETIMEOUT &&
+		       (int)REMUDA_ESYS == (int)RMD_ESYS &&
+		       (int)REMUDA_ETYPE == (int)RMD_ETYPE &&
+		       (int)REMUDA_ERANGE == (int)RMD_ERANGE &&
 		       (int)REMUDA_ECANCELLED == (int)RMD_ECANCELLED &&
 		       (int)REMUDA_EUNREACHABLE == (int)RMD_EUNREACHABLE &&
 		       (int)REMUDA_ETASK == (int)RMD_ETASK,

@@ -1,13 +1,14 @@
 /* Starting a private coordinator from inside somebody else's program.
  *
- * The host program may have threads, handlers for SIGCHLD, a loop around wait(): it must see
- * nothing of this. So an intermediate process is made by clone(CLONE_VM | CLONE_VFORK) with no exit
- * signal (only __WCLONE waits meet it), and that one makes the coordinator's process the same way and
- * ends: the coordinator is an orphan from its first instruction. The intermediate never calls exec,
- * which would make it an ordinary child again (exec sets the exit signal to SIGCHLD).
- * Both share our memory while we are stopped, as with vfork: the reason why an exec failed comes
- * back through a variable. Their code runs with all signals blocked, in raw system calls,
- * and outside of sanitizers, whose state they share with us. */
+ * The host program may have threads, handlers for SIGCHLD, a loop around wait(): it must
+ * see nothing of this. So an intermediate process is made by clone(CLONE_VM |
+ * CLONE_VFORK) with no exit signal (only __WCLONE waits meet it), and that one makes the
+ * coordinator's process the same way and ends: the coordinator is an orphan from its
+ * first instruction. The intermediate never calls exec, which would make it an ordinary
+ * child again (exec sets the exit signal to SIGCHLD). Both share our memory while we are
+ * stopped, as with vfork: the reason why an exec failed comes back through a variable.
+ * Their code runs with all signals blocked, in raw system calls, and outside of
+ * sanitizers, whose state they share with us. */
 #include "client/c/src/private.h"
 
 #include <errno.h>
@@ -33,15 +34,16 @@
 #define FIXED_ARGS  8u
 
 #if defined(__clang__) || defined(__GNUC__)
-#define UNINSTRUMENTED __attribute__((no_sanitize("address", "thread", "undefined"), noinline))
+#define UNINSTRUMENTED \
+	__attribute__((no_sanitize("address", "thread", "undefined"), noinline))
 #else
 #define UNINSTRUMENTED
 #endif
 
 extern char **environ;
 
-/* glibc's clone under its other name: what sanitizers put in place of `clone` takes each call
- * for a fork. */
+/* glibc's clone under its other name: what sanitizers put in place of `clone` takes each
+ * call for a fork. */
 int __clone(int (*run)(void *arg), void *stack, int flags, void *arg, ...);
 
 /* What the two processes share with us. */
@@ -56,7 +58,8 @@ struct start {
 	volatile int failure;        /* errno of what failed; 0: the program runs */
 };
 
-/* The kernel's form of a signal action: with glibc's we would change the host's own record. */
+/* The kernel's form of a signal action: with glibc's we would change the host's own
+ * record. */
 struct kernel_action {
 	void (*handler)(int);
 	unsigned long flags;
@@ -64,7 +67,8 @@ struct kernel_action {
 	unsigned long mask;
 };
 
-/* Handlers are ours, not the program's: each goes back to default before signals are let in. */
+/* Handlers are ours, not the program's: each goes back to default before signals are let
+ * in. */
 UNINSTRUMENTED static void reset_signals(const sigset_t *no_signals)
 {
 	struct kernel_action action = {0};
@@ -92,7 +96,8 @@ UNINSTRUMENTED static int program(void *arg)
 UNINSTRUMENTED static int intermediate(void *arg)
 {
 	struct start *start = arg;
-	int pid = __clone(program, start->stack + STACK_BYTES, CLONE_VM | CLONE_VFORK | SIGCHLD, start);
+	int pid = __clone(program, start->stack + STACK_BYTES,
+			  CLONE_VM | CLONE_VFORK | SIGCHLD, start);
 	if (pid < 0)
 		start->failure = errno;
 	syscall(SYS_exit_group, 0);
@@ -113,7 +118,8 @@ static int launch(struct start *start)
 	sigemptyset(&start->no_signals);
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
 	pthread_sigmask(SIG_BLOCK, &all, &before);
-	int pid = __clone(intermediate, stacks + 2 * STACK_BYTES, CLONE_VM | CLONE_VFORK, start);
+	int pid = __clone(intermediate, stacks + 2 * STACK_BYTES, CLONE_VM | CLONE_VFORK,
+			  start);
 	int failure = pid < 0 ? errno : 0;
 	if (pid > 0) {
 		while (waitpid(pid, NULL, (int)__WCLONE) < 0 && errno == EINTR)
@@ -126,17 +132,18 @@ static int launch(struct start *start)
 	return failure;
 }
 
-static struct remuda_error *start_error(const struct rmd_private_options *options, int failure,
-					const char *what)
+static struct remuda_error *start_error(const struct rmd_private_options *options,
+					int failure, const char *what)
 {
 	return remuda_error_create("ServerStartFailed",
 				   "cannot start the private coordinator %s: %s: %s",
 				   options->server_path, what, strerror(failure));
 }
 
-/* Fills `argv` (room for FIXED_ARGS + 2 a module) with texts that are borrowed or in `text`. */
-static void make_argv(const struct rmd_private_options *options, const struct start *start,
-		      char text[3][40], char **argv)
+/* Fills `argv` (room for FIXED_ARGS + 2 a module) with texts that are borrowed or in
+ * `text`. */
+static void make_argv(const struct rmd_private_options *options,
+		      const struct start *start, char text[3][40], char **argv)
 {
 	size_t n = 0;
 	snprintf(text[0], sizeof text[0], "%d", start->keep[0]);
@@ -163,8 +170,8 @@ static void close_fd(int fd)
 		close(fd);
 }
 
-/* Moves a descriptor out of the way of standard input, output and error, which the host may
- * have closed. -1 as given, or with errno. */
+/* Moves a descriptor out of the way of standard input, output and error, which the host
+ * may have closed. -1 as given, or with errno. */
 static int above_stdio(int fd)
 {
 	if (fd < 0 || fd > STDERR_FILENO)
@@ -190,7 +197,10 @@ int rmd_private_start(const struct rmd_private_options *options, int *ret_fd,
 		return RMD_ELIMIT;
 	}
 	char *argv[FIXED_ARGS + 2 * MODULES_MAX + 1];
-	struct start start = {.path = options->server_path, .argv = argv, .envp = environ, .null_fd = -1};
+	struct start start = {.path = options->server_path,
+			      .argv = argv,
+			      .envp = environ,
+			      .null_fd = -1};
 	start.keep[0] = start.keep[1] = -1;
 
 	const char *what = "socketpair";

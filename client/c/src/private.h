@@ -10,8 +10,8 @@ struct rmd_private_options {
 	const char *const *modules;  /* ended by NULL; may be NULL */
 };
 
-/* Starts the program in the background and gives our end of the socket to it (close-on-exec,
- * nonblocking). It is no child of this process: wait() does not meet it, no SIGCHLD comes. It ends
- * with us. RMD_ESYS, RMD_ENOMEM, RMD_ELIMIT with *ret_err. */
+/* Starts the program in the background and gives our end of the socket to it
+ * (close-on-exec, nonblocking). It is no child of this process: wait() does not meet it,
+ * no SIGCHLD comes. It ends with us. RMD_ESYS, RMD_ENOMEM, RMD_ELIMIT with *ret_err. */
 int rmd_private_start(const struct rmd_private_options *options, int *ret_fd,
 		      struct remuda_error **ret_err);

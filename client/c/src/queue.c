@@ -24,7 +24,8 @@ void rmd_done_queue_fini(struct rmd_done_queue *queue)
 	pthread_mutex_destroy(&queue->lock);
 }
 
-/* The descriptor is readable exactly while the queue is not empty; the queue's lock is held. */
+/* The descriptor is readable exactly while the queue is not empty; the queue's lock is
+ * held. */
 static void signal_fd(struct rmd_done_queue *queue)
 {
 	uint64_t one = 1;
@@ -50,7 +51,8 @@ static void drop(struct rmd_done_queue *queue, struct remuda_future *future)
 		queue->gone(queue);
 }
 
-void rmd_done_queue_abandon(struct rmd_done_queue *queue, void (*gone)(struct rmd_done_queue *queue))
+void rmd_done_queue_abandon(struct rmd_done_queue *queue,
+			    void (*gone)(struct rmd_done_queue *queue))
 {
 	struct remuda_future *future;
 	while ((future = rmd_done_queue_pop(queue)) != NULL)
@@ -109,12 +111,14 @@ struct remuda_future *rmd_done_queue_pop(struct rmd_done_queue *queue)
 	return future;
 }
 
-struct remuda_future *rmd_done_queue_pop_wait(struct rmd_done_queue *queue, uint64_t until_ns)
+struct remuda_future *rmd_done_queue_pop_wait(struct rmd_done_queue *queue,
+					      uint64_t until_ns)
 {
 	for (;;) {
 		unsigned seen = atomic_load(&queue->pushes);
 		struct remuda_future *future = rmd_done_queue_pop(queue);
-		if (future != NULL || (until_ns != UINT64_MAX && rmd_clock_mono_ns() >= until_ns))
+		if (future != NULL ||
+		    (until_ns != UINT64_MAX && rmd_clock_mono_ns() >= until_ns))
 			return future;
 		atomic_fetch_add(&queue->sleepers, 1);
 		rmd_futex_wait(&queue->pushes, seen, until_ns);
@@ -167,7 +171,8 @@ size_t remuda_dispatch(struct remuda *client)
 {
 	if (client == NULL || rmd_client_forked(client))
 		return 0;
-	/* Only what is there now, so that callbacks that submit cannot hold us for ever. */
+	/* Only what is there now, so that callbacks that submit cannot hold us for ever.
+	 */
 	pthread_mutex_lock(&client->queue.lock);
 	struct remuda_future *future = client->queue.head;
 	client->queue.head = client->queue.tail = NULL;

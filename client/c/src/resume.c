@@ -1,4 +1,5 @@
-/* What a session says again on a new connection: pools, and submits that may not have arrived. */
+/* What a session says again on a new connection: pools, and submits that may not have
+ * arrived. */
 #include <string.h>
 
 #include "client/c/src/client.h"
@@ -15,8 +16,8 @@ static struct rmd_slice put(uint8_t **at, struct rmd_slice from)
 	return copy;
 }
 
-int rmd_unaccepted_add(struct remuda *client, uint64_t number, const struct rmd_task_spec *spec,
-		       struct rmd_buf *arguments)
+int rmd_unaccepted_add(struct remuda *client, uint64_t number,
+		       const struct rmd_task_spec *spec, struct rmd_buf *arguments)
 {
 	size_t len = spec->function.len + spec->options.raw_labels.len +
 		     (arguments == NULL ? spec->arguments.len : 0);
@@ -55,19 +56,22 @@ void rmd_pools_send_again(struct remuda *client)
 {
 	for (uint32_t i = 0; i < client->pool_count; i++) {
 		struct rmd_wire_writer *writer = rmd_stream_begin(client->stream);
-		rmd_session_request_put_open_pool(writer, i + 1,
-						  rmd_buf_slice(client->pools[i].raw_spec));
+		rmd_session_request_put_open_pool(
+			writer, i + 1, rmd_buf_slice(client->pools[i].raw_spec));
 		rmd_stream_end(client->stream);
 	}
 }
 
 void rmd_unaccepted_send_again(struct remuda *client)
 {
-	for (struct rmd_unaccepted *kept = client->unaccepted; kept != NULL; kept = kept->next) {
+	for (struct rmd_unaccepted *kept = client->unaccepted; kept != NULL;
+	     kept = kept->next) {
 		if (kept->spec.arguments_transfer != 0)
-			rmd_send_transfer(client->stream, kept->spec.arguments_transfer, kept->arguments);
+			rmd_send_transfer(client->stream, kept->spec.arguments_transfer,
+					  kept->arguments);
 		struct rmd_wire_writer *writer = rmd_stream_begin(client->stream);
-		rmd_session_request_put_submit(writer, kept->number, &kept->spec, kept->arguments);
+		rmd_session_request_put_submit(writer, kept->number, &kept->spec,
+					       kept->arguments);
 		rmd_stream_end(client->stream);
 	}
 }

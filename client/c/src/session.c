@@ -21,7 +21,8 @@
 /* Outcomes that are taken out of the table under one lock. */
 #define OUTCOME_BATCH 64u
 
-#define CLIENT_OF(ptr, member) ((struct remuda *)(void *)((char *)(ptr) - offsetof(struct remuda, member)))
+#define CLIENT_OF(ptr, member) \
+	((struct remuda *)(void *)((char *)(ptr)-offsetof(struct remuda, member)))
 
 static void call_start(struct remuda *client);
 
@@ -51,9 +52,11 @@ void rmd_session_fail_all(struct remuda *client, int code, struct remuda_error *
 
 static struct remuda_error *lost_error(const struct remuda *client, const char *text)
 {
-	struct remuda_error *err = remuda_error_create(
-		"CoordinatorLost", "the coordinator at %s was lost before this task's outcome came: it may have run%s%s",
-		client->address, text[0] != '\0' ? ": " : "", text);
+	struct remuda_error *err =
+		remuda_error_create("CoordinatorLost",
+				    "the coordinator at %s was lost before this task's "
+				    "outcome came: it may have run%s%s",
+				    client->address, text[0] != '\0' ? ": " : "", text);
 	rmd_error_set_origin(err, REMUDA_ORIGIN_SERVICE);
 	return err;
 }
@@ -124,19 +127,22 @@ static unsigned settle_transferred(struct remuda *client, struct remuda_future *
 	struct rmd_buf *buf;
 	int rc = rmd_transfers_take(&client->transfers, transfer, &buf);
 	if (rc == 0) {
-		unsigned before = rmd_future_settle(future, RMD_OUTCOME_VALUE, 0,
-						    (struct rmd_piece){rmd_buf_slice(buf), buf});
+		unsigned before =
+			rmd_future_settle(future, RMD_OUTCOME_VALUE, 0,
+					  (struct rmd_piece){rmd_buf_slice(buf), buf});
 		rmd_buf_unref(buf);
 		return before;
 	}
 	struct remuda_error *err = remuda_error_create(
-		"ProtocolError", "the result came in pieces that do not fit: %s", rmd_errcode_text(rc));
+		"ProtocolError", "the result came in pieces that do not fit: %s",
+		rmd_errcode_text(rc));
 	buf = rmd_error_encode_buf(err);
 	remuda_error_free(err);
 	struct rmd_piece piece = {.buf = buf};
 	if (buf != NULL)
 		piece.bytes = rmd_buf_slice(buf);
-	unsigned before = rmd_future_settle(future, RMD_OUTCOME_ERROR, REMUDA_EPROTO, piece);
+	unsigned before =
+		rmd_future_settle(future, RMD_OUTCOME_ERROR, REMUDA_EPROTO, piece);
 	rmd_buf_unref(buf);
 	return before;
 }
@@ -146,8 +152,9 @@ static unsigned settle(struct reading *reading, struct remuda_future *future,
 {
 	if (outcome->kind == RMD_OUTCOME_VALUE_TRANSFER)
 		return settle_transferred(reading->client, future, outcome->transfer);
-	return rmd_future_settle(future, outcome->kind, 0,
-				 (struct rmd_piece){outcome->bytes, reading->message.buf});
+	return rmd_future_settle(
+		future, outcome->kind, 0,
+		(struct rmd_piece){outcome->bytes, reading->message.buf});
 }
 
 static void flush_outcomes(struct reading *reading)
@@ -164,7 +171,7 @@ static void flush_outcomes(struct reading *reading)
 		const struct rmd_outcome *outcome = &reading->outcomes[i].outcome;
 		if (futures[i] != NULL)
 			before[i] = settle(reading, futures[i], outcome);
-		else                         /* heard before, or of a task that was given up */
+		else /* heard before, or of a task that was given up */
 			rmd_transfers_drop(&client->transfers, outcome->transfer);
 	}
 	for (size_t i = 0; i < count; i++) {
@@ -188,8 +195,9 @@ static void hear_log(struct remuda *client, const struct rmd_session_log *log)
 	if (future == NULL)
 		return;
 	if (future->on_log != NULL)
-		future->on_log(future->log_ctx, (enum remuda_stream)log->log.stream, log->log.data.data,
-			       log->log.data.len, log->log.dropped_bytes);
+		future->on_log(future->log_ctx, (enum remuda_stream)log->log.stream,
+			       log->log.data.data, log->log.data.len,
+			       log->log.dropped_bytes);
 	rmd_future_unref(future);
 }
 
@@ -198,11 +206,12 @@ static void send_cancels_again(struct remuda *client)
 {
 	uint64_t number = 0;
 	pthread_mutex_lock(&client->table_lock);
-	for (struct remuda_future *future; (future = rmd_table_next(&client->table, &number)) != NULL;
-	     number++) {
+	for (struct remuda_future *future;
+	     (future = rmd_table_next(&client->table, &number)) != NULL; number++) {
 		if (!atomic_load(&future->cancelled))
 			continue;
-		rmd_session_request_put_cancels(rmd_stream_begin(client->call), &number, 1);
+		rmd_session_request_put_cancels(rmd_stream_begin(client->call), &number,
+						1);
 		rmd_stream_end(client->call);
 	}
 	pthread_mutex_unlock(&client->table_lock);
@@ -221,7 +230,8 @@ static void start_anew(struct remuda *client)
 
 static int hear_welcome(struct remuda *client, const struct rmd_session_welcome *welcome)
 {
-	if (client->welcomed || welcome->epoch == 0 || welcome->protocol != RMD_PROTOCOL_VERSION)
+	if (client->welcomed || welcome->epoch == 0 ||
+	    welcome->protocol != RMD_PROTOCOL_VERSION)
 		return RMD_EPROTO;
 	bool anew = client->epoch != welcome->epoch;
 	if (anew && client->epoch != 0)
@@ -251,7 +261,8 @@ static int hear_welcome(struct remuda *client, const struct rmd_session_welcome 
 	return 0;
 }
 
-static int hear_item(struct reading *reading, const struct rmd_session_response_item *item)
+static int hear_item(struct reading *reading,
+		     const struct rmd_session_response_item *item)
 {
 	struct remuda *client = reading->client;
 	if (!client->welcomed && item->kind != RMD_SESSION_RESPONSE_WELCOME)
@@ -287,7 +298,8 @@ static int hear_item(struct reading *reading, const struct rmd_session_response_
 static void hear_marks(struct reading *reading)
 {
 	struct remuda *client = reading->client;
-	if (reading->window == 0 && (reading->accepted == 0 || client->reach != RMD_REACH_REMOTE))
+	if (reading->window == 0 &&
+	    (reading->accepted == 0 || client->reach != RMD_REACH_REMOTE))
 		return;
 	pthread_mutex_lock(&client->lock);
 	rmd_unaccepted_drop(client, reading->accepted);
@@ -331,31 +343,37 @@ static void on_drained(struct rmd_stream *stream, void *ctx)
 /* ---- the call's life ---- */
 
 /* Opening has failed: what to tell the user who waits in remuda_open. */
-static struct remuda_error *open_error(const struct remuda *client, enum rmd_rpc_status status,
-				       const char *text)
+static struct remuda_error *open_error(const struct remuda *client,
+				       enum rmd_rpc_status status, const char *text)
 {
-	const char *hint = "Is remudad running there (remudad --listen ADDRESS)? Without an "
-			   "address, remuda starts a private coordinator";
+	const char *hint =
+		"Is remudad running there (remudad --listen ADDRESS)? Without an "
+		"address, remuda starts a private coordinator";
 	if (status == RMD_RPC_CANCELLED)
 		text = "no answer within the time for opening (options.open_timeout_ms)";
 	if (client->reach == RMD_REACH_PRIVATE)
 		return remuda_error_create("ServerFailed",
-					   "the private coordinator %s ended or broke off before it answered (%s: %s). "
-					   "What it said stands on standard error; REMUDA_SERVER chooses another program",
-					   client->server_path, rmd_rpc_status_name(status), text);
+					   "the private coordinator %s ended or broke "
+					   "off before it answered (%s: %s). "
+					   "What it said stands on standard error; "
+					   "REMUDA_SERVER chooses another program",
+					   client->server_path,
+					   rmd_rpc_status_name(status), text);
 	if (status == RMD_RPC_UNAUTHENTICATED || status == RMD_RPC_PERMISSION_DENIED)
 		hint = "The coordinator does not let this client in";
 	else if (status == RMD_RPC_UNIMPLEMENTED)
 		hint = "Something answers there that is no coordinator of remuda";
-	return remuda_error_create("CoordinatorUnreachable", "no coordinator at %s: %s (%s). %s",
-				   client->address, text, rmd_rpc_status_name(status), hint);
+	return remuda_error_create("CoordinatorUnreachable",
+				   "no coordinator at %s: %s (%s). %s", client->address,
+				   text, rmd_rpc_status_name(status), hint);
 }
 
 /* The end of closing: nothing is open any more. */
 static void finish_close(struct remuda *client)
 {
-	struct remuda_error *err =
-		remuda_error_create("Cancelled", "the client was closed before this task's outcome came: it may have run");
+	struct remuda_error *err = remuda_error_create(
+		"Cancelled",
+		"the client was closed before this task's outcome came: it may have run");
 	rmd_session_fail_all(client, REMUDA_ECANCELLED, err);
 	rmd_timer_stop(client->loop, &client->patience);
 	rmd_timer_stop(client->loop, &client->retry);
@@ -373,9 +391,13 @@ static void interrupted(struct remuda *client, const char *text)
 {
 	if (client->reach == RMD_REACH_PRIVATE) {
 		lose(client, REMUDA_EUNREACHABLE,
-		     remuda_error_create("CoordinatorLost", "the private coordinator ended unexpectedly (%s): "
-							    "close this client and open another", text));
-		rmd_session_fail_all(client, REMUDA_EUNREACHABLE, lost_error(client, text));
+		     remuda_error_create(
+			     "CoordinatorLost",
+			     "the private coordinator ended unexpectedly (%s): "
+			     "close this client and open another",
+			     text));
+		rmd_session_fail_all(client, REMUDA_EUNREACHABLE,
+				     lost_error(client, text));
 		return;
 	}
 	pthread_mutex_lock(&client->lock);
@@ -384,14 +406,17 @@ static void interrupted(struct remuda *client, const char *text)
 	pthread_mutex_unlock(&client->lock);
 	if (client->reach == RMD_REACH_UNIX) {
 		/* A local socket does not break by itself: its coordinator has gone. */
-		rmd_session_fail_all(client, REMUDA_EUNREACHABLE, lost_error(client, text));
+		rmd_session_fail_all(client, REMUDA_EUNREACHABLE,
+				     lost_error(client, text));
 	}
-	rmd_timer_start(client->loop, &client->patience, rmd_clock_mono_ms() + client->open_timeout_ms);
+	rmd_timer_start(client->loop, &client->patience,
+			rmd_clock_mono_ms() + client->open_timeout_ms);
 	call_start(client);
 }
 
 /* A further try to resume has failed. */
-static void resume_failed(struct remuda *client, enum rmd_rpc_status status, const char *text)
+static void resume_failed(struct remuda *client, enum rmd_rpc_status status,
+			  const char *text)
 {
 	bool refused = status != RMD_RPC_UNAVAILABLE && status != RMD_RPC_CANCELLED;
 	if (refused && client->epoch != 0) {
@@ -405,16 +430,21 @@ static void resume_failed(struct remuda *client, enum rmd_rpc_status status, con
 		return;
 	}
 	if (!refused && client->patience.place != 0) {
-		rmd_timer_start(client->loop, &client->retry, rmd_clock_mono_ms() + RETRY_MS);
+		rmd_timer_start(client->loop, &client->retry,
+				rmd_clock_mono_ms() + RETRY_MS);
 		return;
 	}
 	lose(client, REMUDA_EUNREACHABLE,
-	     remuda_error_create("CoordinatorLost", "the coordinator at %s was lost and did not come back within %u ms: %s (%s)",
-				 client->address, client->open_timeout_ms, text, rmd_rpc_status_name(status)));
+	     remuda_error_create("CoordinatorLost",
+				 "the coordinator at %s was lost and did not come back "
+				 "within %u ms: %s (%s)",
+				 client->address, client->open_timeout_ms, text,
+				 rmd_rpc_status_name(status)));
 	rmd_session_fail_all(client, REMUDA_EUNREACHABLE, lost_error(client, text));
 }
 
-static void on_closed(struct rmd_stream *stream, void *ctx, enum rmd_rpc_status status, const char *text)
+static void on_closed(struct rmd_stream *stream, void *ctx, enum rmd_rpc_status status,
+		      const char *text)
 {
 	struct remuda *client = ctx;
 	(void)stream;
@@ -429,8 +459,8 @@ static void on_closed(struct rmd_stream *stream, void *ctx, enum rmd_rpc_status 
 	client->ack_count = 0;
 	rmd_timer_stop(client->loop, &client->ack_timer);
 	rmd_transfers_fini(&client->transfers);
-	rmd_transfers_init(&client->transfers, RMD_CLIENT_TRANSFERS_MAX, RMD_CLIENT_TRANSFERS_BYTES,
-			   rmd_clock_mono_ns());
+	rmd_transfers_init(&client->transfers, RMD_CLIENT_TRANSFERS_MAX,
+			   RMD_CLIENT_TRANSFERS_BYTES, rmd_clock_mono_ns());
 	switch (state) {
 	case RMD_CLIENT_OPENING:
 		lose(client, REMUDA_EUNREACHABLE, open_error(client, status, text));
@@ -462,10 +492,13 @@ static void call_start(struct remuda *client)
 {
 	bool resuming = client->epoch != 0 || client->state == RMD_CLIENT_RESUMING;
 	client->welcomed = false;
-	client->call = rmd_channel_call(client->channel, SESSION_PATH, 0, resuming, &session_events, client);
+	client->call = rmd_channel_call(client->channel, SESSION_PATH, 0, resuming,
+					&session_events, client);
 	if (client->call == NULL) {
-		lose(client, REMUDA_ENOMEM, remuda_error_create("OutOfMemory", "for a call"));
-		rmd_session_fail_all(client, REMUDA_ENOMEM, lost_error(client, "out of memory"));
+		lose(client, REMUDA_ENOMEM,
+		     remuda_error_create("OutOfMemory", "for a call"));
+		rmd_session_fail_all(client, REMUDA_ENOMEM,
+				     lost_error(client, "out of memory"));
 		return;
 	}
 	struct rmd_session_hello hello = {
@@ -516,12 +549,14 @@ void rmd_session_start(struct remuda *client)
 	client->channel = open_channel(client, &why);
 	if (client->channel == NULL) {
 		lose(client, REMUDA_EINVAL,
-		     remuda_error_create("InvalidAddress", "cannot use the address %s: %s", client->address,
+		     remuda_error_create("InvalidAddress",
+					 "cannot use the address %s: %s", client->address,
 					 why != NULL ? why : "out of memory"));
 		rmd_free(why);
 		return;
 	}
-	rmd_timer_start(client->loop, &client->patience, rmd_clock_mono_ms() + client->open_timeout_ms);
+	rmd_timer_start(client->loop, &client->patience,
+			rmd_clock_mono_ms() + client->open_timeout_ms);
 	call_start(client);
 }
 
@@ -544,11 +579,13 @@ void rmd_session_close(struct remuda *client)
 	uint64_t number = 0;
 	pthread_mutex_lock(&client->table_lock);
 	for (; rmd_table_next(&client->table, &number) != NULL; number++) {
-		rmd_session_request_put_cancels(rmd_stream_begin(client->call), &number, 1);
+		rmd_session_request_put_cancels(rmd_stream_begin(client->call), &number,
+						1);
 		rmd_stream_end(client->call);
 	}
 	pthread_mutex_unlock(&client->table_lock);
 	rmd_session_request_put_goodbye(rmd_stream_begin(client->call));
 	rmd_stream_end(client->call);
-	rmd_timer_start(client->loop, &client->patience, rmd_clock_mono_ms() + RMD_CLIENT_CLOSE_MS);
+	rmd_timer_start(client->loop, &client->patience,
+			rmd_clock_mono_ms() + RMD_CLIENT_CLOSE_MS);
 }

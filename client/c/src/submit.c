@@ -1,7 +1,7 @@
 /* Submitting: check, encode, wait for the window, number, append. In the user's thread.
  *
- * Arguments are encoded before any lock is taken: small ones into a scratch block that each
- * thread keeps, large ones into a buf of their own, which travels by reference. */
+ * Arguments are encoded before any lock is taken: small ones into a scratch block that
+ * each thread keeps, large ones into a buf of their own, which travels by reference. */
 #include "client/c/src/submit.h"
 
 #include <pthread.h>
@@ -44,7 +44,8 @@ static struct rmd_wire_writer *scratch(void)
 		return mine;
 	}
 	pthread_once(&scratch_once, scratch_setup);
-	struct rmd_wire_writer *writer = scratch_usable ? rmd_calloc(1, sizeof *writer) : NULL;
+	struct rmd_wire_writer *writer = scratch_usable ? rmd_calloc(1, sizeof *writer)
+							: NULL;
 	if (writer != NULL && pthread_setspecific(scratch_key, writer) != 0) {
 		rmd_free(writer);
 		writer = NULL;
@@ -96,13 +97,15 @@ static size_t weight(const struct remuda_value *value)
 	return 0;
 }
 
-static void put_all(struct rmd_wire_writer *writer, const struct rmd_submission *submission)
+static void put_all(struct rmd_wire_writer *writer,
+		    const struct rmd_submission *submission)
 {
 	for (size_t i = 0; i < submission->count; i++)
 		rmd_arguments_put(writer, &submission->args[i].value);
 	for (size_t i = 0; i < submission->named_count; i++) {
 		const struct remuda_named_arg *named = &submission->named_args[i];
-		rmd_arguments_put_named(writer, rmd_slice_of_string(named->name), &named->arg.value);
+		rmd_arguments_put_named(writer, rmd_slice_of_string(named->name),
+					&named->arg.value);
 	}
 }
 
@@ -116,14 +119,16 @@ static struct rmd_buf *adopt(struct rmd_wire_writer *writer)
 {
 	struct rmd_buf *buf = NULL;
 	if (!writer->failed && writer->data != NULL)
-		buf = rmd_buf_wrap(rmd_slice_of(writer->data, writer->len), release_block, writer->data);
+		buf = rmd_buf_wrap(rmd_slice_of(writer->data, writer->len), release_block,
+				   writer->data);
 	if (buf != NULL)
 		writer->data = NULL;
 	rmd_wire_writer_fini(writer);
 	return buf;
 }
 
-/* Fills spec->arguments, and submission->large where they have a buf of their own. RMD_ENOMEM. */
+/* Fills spec->arguments, and submission->large where they have a buf of their own.
+ * RMD_ENOMEM. */
 static int encode(struct rmd_submission *submission)
 {
 	size_t total = 0;
@@ -143,7 +148,7 @@ static int encode(struct rmd_submission *submission)
 		return RMD_ENOMEM;
 	}
 	if (writer != &own && writer->len >= RMD_WIRE_SPLICE_MIN) {
-		own = *writer;               /* more than it seemed: the block leaves the thread */
+		own = *writer; /* more than it seemed: the block leaves the thread */
 		*writer = (struct rmd_wire_writer){0};
 		writer = &own;
 	}
@@ -160,7 +165,8 @@ static int encode(struct rmd_submission *submission)
 
 /* ---- sending ---- */
 
-void rmd_send_transfer(struct rmd_stream *stream, uint64_t transfer, struct rmd_buf *arguments)
+void rmd_send_transfer(struct rmd_stream *stream, uint64_t transfer,
+		       struct rmd_buf *arguments)
 {
 	struct rmd_chunks chunks = rmd_chunks_of(transfer, rmd_buf_slice(arguments));
 	struct rmd_chunk chunk;
@@ -171,7 +177,8 @@ void rmd_send_transfer(struct rmd_stream *stream, uint64_t transfer, struct rmd_
 	}
 }
 
-/* True if the stream has room for `bytes` more; else its draining wakes us. `lock` is held. */
+/* True if the stream has room for `bytes` more; else its draining wakes us. `lock` is
+ * held. */
 static bool has_room(struct remuda *client, size_t bytes)
 {
 	if (bytes < RMD_CLIENT_LARGE_BYTES ||
@@ -182,14 +189,15 @@ static bool has_room(struct remuda *client, size_t bytes)
 	return rmd_stream_pending_bytes(client->stream) < RMD_CLIENT_PENDING_MAX_BYTES;
 }
 
-/* Waits until the next number may be sent: 0. `lock` is held. RMD_EUNREACHABLE: never more.
- * RMD_ETIMEOUT: the deadline has passed. RMD_EAGAIN: this thread must not wait. */
+/* Waits until the next number may be sent: 0. `lock` is held. RMD_EUNREACHABLE: never
+ * more. RMD_ETIMEOUT: the deadline has passed. RMD_EAGAIN: this thread must not wait. */
 static int wait_for_turn(struct remuda *client, const struct rmd_submission *submission)
 {
 	for (;;) {
 		if (client->state >= RMD_CLIENT_LOST)
 			return RMD_EUNREACHABLE;
-		/* Between the end of a call and the move to RESUMING there is no stream. */
+		/* Between the end of a call and the move to RESUMING there is no stream.
+		 */
 		if (client->state == RMD_CLIENT_OPEN && client->stream != NULL &&
 		    client->next <= client->window &&
 		    has_room(client, submission->spec.arguments.len))
@@ -209,7 +217,8 @@ static int set_deadline(struct rmd_submission *submission)
 	uint64_t now_ns = rmd_clock_mono_ns();
 	if (now_ns >= submission->until_ns)
 		return RMD_ETIMEOUT;
-	submission->spec.options.deadline_ms = (submission->until_ns - now_ns + 999999) / 1000000;
+	submission->spec.options.deadline_ms = (submission->until_ns - now_ns + 999999) /
+					       1000000;
 	return 0;
 }
 
@@ -224,7 +233,8 @@ static int enter(struct remuda *client, struct rmd_submission *submission,
 	if (rc < 0)
 		return rc;
 	if (client->reach == RMD_REACH_REMOTE &&
-	    rmd_unaccepted_add(client, number, &submission->spec, submission->large) < 0) {
+	    rmd_unaccepted_add(client, number, &submission->spec, submission->large) <
+		    0) {
 		pthread_mutex_lock(&client->table_lock);
 		rmd_table_take(&client->table, number);
 		pthread_mutex_unlock(&client->table_lock);
@@ -237,7 +247,8 @@ static int enter(struct remuda *client, struct rmd_submission *submission,
 }
 
 /* Under the lock: waits, numbers, appends; leaves the item open in *ret_stream, for the
- * caller to end without the lock. Codes of wait_for_turn, and RMD_ENOMEM, RMD_ETOOBIG, RMD_ELIMIT. */
+ * caller to end without the lock. Codes of wait_for_turn, and RMD_ENOMEM, RMD_ETOOBIG,
+ * RMD_ELIMIT. */
 static int append(struct remuda *client, struct rmd_submission *submission,
 		  struct remuda_future *future, struct rmd_stream **ret_stream)
 {
@@ -279,26 +290,31 @@ static struct remuda_error *refusal(const struct remuda *client,
 	struct rmd_slice name = submission->spec.function;
 	switch (rc) {
 	case RMD_ETIMEOUT:
-		return remuda_error_create(
-			"DeadlineExceeded",
-			"%.*s was not submitted: its deadline passed while the coordinator's window "
-			"was full or the connection was down",
-			(int)name.len, (const char *)name.data);
+		return remuda_error_create("DeadlineExceeded",
+					   "%.*s was not submitted: its deadline passed "
+					   "while the coordinator's window "
+					   "was full or the connection was down",
+					   (int)name.len, (const char *)name.data);
 	case RMD_EAGAIN:
 		return remuda_error_create(
 			"WindowFull",
-			"%.*s was not submitted: the coordinator's window is full, and a callback on the "
-			"client's own thread cannot wait for it. Submit from another thread, or use remuda_enqueue",
+			"%.*s was not submitted: the coordinator's window is full, and a "
+			"callback on the "
+			"client's own thread cannot wait for it. Submit from another "
+			"thread, or use remuda_enqueue",
 			(int)name.len, (const char *)name.data);
 	case RMD_ETOOBIG:
-		return remuda_error_create(
-			"PayloadTooLarge",
-			"the arguments of %.*s take %zu bytes; this coordinator takes at most %llu",
-			(int)name.len, (const char *)name.data, submission->spec.arguments.len,
-			(unsigned long long)client->payload_max_bytes);
+		return remuda_error_create("PayloadTooLarge",
+					   "the arguments of %.*s take %zu bytes; this "
+					   "coordinator takes at most %llu",
+					   (int)name.len, (const char *)name.data,
+					   submission->spec.arguments.len,
+					   (unsigned long long)client->payload_max_bytes);
 	case RMD_ELIMIT:
-		return remuda_error_create("TooManyPools", "this client has opened %u pools, the most there can be",
-					   RMD_CLIENT_POOLS_MAX);
+		return remuda_error_create(
+			"TooManyPools",
+			"this client has opened %u pools, the most there can be",
+			RMD_CLIENT_POOLS_MAX);
 	default:
 		return remuda_error_create("OutOfMemory", "in the client, for a task");
 	}

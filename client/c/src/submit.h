@@ -4,7 +4,8 @@
 #include "client/c/src/client.h"
 
 struct rmd_submission {
-	struct rmd_task_spec spec;   /* all but the arguments set; slices borrowed for the call */
+	struct rmd_task_spec
+		spec; /* all but the arguments set; slices borrowed for the call */
 	const struct remuda_arg *args; /* checked; no messages among them */
 	size_t count;
 	const struct remuda_named_arg *named_args;
@@ -13,6 +14,7 @@ struct rmd_submission {
 	struct rmd_buf *large;       /* rmd_submit's own */
 };
 
-/* Sends the task, or ends `future` with the reason why not. Blocks while the window is full. Gives `future`. */
+/* Sends the task, or ends `future` with the reason why not. Blocks while the window is
+ * full. Gives `future`. */
 struct remuda_future *rmd_submit(struct remuda *client, struct rmd_submission *submission,
 				 struct remuda_future *future);

@@ -39,7 +39,8 @@ static struct rmd_table_segment **place_of(const struct rmd_table *table, uint64
 static int ring_grow(struct rmd_table *table)
 {
 	size_t capacity = table->capacity == 0 ? RING_MIN : table->capacity * 2;
-	struct rmd_table_segment **ring = rmd_calloc(capacity, sizeof(struct rmd_table_segment *));
+	struct rmd_table_segment **ring =
+		rmd_calloc(capacity, sizeof(struct rmd_table_segment *));
 	if (ring == NULL)
 		return RMD_ENOMEM;
 	for (size_t i = 0; i < table->count; i++)
@@ -51,18 +52,21 @@ static int ring_grow(struct rmd_table *table)
 	return 0;
 }
 
-/* An empty segment behind which newer ones stand is of no more use; the newest one stays. */
+/* An empty segment behind which newer ones stand is of no more use; the newest one stays.
+ */
 static void segment_retire(struct rmd_table *table, uint64_t segment)
 {
 	if (segment - table->first + 1 == table->count)
 		return;
-	struct rmd_table_segment **place = &table->segments[segment & (table->capacity - 1)];
+	struct rmd_table_segment **place =
+		&table->segments[segment & (table->capacity - 1)];
 	if (table->spare == NULL)
 		table->spare = *place;
 	else
 		rmd_free(*place);
 	*place = NULL;
-	while (table->count > 1 && table->segments[table->first & (table->capacity - 1)] == NULL) {
+	while (table->count > 1 &&
+	       table->segments[table->first & (table->capacity - 1)] == NULL) {
 		table->first++;
 		table->count--;
 	}
@@ -80,7 +84,8 @@ static int segment_reach(struct rmd_table *table, uint64_t segment)
 		table->segments[segment & (table->capacity - 1)] = NULL;
 		table->count++;
 	}
-	struct rmd_table_segment **place = &table->segments[segment & (table->capacity - 1)];
+	struct rmd_table_segment **place =
+		&table->segments[segment & (table->capacity - 1)];
 	if (*place == NULL) {
 		*place = table->spare != NULL ? table->spare : rmd_malloc(sizeof **place);
 		table->spare = NULL;
@@ -88,7 +93,7 @@ static int segment_reach(struct rmd_table *table, uint64_t segment)
 			return RMD_ENOMEM;
 		**place = (struct rmd_table_segment){0};
 	}
-	if (segment > table->first) {        /* the newest until now may have run empty before */
+	if (segment > table->first) { /* the newest until now may have run empty before */
 		struct rmd_table_segment *before =
 			table->segments[(segment - 1) & (table->capacity - 1)];
 		if (before != NULL && before->live == 0)
@@ -115,7 +120,9 @@ int rmd_table_put(struct rmd_table *table, uint64_t number, struct remuda_future
 struct remuda_future *rmd_table_get(const struct rmd_table *table, uint64_t number)
 {
 	struct rmd_table_segment **place = place_of(table, number);
-	return place == NULL || *place == NULL ? NULL : (*place)->futures[number % SEGMENT_TASKS];
+	return place == NULL || *place == NULL
+		       ? NULL
+		       : (*place)->futures[number % SEGMENT_TASKS];
 }
 
 struct remuda_future *rmd_table_take(struct rmd_table *table, uint64_t number)

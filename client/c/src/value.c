@@ -33,8 +33,8 @@ static void *put_bytes(struct block *block, const void *data, size_t len)
 	return to;
 }
 
-static int put_value(struct block *block, const struct remuda_value *from, struct remuda_value *to,
-		     unsigned depth);
+static int put_value(struct block *block, const struct remuda_value *from,
+		     struct remuda_value *to, unsigned depth);
 
 static int put_items(struct block *block, const struct remuda_value *items, size_t len,
 		     const struct remuda_value **ret_items, unsigned depth)
@@ -42,7 +42,8 @@ static int put_items(struct block *block, const struct remuda_value *items, size
 	struct remuda_value *copies = room(block, len * sizeof *copies + 1);
 	struct remuda_value counted;
 	for (size_t i = 0; i < len; i++) {
-		int rc = put_value(block, &items[i], copies == NULL ? &counted : &copies[i], depth);
+		int rc = put_value(block, &items[i],
+				   copies == NULL ? &counted : &copies[i], depth);
 		if (rc < 0)
 			return rc;
 	}
@@ -50,8 +51,9 @@ static int put_items(struct block *block, const struct remuda_value *items, size
 	return 0;
 }
 
-static int put_entries(struct block *block, const struct remuda_entry *entries, size_t len,
-		       const struct remuda_entry **ret_entries, unsigned depth)
+static int put_entries(struct block *block, const struct remuda_entry *entries,
+		       size_t len, const struct remuda_entry **ret_entries,
+		       unsigned depth)
 {
 	struct remuda_entry *copies = room(block, len * sizeof *copies + 1);
 	struct remuda_entry counted;
@@ -67,22 +69,23 @@ static int put_entries(struct block *block, const struct remuda_entry *entries, 
 	return 0;
 }
 
-static int put_named(struct block *block, const struct remuda_value *from, struct remuda_value *to,
-		     unsigned depth)
+static int put_named(struct block *block, const struct remuda_value *from,
+		     struct remuda_value *to, unsigned depth)
 {
 	to->u.named.name.data =
 		put_bytes(block, from->u.named.name.data, from->u.named.name.len);
 	return put_items(block, from->u.named.value, 1, &to->u.named.value, depth);
 }
 
-static void put_array(struct block *block, const struct remuda_array *from, struct remuda_array *to)
+static void put_array(struct block *block, const struct remuda_array *from,
+		      struct remuda_array *to)
 {
 	to->data = put_bytes(block, from->data, from->data_bytes);
 	to->shape = put_bytes(block, from->shape, from->rank * sizeof *from->shape);
 }
 
-static int put_value(struct block *block, const struct remuda_value *from, struct remuda_value *to,
-		     unsigned depth)
+static int put_value(struct block *block, const struct remuda_value *from,
+		     struct remuda_value *to, unsigned depth)
 {
 	if (depth == 0)
 		return REMUDA_ETOOBIG;
@@ -100,40 +103,46 @@ static int put_value(struct block *block, const struct remuda_value *from, struc
 		return 0;
 	case REMUDA_STRING:
 	case REMUDA_FUNCTION:
-		to->u.string.data = put_bytes(block, from->u.string.data, from->u.string.len);
+		to->u.string.data =
+			put_bytes(block, from->u.string.data, from->u.string.len);
 		return 0;
 	case REMUDA_BIGINT:
 	case REMUDA_BYTES:
-		to->u.bytes.data = put_bytes(block, from->u.bytes.data, from->u.bytes.len);
+		to->u.bytes.data =
+			put_bytes(block, from->u.bytes.data, from->u.bytes.len);
 		return 0;
 	case REMUDA_LIST:
 	case REMUDA_TUPLE:
 	case REMUDA_SET:
-		return put_items(block, from->u.list.items, from->u.list.len, &to->u.list.items, depth - 1);
+		return put_items(block, from->u.list.items, from->u.list.len,
+				 &to->u.list.items, depth - 1);
 	case REMUDA_MAP:
-		return put_entries(block, from->u.map.entries, from->u.map.len, &to->u.map.entries,
-				   depth - 1);
+		return put_entries(block, from->u.map.entries, from->u.map.len,
+				   &to->u.map.entries, depth - 1);
 	case REMUDA_ARRAY:
 		put_array(block, &from->u.array, &to->u.array);
 		return 0;
 	case REMUDA_ANY:
-		to->u.any.type_url.data =
-			put_bytes(block, from->u.any.type_url.data, from->u.any.type_url.len);
-		to->u.any.data.data = put_bytes(block, from->u.any.data.data, from->u.any.data.len);
+		to->u.any.type_url.data = put_bytes(block, from->u.any.type_url.data,
+						    from->u.any.type_url.len);
+		to->u.any.data.data =
+			put_bytes(block, from->u.any.data.data, from->u.any.data.len);
 		return 0;
 	case REMUDA_NAMED:
 		return put_named(block, from, to, depth - 1);
 	case REMUDA_OPAQUE:
-		to->u.opaque.codec.data =
-			put_bytes(block, from->u.opaque.codec.data, from->u.opaque.codec.len);
-		to->u.opaque.data.data = put_bytes(block, from->u.opaque.data.data, from->u.opaque.data.len);
+		to->u.opaque.codec.data = put_bytes(block, from->u.opaque.codec.data,
+						    from->u.opaque.codec.len);
+		to->u.opaque.data.data = put_bytes(block, from->u.opaque.data.data,
+						   from->u.opaque.data.len);
 		return 0;
 	case REMUDA_INTS:
-		to->u.ints.data = put_bytes(block, from->u.ints.data, from->u.ints.len * sizeof(int64_t));
+		to->u.ints.data = put_bytes(block, from->u.ints.data,
+					    from->u.ints.len * sizeof(int64_t));
 		return 0;
 	case REMUDA_DOUBLES:
-		to->u.doubles.data =
-			put_bytes(block, from->u.doubles.data, from->u.doubles.len * sizeof(double));
+		to->u.doubles.data = put_bytes(block, from->u.doubles.data,
+					       from->u.doubles.len * sizeof(double));
 		return 0;
 	}
 	return REMUDA_EINVAL;

@@ -9,7 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* What the module has, said again for the compiler: see client/examples/modules/demo.c. */
+/* What the module has, said again for the compiler: see client/examples/modules/demo.c.
+ */
 REMUDA_TASK_IN("demo", int64_t, square, (int64_t, x));
 
 static int failed(struct remuda_error *err)
@@ -32,7 +33,8 @@ int main(int argc, char **argv)
 		return failed(err);
 
 	/* By name: the worker checks the arguments. */
-	struct remuda_future *first = remuda_submit_name(client, "native:demo.square", number);
+	struct remuda_future *first =
+		remuda_submit_name(client, "native:demo.square", number);
 	/* By declaration: this program does, before anything is sent. */
 	struct remuda_future *second = remuda_submit(client, square, number);
 
@@ -40,7 +42,8 @@ int main(int argc, char **argv)
 		return failed(err);
 	printf("%lld %lld\n", (long long)by_name, (long long)typed);
 
-	/* A task that fails gives a chain of errors; the one that started it all comes first. */
+	/* A task that fails gives a chain of errors; the one that started it all comes
+	 * first. */
 	if (remuda_get(remuda_submit_name(client, "native:demo.fail"), NULL, &err) < 0) {
 		remuda_error_print(err, stdout);
 		remuda_error_free(err);

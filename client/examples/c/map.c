@@ -11,7 +11,7 @@
 
 struct counter {
 	int64_t next, last;
-	struct remuda_arg arg;       /* lives until the next call, as the source promises */
+	struct remuda_arg arg; /* lives until the next call, as the source promises */
 };
 
 static int next_number(void *ctx, struct remuda_item *ret_item)
@@ -34,7 +34,8 @@ static int failed(struct remuda_error *err)
 int main(int argc, char **argv)
 {
 	const char *modules[] = {argc > 1 ? argv[1] : "demo.so", NULL};
-	struct counter counter = {.next = 1, .last = argc > 2 ? strtoll(argv[2], NULL, 10) : 1000};
+	struct counter counter = {.next = 1,
+				  .last = argc > 2 ? strtoll(argv[2], NULL, 10) : 1000};
 	struct remuda_options options = REMUDA_OPTIONS_INIT;
 	struct remuda_map_options how = REMUDA_MAP_OPTIONS_INIT;
 	struct remuda_error *err = NULL;
@@ -47,7 +48,8 @@ int main(int argc, char **argv)
 		return failed(err);
 
 	how.as_completed = true;     /* the order does not matter for a sum */
-	struct remuda_mapping *map = remuda_map(client, "native:demo.square", next_number, &counter, &how);
+	struct remuda_mapping *map =
+		remuda_map(client, "native:demo.square", next_number, &counter, &how);
 	while (remuda_map_next(map, -1, &future, NULL) == 0) {
 		if (remuda_get(future, &squared, &err) < 0)
 			return failed(err);

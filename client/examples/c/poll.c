@@ -2,8 +2,8 @@
  *
  *	./poll demo.so
  *
- * Three tasks that sleep 30, 20 and 10 ms end in the other order, given workers enough; meanwhile the
- * loop goes on: it also hears standard input. */
+ * Three tasks that sleep 30, 20 and 10 ms end in the other order, given workers enough;
+ * meanwhile the loop goes on: it also hears standard input. */
 #include <remuda/remuda.h>
 
 #include <poll.h>
@@ -47,8 +47,9 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	for (int i = 0; i < 3; i++)
-		remuda_enqueue(remuda_submit_name(client, "native:demo.sleep_ms", jobs[i].milliseconds), job_done,
-			       &jobs[i]);
+		remuda_enqueue(remuda_submit_name(client, "native:demo.sleep_ms",
+						  jobs[i].milliseconds),
+			       job_done, &jobs[i]);
 
 	struct pollfd fds[] = {{.fd = remuda_fd(client), .events = POLLIN},
 			       {.fd = STDIN_FILENO, .events = POLLIN}};

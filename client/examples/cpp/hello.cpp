@@ -45,7 +45,9 @@ int main(int argc, char **argv)
 	}
 
 	std::string word;
-	if (remuda_get(remuda_submit_name(client.get(), "native:demo.echo", std::string("hello")), &word, &err) < 0)
+	if (remuda_get(remuda_submit_name(client.get(), "native:demo.echo",
+					  std::string("hello")),
+		       &word, &err) < 0)
 		return failed(err);
 	std::cout << word << " " << sum << "\n";
 	return 0;

@@ -155,7 +155,8 @@ static void answer_with(const void *message)
 	protobuf_c_message_pack(base, fake.answer);
 }
 
-/* Runs the command line up to a NULL, with the fake's address; gathers stdout and stderr. */
+/* Runs the command line up to a NULL, with the fake's address; gathers stdout and
+ * stderr. */
 static int command(const char *first, ...)
 {
 	char *words[16];

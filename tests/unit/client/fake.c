@@ -98,22 +98,25 @@ static void send_outcome(struct fake_session *session, const struct fake_task *t
 		return;
 	if (outcome.kind == RMD_OUTCOME_VALUE &&
 	    outcome.bytes.len > session->fake->options.inline_max_bytes) {
-		struct rmd_chunks chunks = rmd_chunks_of(session->next_transfer, outcome.bytes);
+		struct rmd_chunks chunks =
+			rmd_chunks_of(session->next_transfer, outcome.bytes);
 		struct rmd_chunk chunk;
 		while (rmd_chunks_next(&chunks, &chunk)) {
-			rmd_chunk_put(rmd_stream_begin(session->stream), RMD_FIELD_CHUNKS, &chunk, task->buf);
+			rmd_chunk_put(rmd_stream_begin(session->stream), RMD_FIELD_CHUNKS,
+				      &chunk, task->buf);
 			rmd_stream_end(session->stream);
 		}
 		outcome = (struct rmd_outcome){.kind = RMD_OUTCOME_VALUE_TRANSFER,
 					       .transfer = session->next_transfer++};
 	}
-	rmd_session_response_put_outcome(rmd_stream_begin(session->stream), task->number, &outcome, task->buf);
+	rmd_session_response_put_outcome(rmd_stream_begin(session->stream), task->number,
+					 &outcome, task->buf);
 	rmd_stream_end(session->stream);
 }
 
 /* Takes `buf`. */
-static void end_task(struct fake_session *session, struct fake_task *task, enum rmd_outcome_kind kind,
-		     struct rmd_buf *buf)
+static void end_task(struct fake_session *session, struct fake_task *task,
+		     enum rmd_outcome_kind kind, struct rmd_buf *buf)
 {
 	task->done = true;
 	task->buf = buf;
@@ -163,7 +166,8 @@ static struct rmd_buf *argument_counts(struct rmd_slice arguments)
 static struct rmd_buf *error_chain(void)
 {
 	struct remuda_error *cause = remuda_error_create("RootError", "row %d", 7);
-	struct remuda_error *err = remuda_error_wrap(cause, "OuterError", "it went wrong");
+	struct remuda_error *err =
+		remuda_error_wrap(cause, "OuterError", "it went wrong");
 	struct rmd_buf *buf = rmd_error_encode_buf(err);
 	remuda_error_free(err);
 	return buf;
@@ -175,12 +179,13 @@ static bool is(struct rmd_slice function, const char *name)
 {
 	const uint8_t *colon = memchr(function.data, ':', function.len);
 	RMD_CHECK(colon != NULL);
-	struct rmd_slice rest = rmd_slice_of(colon + 1, function.len - (size_t)(colon + 1 - function.data));
+	struct rmd_slice rest = rmd_slice_of(
+		colon + 1, function.len - (size_t)(colon + 1 - function.data));
 	return rmd_slice_equal(rest, rmd_slice_of_string(name));
 }
 
-static void run_task(struct fake_session *session, struct fake_task *task, const struct rmd_task_spec *spec,
-		struct rmd_slice arguments)
+static void run_task(struct fake_session *session, struct fake_task *task,
+		     const struct rmd_task_spec *spec, struct rmd_slice arguments)
 {
 	struct rmd_slice name = spec->function;
 	if (is(name, "count")) {
@@ -188,13 +193,15 @@ static void run_task(struct fake_session *session, struct fake_task *task, const
 	} else if (is(name, "pool")) {
 		end_task(session, task, RMD_OUTCOME_VALUE, int_buf(spec->pool));
 	} else if (is(name, "deadline")) {
-		end_task(session, task, RMD_OUTCOME_VALUE, int_buf(spec->options.deadline_ms));
+		end_task(session, task, RMD_OUTCOME_VALUE,
+			 int_buf(spec->options.deadline_ms));
 	} else if (is(name, "fail")) {
 		end_task(session, task, RMD_OUTCOME_ERROR, error_chain());
 	} else if (is(name, "deaf")) {
 		task->deaf = true;
 	} else if (is(name, "garbage")) {
-		rmd_wire_put_raw(rmd_stream_begin(session->stream), rmd_slice_of_string("\xff\xff\xff\xff"));
+		rmd_wire_put_raw(rmd_stream_begin(session->stream),
+				 rmd_slice_of_string("\xff\xff\xff\xff"));
 		rmd_stream_end(session->stream);
 	} else if (is(name, "die")) {
 		rmd_stream_cancel(session->stream);
@@ -203,20 +210,24 @@ static void run_task(struct fake_session *session, struct fake_task *task, const
 					    .data = rmd_slice_of_string("hello"),
 					    .dropped_bytes = 3};
 		if (is(name, "log") && spec->options.stream_logs) {
-			rmd_session_response_put_log(rmd_stream_begin(session->stream), task->number, &log);
+			rmd_session_response_put_log(rmd_stream_begin(session->stream),
+						     task->number, &log);
 			rmd_stream_end(session->stream);
 		}
 		end_task(session, task, RMD_OUTCOME_VALUE, first_argument(arguments));
 	}
 }
 
-static void hear_submit(struct fake_session *session, const struct rmd_session_submit *submit)
+static void hear_submit(struct fake_session *session,
+			const struct rmd_session_submit *submit)
 {
 	struct fake *fake = session->fake;
 	struct rmd_buf *transferred = NULL;
 	struct rmd_slice arguments = submit->task.arguments;
 	if (submit->task.arguments_transfer != 0) {
-		if (rmd_transfers_take(&session->transfers, submit->task.arguments_transfer, &transferred) < 0) {
+		if (rmd_transfers_take(&session->transfers,
+				       submit->task.arguments_transfer,
+				       &transferred) < 0) {
 			count(fake, &fake->counts.gaps);
 			return;
 		}
@@ -263,13 +274,14 @@ static void forget(struct fake_task **at)
 
 /* ---- hearing ---- */
 
-static void hear_hello(struct fake_session **ret_session, struct fake *fake, struct rmd_stream *stream,
-		       const struct rmd_session_hello *hello)
+static void hear_hello(struct fake_session **ret_session, struct fake *fake,
+		       struct rmd_stream *stream, const struct rmd_session_hello *hello)
 {
 	struct fake_session *session = NULL;
 	for (size_t i = 0; i < SESSIONS_MAX && session == NULL; i++)
 		if (fake->sessions[i].known &&
-		    memcmp(fake->sessions[i].id, hello->session, sizeof hello->session) == 0)
+		    memcmp(fake->sessions[i].id, hello->session, sizeof hello->session) ==
+			    0)
 			session = &fake->sessions[i];
 	for (size_t i = 0; i < SESSIONS_MAX && session == NULL; i++)
 		if (!fake->sessions[i].known)
@@ -328,7 +340,8 @@ static void hear_item(struct fake_connection *connection, struct rmd_stream *str
 	case RMD_SESSION_REQUEST_CANCEL: {
 		struct fake_task *task = *find(session, item->number);
 		if (task != NULL && !task->done && !task->deaf)
-			end_task(session, task, RMD_OUTCOME_CANCELLED, rmd_buf_copy(rmd_slice_of_string("asked")));
+			end_task(session, task, RMD_OUTCOME_CANCELLED,
+				 rmd_buf_copy(rmd_slice_of_string("asked")));
 		count(fake, &fake->counts.cancels);
 		break;
 	}
@@ -340,9 +353,11 @@ static void hear_item(struct fake_connection *connection, struct rmd_stream *str
 		break;
 	}
 	case RMD_SESSION_REQUEST_OPEN_POOL: {
-		bool bad = memmem(item->open_pool.raw_spec.data, item->open_pool.raw_spec.len, "bad", 3) != NULL;
-		rmd_session_response_put_pool(rmd_stream_begin(stream), item->open_pool.pool,
-					      rmd_slice_of_string(bad ? "runtime: none like that" : ""));
+		bool bad = memmem(item->open_pool.raw_spec.data,
+				  item->open_pool.raw_spec.len, "bad", 3) != NULL;
+		rmd_session_response_put_pool(
+			rmd_stream_begin(stream), item->open_pool.pool,
+			rmd_slice_of_string(bad ? "runtime: none like that" : ""));
 		rmd_stream_end(stream);
 		count(fake, &fake->counts.pools);
 		break;
@@ -365,7 +380,8 @@ static bool has_submits(struct rmd_slice message)
 	return false;
 }
 
-static void session_message(struct rmd_stream *stream, void *ctx, struct rmd_piece message)
+static void session_message(struct rmd_stream *stream, void *ctx,
+			    struct rmd_piece message)
 {
 	struct fake_connection *connection = ctx;
 	struct fake *fake = connection->fake;
@@ -382,12 +398,14 @@ static void session_message(struct rmd_stream *stream, void *ctx, struct rmd_pie
 	RMD_CHECK(rc == 0);
 	struct fake_session *session = connection->session;
 	if (session != NULL && session->stream == stream) {
-		rmd_session_response_put_accepted(rmd_stream_begin(stream), session->accepted);
+		rmd_session_response_put_accepted(rmd_stream_begin(stream),
+						  session->accepted);
 		rmd_stream_end(stream);
 	}
 }
 
-static void session_closed(struct rmd_stream *stream, void *ctx, enum rmd_rpc_status status, const char *text)
+static void session_closed(struct rmd_stream *stream, void *ctx,
+			   enum rmd_rpc_status status, const char *text)
 {
 	struct fake_connection *connection = ctx;
 	(void)status;
@@ -399,7 +417,8 @@ static void session_closed(struct rmd_stream *stream, void *ctx, enum rmd_rpc_st
 
 static void session_open(struct rmd_stream *stream, void *service)
 {
-	static const struct rmd_stream_events events = {.message = session_message, .closed = session_closed};
+	static const struct rmd_stream_events events = {.message = session_message,
+							.closed = session_closed};
 	struct fake_connection *connection = rmd_calloc(1, sizeof *connection);
 	RMD_CHECK(connection != NULL);
 	connection->fake = service;
@@ -415,7 +434,8 @@ static void find_message(struct rmd_stream *stream, void *ctx, struct rmd_piece 
 	struct rmd_wire_field field;
 	struct rmd_wire_writer *writer = rmd_stream_begin(stream);
 	while (rmd_wire_next(&reader, &field) > 0)
-		if (field.number == 1 && memcmp(field.bytes.data, fake->blob_digest.bytes, RMD_DIGEST_BYTES) != 0)
+		if (field.number == 1 && memcmp(field.bytes.data, fake->blob_digest.bytes,
+						RMD_DIGEST_BYTES) != 0)
 			rmd_wire_put_bytes(writer, 1, field.bytes);
 	rmd_stream_end_message(stream);
 	rmd_stream_finish(stream, RMD_RPC_OK, "");
@@ -436,7 +456,8 @@ static void put_message(struct rmd_stream *stream, void *ctx, struct rmd_piece m
 		info = rmd_wire_reader_of(field.bytes);
 		while (rmd_wire_next(&info, &part) > 0)
 			if (part.number == 3)
-				snprintf(fake->blob_name, sizeof fake->blob_name, "%.*s", (int)part.bytes.len,
+				snprintf(fake->blob_name, sizeof fake->blob_name, "%.*s",
+					 (int)part.bytes.len,
 					 (const char *)part.bytes.data);
 	}
 }
@@ -445,7 +466,8 @@ static void put_half_closed(struct rmd_stream *stream, void *ctx)
 {
 	struct fake *fake = ctx;
 	rmd_digest_of(rmd_slice_of(fake->blob.data, fake->blob.len), &fake->blob_digest);
-	rmd_wire_put_bytes(rmd_stream_begin(stream), 1, rmd_slice_of(fake->blob_digest.bytes, RMD_DIGEST_BYTES));
+	rmd_wire_put_bytes(rmd_stream_begin(stream), 1,
+			   rmd_slice_of(fake->blob_digest.bytes, RMD_DIGEST_BYTES));
 	rmd_stream_end_message(stream);
 	rmd_stream_finish(stream, RMD_RPC_OK, "");
 	count(fake, &fake->counts.puts);
@@ -459,7 +481,8 @@ static void find_open(struct rmd_stream *stream, void *service)
 
 static void put_open(struct rmd_stream *stream, void *service)
 {
-	static const struct rmd_stream_events events = {.message = put_message, .half_closed = put_half_closed};
+	static const struct rmd_stream_events events = {.message = put_message,
+							.half_closed = put_half_closed};
 	rmd_stream_listen(stream, &events, service);
 }
 
@@ -495,14 +518,16 @@ struct fake *fake_start(const struct fake_options *options)
 	struct rmd_server_options server_options = {0};
 	fake->server = rmd_server_create(fake->loop, &server_options);
 	RMD_CHECK(fake->server != NULL);
-	RMD_CHECK(rmd_server_add_methods(fake->server, methods, sizeof methods / sizeof *methods, fake) == 0);
+	RMD_CHECK(rmd_server_add_methods(fake->server, methods,
+					 sizeof methods / sizeof *methods, fake) == 0);
 	char listen[96], *why = NULL;
 	strcpy(fake->dir, "/tmp/remuda-fake-XXXXXX");
 	RMD_CHECK(mkdtemp(fake->dir) != NULL);
 	snprintf(listen, sizeof listen, "unix:%s/sock", fake->dir);
 	if (fake->options.fd <= 0 &&
-	    rmd_server_listen(fake->server, options->listen != NULL ? options->listen : listen, RMD_LISTEN_INSECURE,
-			      &fake->address, &why) < 0)
+	    rmd_server_listen(fake->server,
+			      options->listen != NULL ? options->listen : listen,
+			      RMD_LISTEN_INSECURE, &fake->address, &why) < 0)
 		RMD_CHECK(!"listen");
 	RMD_CHECK(rmd_server_start(fake->server) == 0);
 	if (fake->options.fd > 0)
@@ -531,9 +556,11 @@ static void order_run(struct rmd_post *post)
 	pthread_mutex_unlock(&fake->lock);
 }
 
-static void fake_do(struct fake *fake, void (*run)(struct fake *fake, unsigned number), unsigned number)
+static void fake_do(struct fake *fake, void (*run)(struct fake *fake, unsigned number),
+		    unsigned number)
 {
-	struct order order = {.post = {.run = order_run}, .fake = fake, .run = run, .number = number};
+	struct order order = {
+		.post = {.run = order_run}, .fake = fake, .run = run, .number = number};
 	rmd_loop_post(fake->loop, &order.post);
 	pthread_mutex_lock(&fake->lock);
 	while (!order.done)
@@ -545,9 +572,11 @@ static void do_release(struct fake *fake, unsigned number)
 {
 	(void)number;
 	for (size_t i = 0; i < SESSIONS_MAX; i++)
-		for (struct fake_task *task = fake->sessions[i].tasks; task != NULL; task = task->next)
+		for (struct fake_task *task = fake->sessions[i].tasks; task != NULL;
+		     task = task->next)
 			if (!task->done && !task->deaf)
-				end_task(&fake->sessions[i], task, RMD_OUTCOME_VALUE, int_buf(task->number));
+				end_task(&fake->sessions[i], task, RMD_OUTCOME_VALUE,
+					 int_buf(task->number));
 }
 
 static void do_break(struct fake *fake, unsigned number)

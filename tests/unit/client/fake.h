@@ -32,7 +32,7 @@ struct fake_options {
 struct fake_counts {
 	uint64_t hellos;
 	uint64_t submits;            /* new ones */
-	uint64_t repeats;            /* submits of a number that was taken: not run again */
+	uint64_t repeats; /* submits of a number that was taken: not run again */
 	uint64_t gaps;               /* submits out of order: must stay 0 */
 	uint64_t acks, cancels, pools, transfers, goodbyes;
 	uint64_t open_most;          /* most tasks open at a time */
@@ -48,7 +48,8 @@ const char *fake_address(const struct fake *fake);
 struct fake_counts fake_counts(struct fake *fake);
 /* Waits until `counter` of its counts (an offset) is at least `value`. */
 void fake_await(struct fake *fake, size_t counter, uint64_t value);
-#define FAKE_AWAIT(fake, member, value) fake_await(fake, offsetof(struct fake_counts, member), value)
+#define FAKE_AWAIT(fake, member, value) \
+	fake_await(fake, offsetof(struct fake_counts, member), value)
 /* Ends all tasks that are held. */
 void fake_release(struct fake *fake);
 /* Breaks all connections; sessions stay and may be resumed. */

@@ -50,9 +50,11 @@ static void tell(const char *path, int argc, char **argv)
 		exit(3);
 	sigprocmask(SIG_SETMASK, NULL, &blocked);
 	sigaction(SIGCHLD, NULL, &action);
-	fprintf(file, "fds=%d blocked=%d ignored=%d private=%d workers=%d modules=%d pid=%d\n", fds,
-		sigismember(&blocked, SIGUSR1), action.sa_handler == SIG_IGN,
-		argc > 1 && strcmp(argv[1], "--private") == 0, number_after(argc, argv, "--local-workers"),
+	fprintf(file,
+		"fds=%d blocked=%d ignored=%d private=%d workers=%d modules=%d pid=%d\n",
+		fds, sigismember(&blocked, SIGUSR1), action.sa_handler == SIG_IGN,
+		argc > 1 && strcmp(argv[1], "--private") == 0,
+		number_after(argc, argv, "--local-workers"),
 		count_after(argc, argv, "--module"), (int)getpid());
 	fclose(file);
 }

@@ -11,5 +11,7 @@ int headers_in_c(struct remuda *client)
 	struct remuda_pool_options pool = REMUDA_POOL_OPTIONS_INIT;
 	int used = (int)(options.version + map.version + pool.version);
 	return used + remuda_get(remuda_submit_name(client, "x:echo"), &number, NULL) +
-	       remuda_get(remuda_submit_name_with(client, &task, "x:echo", 1, 2.5f, "three"), &number, NULL);
+	       remuda_get(
+		       remuda_submit_name_with(client, &task, "x:echo", 1, 2.5f, "three"),
+		       &number, NULL);
 }

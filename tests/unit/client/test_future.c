@@ -67,24 +67,36 @@ static void every_type_comes_back_as_it_went(void **state)
 	float f;
 	bool b;
 	char *text;
-	assert_int_equal(remuda_get(remuda_submit_name(client, "x:echo", -5), &i, NULL), 0);
+	assert_int_equal(remuda_get(remuda_submit_name(client, "x:echo", -5), &i, NULL),
+			 0);
 	assert_int_equal(i, -5);
-	assert_int_equal(remuda_get(remuda_submit_name(client, "x:echo", 'a'), &n, NULL), 0);
+	assert_int_equal(remuda_get(remuda_submit_name(client, "x:echo", 'a'), &n, NULL),
+			 0);
 	assert_int_equal(n, 97);
-	assert_int_equal(remuda_get(remuda_submit_name(client, "x:echo", 7u), &u, NULL), 0);
+	assert_int_equal(remuda_get(remuda_submit_name(client, "x:echo", 7u), &u, NULL),
+			 0);
 	assert_int_equal(u, 7);
-	assert_int_equal(remuda_get(remuda_submit_name(client, "x:echo", UINT64_MAX), &big, NULL), 0);
+	assert_int_equal(
+		remuda_get(remuda_submit_name(client, "x:echo", UINT64_MAX), &big, NULL),
+		0);
 	assert_true(big == UINT64_MAX);
-	assert_int_equal(remuda_get(remuda_submit_name(client, "x:echo", 0.5), &d, NULL), 0);
+	assert_int_equal(remuda_get(remuda_submit_name(client, "x:echo", 0.5), &d, NULL),
+			 0);
 	assert_true(d == 0.5);
-	assert_int_equal(remuda_get(remuda_submit_name(client, "x:echo", 1.5f), &f, NULL), 0);
+	assert_int_equal(remuda_get(remuda_submit_name(client, "x:echo", 1.5f), &f, NULL),
+			 0);
 	assert_true(f == 1.5f);
-	assert_int_equal(remuda_get(remuda_submit_name(client, "x:echo", (bool)true), &b, NULL), 0);
+	assert_int_equal(
+		remuda_get(remuda_submit_name(client, "x:echo", (bool)true), &b, NULL),
+		0);
 	assert_true(b);
-	assert_int_equal(remuda_get(remuda_submit_name(client, "x:echo", "h\xc3\xa9"), &text, NULL), 0);
+	assert_int_equal(remuda_get(remuda_submit_name(client, "x:echo", "h\xc3\xa9"),
+				    &text, NULL),
+			 0);
 	assert_string_equal(text, "h\xc3\xa9");
 	free(text);
-	assert_int_equal(remuda_get(remuda_submit_name(client, "x:echo", NULL), NULL, NULL), 0);
+	assert_int_equal(
+		remuda_get(remuda_submit_name(client, "x:echo", NULL), NULL, NULL), 0);
 }
 
 static void vectors_and_bytes_come_back_as_they_went(void **state)
@@ -95,15 +107,19 @@ static void vectors_and_bytes_come_back_as_they_went(void **state)
 	struct remuda_int64s ints = {numbers, 3};
 	struct remuda_doubles doubles = {reals, 2};
 	struct remuda_bytes bytes = {"a\0b", 3};
-	assert_int_equal(remuda_get(remuda_submit_name(client, "x:echo", ints), &ints, NULL), 0);
+	assert_int_equal(
+		remuda_get(remuda_submit_name(client, "x:echo", ints), &ints, NULL), 0);
 	assert_int_equal(ints.len, 3);
 	assert_memory_equal(ints.data, numbers, sizeof numbers);
 	free((void *)(uintptr_t)ints.data);
-	assert_int_equal(remuda_get(remuda_submit_name(client, "x:echo", doubles), &doubles, NULL), 0);
+	assert_int_equal(
+		remuda_get(remuda_submit_name(client, "x:echo", doubles), &doubles, NULL),
+		0);
 	assert_int_equal(doubles.len, 2);
 	assert_memory_equal(doubles.data, reals, sizeof reals);
 	free((void *)(uintptr_t)doubles.data);
-	assert_int_equal(remuda_get(remuda_submit_name(client, "x:echo", bytes), &bytes, NULL), 0);
+	assert_int_equal(
+		remuda_get(remuda_submit_name(client, "x:echo", bytes), &bytes, NULL), 0);
 	assert_int_equal(bytes.len, 3);
 	assert_memory_equal(bytes.data, "a\0b", 3);
 	free((void *)(uintptr_t)bytes.data);
@@ -115,9 +131,11 @@ static void a_nested_value_is_the_callers_own_after_get(void **state)
 	struct remuda_value inner[2] = {{.kind = REMUDA_STRING, .u.string = {"x", 1}},
 					{.kind = REMUDA_INT64, .u.int64 = 4}};
 	struct remuda_value list = {.kind = REMUDA_LIST, .u.list = {inner, 2}};
-	struct remuda_entry entry = {{.kind = REMUDA_STRING, .u.string = {"key", 3}}, list};
+	struct remuda_entry entry = {{.kind = REMUDA_STRING, .u.string = {"key", 3}},
+				     list};
 	struct remuda_value map = {.kind = REMUDA_MAP, .u.map = {&entry, 1}}, got;
-	assert_int_equal(remuda_get(remuda_submit_name(client, "x:echo", map), &got, NULL), 0);
+	assert_int_equal(
+		remuda_get(remuda_submit_name(client, "x:echo", map), &got, NULL), 0);
 	assert_int_equal(got.kind, REMUDA_MAP);
 	assert_string_equal(got.u.map.entries[0].key.u.string.data, "key");
 	assert_int_equal(got.u.map.entries[0].value.u.list.items[1].u.int64, 4);
@@ -131,13 +149,17 @@ static void a_result_of_another_type_is_an_error_that_names_both(void **state)
 	struct remuda_error *err = NULL;
 	int64_t i = 99;
 	int n;
-	assert_int_equal(remuda_get(remuda_submit_name(client, "x:echo", "text"), &i, &err), REMUDA_ETYPE);
+	assert_int_equal(
+		remuda_get(remuda_submit_name(client, "x:echo", "text"), &i, &err),
+		REMUDA_ETYPE);
 	assert_int_equal(i, 99);
 	assert_string_equal(remuda_error_message(err),
 			    "the result is of type string, but an int64 was asked for");
 	remuda_error_free(err);
-	assert_int_equal(remuda_get(remuda_submit_name(client, "x:echo", INT64_C(1) << 40), &n, NULL),
-			 REMUDA_ERANGE);
+	assert_int_equal(
+		remuda_get(remuda_submit_name(client, "x:echo", INT64_C(1) << 40), &n,
+			   NULL),
+		REMUDA_ERANGE);
 }
 
 static void a_borrowed_result_may_be_looked_at_twice(void **state)
@@ -157,12 +179,19 @@ static void zero_to_eight_arguments_are_counted_right(void **state)
 	struct remuda *client = ((struct pair *)*state)->client;
 	struct remuda_int64s counts;
 	struct remuda_named_arg named = {"by_name", REMUDA_ARG(1)};
-	struct remuda_call call = {
-		.function = "x:count", .args = REMUDA_ARGS_2(1, 2), .count = 2, .named_args = &named, .named_count = 1};
-	assert_int_equal(remuda_get(remuda_submit_name(client, "x:count"), &counts, NULL), 0);
+	struct remuda_call call = {.function = "x:count",
+				   .args = REMUDA_ARGS_2(1, 2),
+				   .count = 2,
+				   .named_args = &named,
+				   .named_count = 1};
+	assert_int_equal(remuda_get(remuda_submit_name(client, "x:count"), &counts, NULL),
+			 0);
 	assert_int_equal(counts.data[0], 0);
 	free((void *)(uintptr_t)counts.data);
-	assert_int_equal(remuda_get(remuda_submit_name(client, "x:count", 1, 2., "3", 4, 5, 6, 7, 8), &counts, NULL), 0);
+	assert_int_equal(remuda_get(remuda_submit_name(client, "x:count", 1, 2., "3", 4,
+						       5, 6, 7, 8),
+				    &counts, NULL),
+			 0);
 	assert_int_equal(counts.data[0], 8);
 	free((void *)(uintptr_t)counts.data);
 	assert_int_equal(remuda_get(remuda_submit_call(client, &call), &counts, NULL), 0);
@@ -177,7 +206,8 @@ static void a_failed_task_gives_its_whole_chain(void **state)
 {
 	struct remuda *client = ((struct pair *)*state)->client;
 	struct remuda_error *err = NULL;
-	assert_int_equal(remuda_get(remuda_submit_name(client, "x:fail"), NULL, &err), REMUDA_ETASK);
+	assert_int_equal(remuda_get(remuda_submit_name(client, "x:fail"), NULL, &err),
+			 REMUDA_ETASK);
 	assert_string_equal(remuda_error_type(err), "OuterError");
 	assert_string_equal(remuda_error_message(remuda_error_cause(err)), "row 7");
 	remuda_error_free(err);
@@ -189,7 +219,8 @@ static void no_client_and_no_future_are_errors_not_crashes(void **state)
 	int64_t i;
 	(void)state;
 	assert_null(remuda_submit_name(NULL, "x:echo", 1));
-	assert_int_equal(remuda_get((struct remuda_future *)NULL, &i, &err), REMUDA_ENOMEM);
+	assert_int_equal(remuda_get((struct remuda_future *)NULL, &i, &err),
+			 REMUDA_ENOMEM);
 	assert_non_null(strstr(remuda_error_message(err), "no future"));
 	remuda_error_free(err);
 	remuda_future_free(NULL);
@@ -214,15 +245,18 @@ static void what_cannot_be_encoded_names_function_argument_and_place(void **stat
 	struct remuda_value bad = {.kind = REMUDA_STRING, .u.string = {"\xff", 1}};
 	struct remuda_value list = {.kind = REMUDA_LIST, .u.list = {&bad, 1}};
 	struct remuda_task_options options = REMUDA_TASK_OPTIONS_INIT;
-	expect_encode_error(remuda_submit_name(client, "x:echo", 1, list), "x:echo: argument 2 at [0]");
+	expect_encode_error(remuda_submit_name(client, "x:echo", 1, list),
+			    "x:echo: argument 2 at [0]");
 	expect_encode_error(remuda_submit_name(client, "", 1), "it is empty");
 	expect_encode_error(remuda_submit_name(client, "noruntime", 1), "RUNTIME:NAME");
 	options.priority = 1001;
-	expect_encode_error(remuda_submit_name_with(client, &options, "x:echo", 1), "priority");
+	expect_encode_error(remuda_submit_name_with(client, &options, "x:echo", 1),
+			    "priority");
 	options.priority = 0;
 	const char *labels[] = {"nolabel", NULL};
 	options.labels = labels;
-	expect_encode_error(remuda_submit_name_with(client, &options, "x:echo", 1), "nolabel");
+	expect_encode_error(remuda_submit_name_with(client, &options, "x:echo", 1),
+			    "nolabel");
 	assert_int_equal(fake_counts(((struct pair *)*state)->fake).submits, 0);
 }
 
@@ -256,8 +290,9 @@ static void a_cancelled_task_ends_as_cancelled(void **state)
 static void wait_any_finds_the_one_that_ended(void **state)
 {
 	struct pair *pair = *state;
-	struct remuda_future *futures[4] = {NULL, remuda_submit_name(pair->client, "x:deaf"),
-					    remuda_submit_name(pair->client, "x:hold"), NULL};
+	struct remuda_future *futures[4] = {
+		NULL, remuda_submit_name(pair->client, "x:deaf"),
+		remuda_submit_name(pair->client, "x:hold"), NULL};
 	size_t index = 99;
 	assert_int_equal(remuda_wait_any(futures, 4, 5, &index), REMUDA_ETIMEOUT);
 	assert_int_equal(index, 99);
@@ -307,7 +342,8 @@ static void hear(struct remuda_future *future, void *ctx)
 static void a_callback_is_called_once_on_the_clients_thread(void **state)
 {
 	struct pair *pair = *state;
-	struct heard heard = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0, pthread_self()};
+	struct heard heard = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0,
+			      pthread_self()};
 	for (int i = 0; i < 100; i++) {
 		struct remuda_future *future = remuda_submit_name(pair->client, "x:hold");
 		assert_int_equal(remuda_on_done(future, hear, &heard), 0);
@@ -325,7 +361,8 @@ static void a_callback_is_called_once_on_the_clients_thread(void **state)
 static void a_callback_on_a_future_that_has_ended_comes_at_once(void **state)
 {
 	struct pair *pair = *state;
-	struct heard heard = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0, 0};
+	struct heard heard = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0,
+			      0};
 	struct remuda_future *future = remuda_submit_name(pair->client, "x:echo", 8);
 	assert_int_equal(remuda_wait(future, -1), 0);
 	assert_int_equal(remuda_on_done(future, hear, &heard), 0);
@@ -365,10 +402,14 @@ static void an_event_loop_hears_of_ended_futures_through_a_descriptor(void **sta
 static void dispatch_calls_back_on_the_thread_that_dispatches(void **state)
 {
 	struct pair *pair = *state;
-	struct heard heard = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0, 0};
+	struct heard heard = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0,
+			      0};
 	struct pollfd poller = {.fd = remuda_fd(pair->client), .events = POLLIN};
 	for (int i = 1; i <= 4; i++)
-		assert_int_equal(remuda_enqueue(remuda_submit_name(pair->client, "x:echo", i), hear, &heard), 0);
+		assert_int_equal(
+			remuda_enqueue(remuda_submit_name(pair->client, "x:echo", i),
+				       hear, &heard),
+			0);
 	for (size_t called = 0; called < 4;) {
 		assert_int_equal(poll(&poller, 1, 10000), 1);
 		called += remuda_dispatch(pair->client);
@@ -386,7 +427,8 @@ struct printed {
 	enum remuda_stream stream;
 };
 
-static void hear_print(void *ctx, enum remuda_stream stream, const void *data, size_t len, uint64_t dropped_bytes)
+static void hear_print(void *ctx, enum remuda_stream stream, const void *data, size_t len,
+		       uint64_t dropped_bytes)
 {
 	struct printed *printed = ctx;
 	memcpy(printed->text, data, len);
@@ -402,7 +444,10 @@ static void what_a_task_prints_is_heard_before_its_outcome(void **state)
 	struct remuda_task_options options = REMUDA_TASK_OPTIONS_INIT;
 	options.on_log = hear_print;
 	options.log_ctx = &printed;
-	assert_int_equal(remuda_get(remuda_submit_name_with(pair->client, &options, "x:log", 1), NULL, NULL), 0);
+	assert_int_equal(
+		remuda_get(remuda_submit_name_with(pair->client, &options, "x:log", 1),
+			   NULL, NULL),
+		0);
 	assert_string_equal(printed.text, "hello");
 	assert_int_equal(printed.dropped_bytes, 3);
 	assert_int_equal(printed.stream, REMUDA_STDOUT);
@@ -414,7 +459,10 @@ static void a_deadline_travels_with_the_task(void **state)
 	struct remuda_task_options options = REMUDA_TASK_OPTIONS_INIT;
 	int64_t deadline_ms;
 	options.deadline_ms = 60000;
-	assert_int_equal(remuda_get(remuda_submit_name_with(pair->client, &options, "x:deadline"), &deadline_ms, NULL), 0);
+	assert_int_equal(
+		remuda_get(remuda_submit_name_with(pair->client, &options, "x:deadline"),
+			   &deadline_ms, NULL),
+		0);
 	assert_in_range(deadline_ms, 30000, 60000);
 }
 
@@ -429,13 +477,15 @@ static void a_full_window_blocks_the_submit_until_its_deadline(void **state)
 	for (int i = 0; i < 3; i++)
 		held[i] = remuda_submit_name(pair->client, "x:hold");
 	options.deadline_ms = 20;
-	struct remuda_future *late = remuda_submit_name_with(pair->client, &options, "x:echo", 1);
+	struct remuda_future *late =
+		remuda_submit_name_with(pair->client, &options, "x:echo", 1);
 	assert_int_equal(remuda_get(late, NULL, &err), REMUDA_ETIMEOUT);
 	assert_string_equal(remuda_error_type(err), "DeadlineExceeded");
 	remuda_error_free(err);
 	FAKE_AWAIT(pair->fake, submits, 3);
 	fake_release(pair->fake);
-	assert_int_equal(remuda_get(remuda_submit_name(pair->client, "x:echo", 1), NULL, NULL), 0);
+	assert_int_equal(
+		remuda_get(remuda_submit_name(pair->client, "x:echo", 1), NULL, NULL), 0);
 	assert_int_equal(remuda_wait_all(held, 3, -1), 0);
 	assert_int_equal(fake_counts(pair->fake).submits, 4);
 	for (int i = 0; i < 3; i++)
@@ -454,7 +504,8 @@ static void submit_from_callback(struct remuda_future *future, void *ctx)
 	struct from_callback *from = ctx;
 	int accepted = 0, code = 0;
 	while (code == 0 && accepted < 10) {
-		struct remuda_future *next = remuda_submit_name(from->pair->client, "x:deaf");
+		struct remuda_future *next =
+			remuda_submit_name(from->pair->client, "x:deaf");
 		if (remuda_wait(next, 0) == 0)
 			code = remuda_get(next, NULL, NULL);
 		else
@@ -472,7 +523,8 @@ static void submit_from_callback(struct remuda_future *future, void *ctx)
 static void a_callback_is_refused_where_it_would_have_to_wait_for_itself(void **state)
 {
 	struct pair *pair = *state;
-	struct from_callback from = {pair, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0};
+	struct from_callback from = {pair, PTHREAD_MUTEX_INITIALIZER,
+				     PTHREAD_COND_INITIALIZER, 0, 0};
 	struct remuda_future *future = remuda_submit_name(pair->client, "x:hold");
 	assert_int_equal(remuda_on_done(future, submit_from_callback, &from), 0);
 	FAKE_AWAIT(pair->fake, submits, 1);
@@ -509,7 +561,8 @@ static void eight_threads_submit_without_gaps_or_mix_ups(void **state)
 	struct pair *pair = *state;
 	pthread_t threads[THREADS];
 	for (int i = 0; i < THREADS; i++)
-		assert_int_equal(pthread_create(&threads[i], NULL, submit_many, pair->client), 0);
+		assert_int_equal(
+			pthread_create(&threads[i], NULL, submit_many, pair->client), 0);
 	for (int i = 0; i < THREADS; i++) {
 		void *failed;
 		pthread_join(threads[i], &failed);
@@ -537,9 +590,11 @@ static void a_forked_child_is_refused_and_the_parent_unharmed(void **state)
 	pid_t pid = fork();
 	if (pid == 0) {
 		struct remuda_error *err = NULL;
-		bool right = remuda_get(remuda_submit_name(pair->client, "x:echo", 1), NULL, &err) == REMUDA_EFORKED &&
+		bool right = remuda_get(remuda_submit_name(pair->client, "x:echo", 1),
+					NULL, &err) == REMUDA_EFORKED &&
 			     strcmp(remuda_error_type(err), "Forked") == 0 &&
-			     remuda_wait(held, -1) == REMUDA_EFORKED && remuda_cancel(held) == REMUDA_EFORKED &&
+			     remuda_wait(held, -1) == REMUDA_EFORKED &&
+			     remuda_cancel(held) == REMUDA_EFORKED &&
 			     remuda_status(pair->client, NULL) == REMUDA_EFORKED &&
 			     remuda_fd(pair->client) == REMUDA_EFORKED;
 		remuda_close(pair->client);
@@ -551,7 +606,8 @@ static void a_forked_child_is_refused_and_the_parent_unharmed(void **state)
 	FAKE_AWAIT(pair->fake, submits, 1);
 	fake_release(pair->fake);
 	assert_int_equal(remuda_get(held, NULL, NULL), 0);
-	assert_int_equal(remuda_get(remuda_submit_name(pair->client, "x:echo", 1), NULL, NULL), 0);
+	assert_int_equal(
+		remuda_get(remuda_submit_name(pair->client, "x:echo", 1), NULL, NULL), 0);
 }
 
 #define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)

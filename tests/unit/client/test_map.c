@@ -47,7 +47,8 @@ static int next_number(void *ctx, struct remuda_item *ret_item)
 	struct numbers *numbers = ctx;
 	if (numbers->next == numbers->end)
 		return numbers->code;
-	if (numbers->taken != NULL && numbers->next - *numbers->taken > numbers->most_ahead)
+	if (numbers->taken != NULL &&
+	    numbers->next - *numbers->taken > numbers->most_ahead)
 		numbers->most_ahead = numbers->next - *numbers->taken;
 	numbers->arg = remuda_arg_int64(numbers->next++);
 	*ret_item = (struct remuda_item){&numbers->arg, 1};
@@ -64,7 +65,8 @@ static void results_come_in_the_order_of_the_items(void **state)
 	uint64_t index;
 	options.window = 64;
 	options.chunk = 16;
-	struct remuda_mapping *map = remuda_map(pair->client, "x:echo", next_number, &numbers, &options);
+	struct remuda_mapping *map =
+		remuda_map(pair->client, "x:echo", next_number, &numbers, &options);
 	while (remuda_map_next(map, -1, &future, &index) == 0) {
 		int64_t got = -1;
 		assert_true(remuda_done(future));
@@ -91,7 +93,8 @@ static void as_completed_gives_each_item_once_with_its_index(void **state)
 	int count = 0;
 	options.as_completed = true;
 	options.window = 50;
-	struct remuda_mapping *map = remuda_map(pair->client, "x:echo", next_number, &numbers, &options);
+	struct remuda_mapping *map =
+		remuda_map(pair->client, "x:echo", next_number, &numbers, &options);
 	while (remuda_map_next(map, -1, &future, &index) == 0) {
 		int64_t got = -1;
 		assert_int_equal(remuda_get(future, &got, NULL), 0);
@@ -110,11 +113,13 @@ static void a_slow_task_holds_up_the_order_but_not_the_others(void **state)
 	struct pair *pair = *state;
 	struct remuda_future *future;
 	struct numbers numbers = {.end = 1};
-	struct remuda_mapping *map = remuda_map(pair->client, "x:hold", next_number, &numbers, NULL);
+	struct remuda_mapping *map =
+		remuda_map(pair->client, "x:hold", next_number, &numbers, NULL);
 	assert_int_equal(remuda_map_next(map, 0, &future, NULL), REMUDA_ETIMEOUT);
 	assert_int_equal(remuda_map_next(map, 5, &future, NULL), REMUDA_ETIMEOUT);
 	FAKE_AWAIT(pair->fake, submits, 1);
-	assert_int_equal(remuda_get(remuda_submit_name(pair->client, "x:echo", 1), NULL, NULL), 0);
+	assert_int_equal(
+		remuda_get(remuda_submit_name(pair->client, "x:echo", 1), NULL, NULL), 0);
 	fake_release(pair->fake);
 	assert_int_equal(remuda_map_next(map, -1, &future, NULL), 0);
 	remuda_future_free(future);
@@ -127,7 +132,8 @@ static void a_failed_item_is_a_result_like_others(void **state)
 	struct numbers numbers = {.end = 3};
 	struct remuda_future *future;
 	int failed = 0;
-	struct remuda_mapping *map = remuda_map(pair->client, "x:fail", next_number, &numbers, NULL);
+	struct remuda_mapping *map =
+		remuda_map(pair->client, "x:fail", next_number, &numbers, NULL);
 	while (remuda_map_next(map, -1, &future, NULL) == 0)
 		failed += remuda_get(future, NULL, NULL) == REMUDA_ETASK;
 	assert_int_equal(failed, 3);
@@ -140,7 +146,8 @@ static void the_sources_own_code_comes_after_the_results_before_it(void **state)
 	struct numbers numbers = {.end = 7, .code = -77};
 	struct remuda_future *future;
 	int count = 0, code;
-	struct remuda_mapping *map = remuda_map(pair->client, "x:echo", next_number, &numbers, NULL);
+	struct remuda_mapping *map =
+		remuda_map(pair->client, "x:echo", next_number, &numbers, NULL);
 	while ((code = remuda_map_next(map, -1, &future, NULL)) == 0) {
 		remuda_future_free(future);
 		count++;
@@ -160,7 +167,8 @@ static void closing_early_cancels_the_rest(void **state)
 		options.as_completed = as_completed == 1;
 		options.window = 10;
 		options.chunk = 10;
-		struct remuda_mapping *map = remuda_map(pair->client, "x:hold", next_number, &numbers, &options);
+		struct remuda_mapping *map = remuda_map(pair->client, "x:hold",
+							next_number, &numbers, &options);
 		assert_int_equal(remuda_map_next(map, 0, &future, NULL), REMUDA_ETIMEOUT);
 		remuda_map_close(map);
 		FAKE_AWAIT(pair->fake, cancels, 10 * ((uint64_t)as_completed + 1));
@@ -175,7 +183,8 @@ static void closing_does_not_wait_for_tasks_that_hear_no_cancel(void **state)
 	struct numbers numbers = {.end = 10};
 	struct remuda_future *future;
 	options.as_completed = true;
-	struct remuda_mapping *map = remuda_map(pair->client, "x:deaf", next_number, &numbers, &options);
+	struct remuda_mapping *map =
+		remuda_map(pair->client, "x:deaf", next_number, &numbers, &options);
 	assert_int_equal(remuda_map_next(map, 0, &future, NULL), REMUDA_ETIMEOUT);
 	remuda_map_close(map);
 	FAKE_AWAIT(pair->fake, submits, 10);
@@ -187,11 +196,13 @@ static void an_array_is_mapped_value_by_value(void **state)
 	struct remuda_value items[3] = {{.kind = REMUDA_STRING, .u.string = {"a", 1}},
 					{.kind = REMUDA_INT64, .u.int64 = 2},
 					{.kind = REMUDA_NULL}};
-	static const enum remuda_kind kinds[] = {REMUDA_STRING, REMUDA_INT64, REMUDA_NULL};
+	static const enum remuda_kind kinds[] = {REMUDA_STRING, REMUDA_INT64,
+						 REMUDA_NULL};
 	struct remuda_future *future;
 	uint64_t index;
 	int count = 0;
-	struct remuda_mapping *map = remuda_map_array(pair->client, "x:echo", items, 3, NULL);
+	struct remuda_mapping *map =
+		remuda_map_array(pair->client, "x:echo", items, 3, NULL);
 	while (remuda_map_next(map, -1, &future, &index) == 0) {
 		struct remuda_value value;
 		assert_int_equal(remuda_get(future, &value, NULL), 0);

@@ -94,7 +94,8 @@ static void a_private_coordinator_serves_and_gets_only_what_it_needs(void **stat
 		remuda_error_print(err, stderr);
 	assert_non_null(client);
 	assert_string_equal(remuda_address(client), "private");
-	assert_int_equal(remuda_get(remuda_submit_name(client, "x:echo", 42), &number, NULL), 0);
+	assert_int_equal(
+		remuda_get(remuda_submit_name(client, "x:echo", 42), &number, NULL), 0);
 	assert_int_equal(number, 42);
 	report("fds=2 blocked=0 ignored=0 private=1 workers=3 modules=2");
 	remuda_close(client);
@@ -133,7 +134,8 @@ static void it_starts_where_child_signals_are_ignored(void **state)
 	void (*before)(int) = signal(SIGCHLD, SIG_IGN);
 	struct remuda *client = open_private(NULL);
 	assert_non_null(client);
-	assert_int_equal(remuda_get(remuda_submit_name(client, "x:echo", 1), NULL, NULL), 0);
+	assert_int_equal(remuda_get(remuda_submit_name(client, "x:echo", 1), NULL, NULL),
+			 0);
 	remuda_close(client);
 	signal(SIGCHLD, before);
 }
@@ -142,7 +144,8 @@ static void *open_and_close(void *arg)
 {
 	for (int i = 0; i < 3; i++) {
 		struct remuda *client = open_private(NULL);
-		int code = remuda_get(remuda_submit_name(client, "x:echo", i), NULL, NULL);
+		int code =
+			remuda_get(remuda_submit_name(client, "x:echo", i), NULL, NULL);
 		remuda_close(client);
 		if (code != 0)
 			return arg;
@@ -156,7 +159,8 @@ static void several_threads_start_their_own_at_once(void **state)
 	(void)state;
 	unsetenv("FAKE_REMUDAD_TELL");
 	for (int i = 0; i < 4; i++)
-		assert_int_equal(pthread_create(&threads[i], NULL, open_and_close, threads), 0);
+		assert_int_equal(
+			pthread_create(&threads[i], NULL, open_and_close, threads), 0);
 	for (int i = 0; i < 4; i++) {
 		void *failed;
 		pthread_join(threads[i], &failed);
@@ -175,7 +179,8 @@ static void a_coordinator_that_dies_ends_open_tasks_and_the_client_says_so(void 
 	assert_string_equal(remuda_error_type(err), "CoordinatorLost");
 	assert_non_null(strstr(remuda_error_message(err), "may have run"));
 	remuda_error_free(err);
-	assert_int_equal(remuda_get(remuda_submit_name(client, "x:echo", 1), NULL, NULL), REMUDA_EUNREACHABLE);
+	assert_int_equal(remuda_get(remuda_submit_name(client, "x:echo", 1), NULL, NULL),
+			 REMUDA_EUNREACHABLE);
 	remuda_close(client);
 }
 
@@ -278,7 +283,8 @@ static int child(const char *how)
 	struct remuda *client = remuda_open("private");
 	for (int i = 0; i < 100; i++)
 		remuda_submit_name(client, "x:hold");
-	if (remuda_get(remuda_submit_name(client, "x:echo", 7), &number, NULL) != 0 || number != 7)
+	if (remuda_get(remuda_submit_name(client, "x:echo", 7), &number, NULL) != 0 ||
+	    number != 7)
 		return 1;
 	if (strcmp(how, "kill") == 0)
 		raise(SIGKILL);
@@ -297,14 +303,20 @@ int main(int argc, char **argv)
 	server = argv[1];
 	snprintf(report_path, sizeof report_path, "/tmp/remuda-report-%d", (int)getpid());
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(a_private_coordinator_serves_and_gets_only_what_it_needs, setup),
+		cmocka_unit_test_setup(
+			a_private_coordinator_serves_and_gets_only_what_it_needs, setup),
 		cmocka_unit_test_setup(the_hosts_wait_and_signals_never_meet_it, setup),
 		cmocka_unit_test_setup(it_starts_where_child_signals_are_ignored, setup),
 		cmocka_unit_test_setup(several_threads_start_their_own_at_once, setup),
-		cmocka_unit_test_setup(a_coordinator_that_dies_ends_open_tasks_and_the_client_says_so, setup),
-		cmocka_unit_test_setup(a_program_that_cannot_start_or_ends_at_once_is_named, setup),
-		cmocka_unit_test_setup(a_program_with_a_bad_format_gives_the_reason_of_exec, setup),
-		cmocka_unit_test_setup(a_missing_program_names_all_places_and_the_variable, setup),
+		cmocka_unit_test_setup(
+			a_coordinator_that_dies_ends_open_tasks_and_the_client_says_so,
+			setup),
+		cmocka_unit_test_setup(
+			a_program_that_cannot_start_or_ends_at_once_is_named, setup),
+		cmocka_unit_test_setup(
+			a_program_with_a_bad_format_gives_the_reason_of_exec, setup),
+		cmocka_unit_test_setup(
+			a_missing_program_names_all_places_and_the_variable, setup),
 		cmocka_unit_test_setup(it_ends_with_a_client_that_is_killed, setup),
 		cmocka_unit_test_setup(a_program_that_frees_nothing_ends_cleanly, setup),
 	};

@@ -16,7 +16,8 @@
 
 #include "tests/unit/client/fake.h"
 
-static struct remuda *open_to(const char *address, uint32_t open_timeout_ms, struct remuda_error **ret_err)
+static struct remuda *open_to(const char *address, uint32_t open_timeout_ms,
+			      struct remuda_error **ret_err)
 {
 	struct remuda_options options = REMUDA_OPTIONS_INIT;
 	options.address = address;
@@ -83,7 +84,9 @@ static void a_client_that_could_not_open_says_why_with_each_task(void **state)
 	struct remuda *client = remuda_open("unix:/nonexistent/remuda.sock");
 	assert_non_null(client);
 	assert_int_equal(remuda_status(client, NULL), REMUDA_EUNREACHABLE);
-	assert_int_equal(remuda_get(remuda_submit_name(client, "x:echo", 1), &number, &err), REMUDA_EUNREACHABLE);
+	assert_int_equal(
+		remuda_get(remuda_submit_name(client, "x:echo", 1), &number, &err),
+		REMUDA_EUNREACHABLE);
 	expect_error(err, "CoordinatorUnreachable", "nonexistent");
 	remuda_close(client);
 }
@@ -188,7 +191,8 @@ static void a_lost_local_coordinator_ends_open_tasks_as_may_have_run(void **stat
 	expect_error(err, "CoordinatorLost", "may have run");
 	assert_int_equal(remuda_get(held, NULL, NULL), REMUDA_EUNREACHABLE);
 	/* The same one answers again, in the same session, and knows what it has. */
-	assert_int_equal(remuda_get(remuda_submit_name(client, "x:echo", 1), NULL, NULL), 0);
+	assert_int_equal(remuda_get(remuda_submit_name(client, "x:echo", 1), NULL, NULL),
+			 0);
 	remuda_close(client);
 	fake_stop(fake);
 }
@@ -198,8 +202,10 @@ static void a_coordinator_that_sends_nonsense_is_cut_off(void **state)
 	struct remuda *client;
 	struct fake *fake = local(&client, &(struct fake_options){0});
 	(void)state;
-	assert_int_equal(remuda_get(remuda_submit_name(client, "x:garbage"), NULL, NULL), REMUDA_EUNREACHABLE);
-	assert_int_equal(remuda_get(remuda_submit_name(client, "x:echo", 1), NULL, NULL), 0);
+	assert_int_equal(remuda_get(remuda_submit_name(client, "x:garbage"), NULL, NULL),
+			 REMUDA_EUNREACHABLE);
+	assert_int_equal(remuda_get(remuda_submit_name(client, "x:echo", 1), NULL, NULL),
+			 0);
 	remuda_close(client);
 	fake_stop(fake);
 }
@@ -217,7 +223,8 @@ static void a_coordinator_that_is_gone_is_given_up_after_a_while(void **state)
 	assert_int_equal(remuda_get(held, NULL, &err), REMUDA_EUNREACHABLE);
 	expect_error(err, "CoordinatorLost", "may have run");
 	err = NULL;
-	assert_int_equal(remuda_get(remuda_submit_name(client, "x:echo", 1), NULL, &err), REMUDA_EUNREACHABLE);
+	assert_int_equal(remuda_get(remuda_submit_name(client, "x:echo", 1), NULL, &err),
+			 REMUDA_EUNREACHABLE);
 	expect_error(err, "CoordinatorLost", "did not come back");
 	assert_int_equal(remuda_status(client, NULL), REMUDA_EUNREACHABLE);
 	remuda_close(client);
@@ -242,7 +249,8 @@ static void a_broken_connection_is_resumed_and_nothing_runs_twice(void **state)
 		assert_int_equal(remuda_get(held[i], &number, NULL), 0);
 		assert_int_equal(number, i + 1);
 	}
-	assert_int_equal(remuda_get(remuda_submit_name(client, "x:echo", 1), NULL, NULL), 0);
+	assert_int_equal(remuda_get(remuda_submit_name(client, "x:echo", 1), NULL, NULL),
+			 0);
 	struct fake_counts counts = fake_counts(fake);
 	assert_int_equal(counts.submits, 21);
 	assert_int_equal(counts.gaps, 0);
@@ -325,7 +333,8 @@ static void a_cancel_asked_for_while_disconnected_is_sent_after_the_resume(void 
 	fake_stop(fake);
 }
 
-static void another_coordinator_at_the_address_ends_open_tasks_and_serves_new_ones(void **state)
+static void
+another_coordinator_at_the_address_ends_open_tasks_and_serves_new_ones(void **state)
 {
 	struct remuda *client;
 	struct fake *fake = remote(&client);
@@ -336,7 +345,8 @@ static void another_coordinator_at_the_address_ends_open_tasks_and_serves_new_on
 	fake_rebirth(fake);
 	assert_int_equal(remuda_get(held, NULL, &err), REMUDA_EUNREACHABLE);
 	expect_error(err, "CoordinatorLost", "may have run");
-	assert_int_equal(remuda_get(remuda_submit_name(client, "x:echo", 1), NULL, NULL), 0);
+	assert_int_equal(remuda_get(remuda_submit_name(client, "x:echo", 1), NULL, NULL),
+			 0);
 	assert_int_equal(fake_counts(fake).gaps, 0);
 	remuda_close(client);
 	fake_stop(fake);
@@ -365,8 +375,9 @@ static void payloads_of_all_sizes_go_there_and_back(void **state)
 {
 	struct remuda *client;
 	struct fake *fake = local(&client, &(struct fake_options){0});
-	static const size_t sizes[] = {1,	 31,	  32,	   33,	    4095,     16383,	     16384,
-				       200000,	 262143,  262144,  262200,  1 << 20,  (1 << 20) + 9, 5 << 20};
+	static const size_t sizes[] = {
+		1,	31,	32,	33,	4095,	 16383,		16384,
+		200000, 262143, 262144, 262200, 1 << 20, (1 << 20) + 9, 5 << 20};
 	(void)state;
 	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
 		echo_bytes(client, sizes[i]);
@@ -380,15 +391,19 @@ static void payloads_of_all_sizes_go_there_and_back(void **state)
 static void a_payload_over_the_coordinators_limit_is_refused_with_the_limit(void **state)
 {
 	struct remuda *client;
-	struct fake *fake = local(&client, &(struct fake_options){.payload_max_bytes = 100000});
+	struct fake *fake =
+		local(&client, &(struct fake_options){.payload_max_bytes = 100000});
 	struct remuda_error *err = NULL;
 	char *data = calloc(1, 100001);
 	struct remuda_bytes bytes = {data, 100001};
 	(void)state;
-	assert_int_equal(remuda_get(remuda_submit_name(client, "x:echo", bytes), NULL, &err), REMUDA_ETOOBIG);
+	assert_int_equal(
+		remuda_get(remuda_submit_name(client, "x:echo", bytes), NULL, &err),
+		REMUDA_ETOOBIG);
 	expect_error(err, "PayloadTooLarge", "100000");
 	bytes.len = 90000;
-	assert_int_equal(remuda_get(remuda_submit_name(client, "x:echo", bytes), NULL, NULL), 0);
+	assert_int_equal(
+		remuda_get(remuda_submit_name(client, "x:echo", bytes), NULL, NULL), 0);
 	free(data);
 	remuda_close(client);
 	fake_stop(fake);
@@ -411,9 +426,12 @@ static void a_pool_that_was_opened_is_where_its_tasks_go(void **state)
 	options.max_workers = 2;
 	assert_int_equal(remuda_pool_open(client, &options, &pool, &err), 0);
 	task.pool = pool;
-	assert_int_equal(remuda_get(remuda_submit_name_with(client, &task, "x:pool"), &number, NULL), 0);
+	assert_int_equal(remuda_get(remuda_submit_name_with(client, &task, "x:pool"),
+				    &number, NULL),
+			 0);
 	assert_int_equal(number, pool);
-	assert_int_equal(remuda_get(remuda_submit_name(client, "x:pool"), &number, NULL), 0);
+	assert_int_equal(remuda_get(remuda_submit_name(client, "x:pool"), &number, NULL),
+			 0);
 	assert_int_equal(number, 0);
 	options.runtime = "bad";
 	assert_int_equal(remuda_pool_open(client, &options, &pool, &err), REMUDA_EINVAL);
@@ -436,9 +454,12 @@ static void default_pool_options_make_one_pool_for_each_runtime(void **state)
 	options.max_workers = 3;
 	struct remuda *client = remuda_open_with(&options, NULL);
 	assert_non_null(client);
-	assert_int_equal(remuda_get(remuda_submit_name(client, "native:pool"), &first, NULL), 0);
-	assert_int_equal(remuda_get(remuda_submit_name(client, "native:pool"), &second, NULL), 0);
-	assert_int_equal(remuda_get(remuda_submit_name(client, "python:pool"), &other, NULL), 0);
+	assert_int_equal(
+		remuda_get(remuda_submit_name(client, "native:pool"), &first, NULL), 0);
+	assert_int_equal(
+		remuda_get(remuda_submit_name(client, "native:pool"), &second, NULL), 0);
+	assert_int_equal(
+		remuda_get(remuda_submit_name(client, "python:pool"), &other, NULL), 0);
 	assert_int_equal(first, 1);
 	assert_int_equal(second, 1);
 	assert_int_equal(other, 2);
@@ -472,7 +493,8 @@ static void a_module_is_put_once_whole_and_under_its_name(void **state)
 	assert_memory_equal(again, digest, 32);
 	assert_int_equal(fake_counts(fake).puts, 1);
 	unlink(path);
-	assert_int_equal(remuda_module_push(client, path, digest, &err), REMUDA_ENOTFOUND);
+	assert_int_equal(remuda_module_push(client, path, digest, &err),
+			 REMUDA_ENOTFOUND);
 	expect_error(err, "ModuleNotReadable", path);
 	free(data);
 	remuda_close(client);
@@ -491,17 +513,23 @@ int main(void)
 		cmocka_unit_test(an_up_socket_is_found_in_the_run_folder),
 		cmocka_unit_test(closing_cancels_what_is_open_and_says_goodbye),
 		cmocka_unit_test(closing_does_not_wait_for_a_task_that_hears_no_cancel),
-		cmocka_unit_test(a_lost_local_coordinator_ends_open_tasks_as_may_have_run),
+		cmocka_unit_test(
+			a_lost_local_coordinator_ends_open_tasks_as_may_have_run),
 		cmocka_unit_test(a_coordinator_that_sends_nonsense_is_cut_off),
 		cmocka_unit_test(a_coordinator_that_is_gone_is_given_up_after_a_while),
 		cmocka_unit_test(a_broken_connection_is_resumed_and_nothing_runs_twice),
-		cmocka_unit_test(submits_that_were_lost_on_the_way_are_sent_again_in_order),
-		cmocka_unit_test(outcomes_that_were_lost_on_the_way_come_after_the_resume),
+		cmocka_unit_test(
+			submits_that_were_lost_on_the_way_are_sent_again_in_order),
+		cmocka_unit_test(
+			outcomes_that_were_lost_on_the_way_come_after_the_resume),
 		cmocka_unit_test(large_arguments_are_sent_again_after_a_resume),
-		cmocka_unit_test(a_cancel_asked_for_while_disconnected_is_sent_after_the_resume),
-		cmocka_unit_test(another_coordinator_at_the_address_ends_open_tasks_and_serves_new_ones),
+		cmocka_unit_test(
+			a_cancel_asked_for_while_disconnected_is_sent_after_the_resume),
+		cmocka_unit_test(
+			another_coordinator_at_the_address_ends_open_tasks_and_serves_new_ones),
 		cmocka_unit_test(payloads_of_all_sizes_go_there_and_back),
-		cmocka_unit_test(a_payload_over_the_coordinators_limit_is_refused_with_the_limit),
+		cmocka_unit_test(
+			a_payload_over_the_coordinators_limit_is_refused_with_the_limit),
 		cmocka_unit_test(a_pool_that_was_opened_is_where_its_tasks_go),
 		cmocka_unit_test(default_pool_options_make_one_pool_for_each_runtime),
 		cmocka_unit_test(a_module_is_put_once_whole_and_under_its_name),

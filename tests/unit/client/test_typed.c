@@ -37,7 +37,8 @@ static void a_wrong_count_shows_the_signature(void **state)
 	(void)state;
 	expect(rmd_check_signature(REMUDA_TASK_OF(square), NULL, 0, out), "ArgumentCount",
 	       "square takes 1 argument, 0 given: square(int64_t x)");
-	expect(rmd_check_signature(REMUDA_TASK_OF(half), REMUDA_ARGS_3(1, 2, 3), 3, out), "ArgumentCount",
+	expect(rmd_check_signature(REMUDA_TASK_OF(half), REMUDA_ARGS_3(1, 2, 3), 3, out),
+	       "ArgumentCount",
 	       "half takes 2 arguments, 3 given: half(double x, bool round)");
 	assert_null(rmd_check_signature(REMUDA_TASK_OF(nothing), NULL, 0, out));
 }
@@ -46,27 +47,33 @@ static void a_wrong_type_names_argument_expected_and_got(void **state)
 {
 	struct remuda_arg out[8];
 	(void)state;
-	expect(rmd_check_signature(REMUDA_TASK_OF(square), REMUDA_ARGS_1("21"), 1, out), "ArgumentType",
-	       "square: argument 1 (x): expected int64_t, got string");
-	expect(rmd_check_signature(REMUDA_TASK_OF(half), REMUDA_ARGS_2(1.0, "no"), 2, out), "ArgumentType",
-	       "half: argument 2 (round): expected bool, got string");
-	expect(rmd_check_signature(REMUDA_TASK_OF(square), REMUDA_ARGS_1(1.0), 1, out), "ArgumentType", "got float64");
+	expect(rmd_check_signature(REMUDA_TASK_OF(square), REMUDA_ARGS_1("21"), 1, out),
+	       "ArgumentType", "square: argument 1 (x): expected int64_t, got string");
+	expect(rmd_check_signature(REMUDA_TASK_OF(half), REMUDA_ARGS_2(1.0, "no"), 2,
+				   out),
+	       "ArgumentType", "half: argument 2 (round): expected bool, got string");
+	expect(rmd_check_signature(REMUDA_TASK_OF(square), REMUDA_ARGS_1(1.0), 1, out),
+	       "ArgumentType", "got float64");
 }
 
 static void what_converts_exactly_is_converted_as_in_c(void **state)
 {
 	struct remuda_arg out[8];
 	(void)state;
-	assert_null(rmd_check_signature(REMUDA_TASK_OF(half), REMUDA_ARGS_2(3, true), 2, out));
+	assert_null(rmd_check_signature(REMUDA_TASK_OF(half), REMUDA_ARGS_2(3, true), 2,
+					out));
 	assert_int_equal(out[0].value.kind, REMUDA_FLOAT64);
 	assert_true(out[0].value.u.float64 == 3.0);
 	assert_int_equal(out[1].value.kind, REMUDA_BOOLEAN);
 	assert_true(out[1].value.u.boolean);
-	assert_null(rmd_check_signature(REMUDA_TASK_OF(square), REMUDA_ARGS_1((bool)true), 1, out));
+	assert_null(rmd_check_signature(REMUDA_TASK_OF(square), REMUDA_ARGS_1((bool)true),
+					1, out));
 	assert_int_equal(out[0].value.kind, REMUDA_INT64);
-	expect(rmd_check_signature(REMUDA_TASK_OF(half), REMUDA_ARGS_2((INT64_C(1) << 53) + 1, 0), 2, out), "ArgumentRange",
-	       "argument 1");
-	expect(rmd_check_signature(REMUDA_TASK_OF(half), REMUDA_ARGS_2(1, 2), 2, out), "ArgumentRange", "argument 2");
+	expect(rmd_check_signature(REMUDA_TASK_OF(half),
+				   REMUDA_ARGS_2((INT64_C(1) << 53) + 1, 0), 2, out),
+	       "ArgumentRange", "argument 1");
+	expect(rmd_check_signature(REMUDA_TASK_OF(half), REMUDA_ARGS_2(1, 2), 2, out),
+	       "ArgumentRange", "argument 2");
 }
 
 static void integers_are_held_to_the_range_of_their_parameter(void **state)
@@ -76,12 +83,19 @@ static void integers_are_held_to_the_range_of_their_parameter(void **state)
 	(void)state;
 	assert_null(rmd_check_signature(task, REMUDA_ARGS_2(-128, 65535), 2, out));
 	assert_null(rmd_check_signature(task, REMUDA_ARGS_2(127, 0), 2, out));
-	expect(rmd_check_signature(task, REMUDA_ARGS_2(128, 0), 2, out), "ArgumentRange", "(a)");
-	expect(rmd_check_signature(task, REMUDA_ARGS_2(-129, 0), 2, out), "ArgumentRange", "(a)");
-	expect(rmd_check_signature(task, REMUDA_ARGS_2(0, 65536), 2, out), "ArgumentRange", "(b)");
-	expect(rmd_check_signature(task, REMUDA_ARGS_2(0, -1), 2, out), "ArgumentRange", "(b)");
-	expect(rmd_check_signature(REMUDA_TASK_OF(square), REMUDA_ARGS_1(UINT64_MAX), 1, out), "ArgumentRange", "(x)");
-	assert_null(rmd_check_signature(REMUDA_TASK_OF(square), REMUDA_ARGS_1(INT64_MIN), 1, out));
+	expect(rmd_check_signature(task, REMUDA_ARGS_2(128, 0), 2, out), "ArgumentRange",
+	       "(a)");
+	expect(rmd_check_signature(task, REMUDA_ARGS_2(-129, 0), 2, out), "ArgumentRange",
+	       "(a)");
+	expect(rmd_check_signature(task, REMUDA_ARGS_2(0, 65536), 2, out),
+	       "ArgumentRange", "(b)");
+	expect(rmd_check_signature(task, REMUDA_ARGS_2(0, -1), 2, out), "ArgumentRange",
+	       "(b)");
+	expect(rmd_check_signature(REMUDA_TASK_OF(square), REMUDA_ARGS_1(UINT64_MAX), 1,
+				   out),
+	       "ArgumentRange", "(x)");
+	assert_null(rmd_check_signature(REMUDA_TASK_OF(square), REMUDA_ARGS_1(INT64_MIN),
+					1, out));
 }
 
 static void text_bytes_and_lists_take_what_they_can_hold(void **state)
@@ -91,11 +105,17 @@ static void text_bytes_and_lists_take_what_they_can_hold(void **state)
 	struct remuda_int64s ints = {numbers, 2};
 	struct remuda_bytes bytes = {"b", 1};
 	(void)state;
-	assert_null(rmd_check_signature(REMUDA_TASK_OF(text), REMUDA_ARGS_2("a", bytes), 2, out));
-	assert_null(rmd_check_signature(REMUDA_TASK_OF(text), REMUDA_ARGS_2(NULL, "text"), 2, out));
-	expect(rmd_check_signature(REMUDA_TASK_OF(text), REMUDA_ARGS_2(1, bytes), 2, out), "ArgumentType", "const char *");
-	assert_null(rmd_check_signature(REMUDA_TASK_OF(sum), REMUDA_ARGS_2(ints, 0.5), 2, out));
-	expect(rmd_check_signature(REMUDA_TASK_OF(sum), REMUDA_ARGS_2(bytes, 0.5), 2, out), "ArgumentType", "got bytes");
+	assert_null(rmd_check_signature(REMUDA_TASK_OF(text), REMUDA_ARGS_2("a", bytes),
+					2, out));
+	assert_null(rmd_check_signature(REMUDA_TASK_OF(text), REMUDA_ARGS_2(NULL, "text"),
+					2, out));
+	expect(rmd_check_signature(REMUDA_TASK_OF(text), REMUDA_ARGS_2(1, bytes), 2, out),
+	       "ArgumentType", "const char *");
+	assert_null(rmd_check_signature(REMUDA_TASK_OF(sum), REMUDA_ARGS_2(ints, 0.5), 2,
+					out));
+	expect(rmd_check_signature(REMUDA_TASK_OF(sum), REMUDA_ARGS_2(bytes, 0.5), 2,
+				   out),
+	       "ArgumentType", "got bytes");
 }
 
 static void a_refused_task_is_never_sent(void **state)
@@ -105,10 +125,12 @@ static void a_refused_task_is_never_sent(void **state)
 	struct remuda *client = remuda_open(fake_address(fake));
 	struct remuda_error *err = NULL;
 	(void)state;
-	assert_int_equal(remuda_get(remuda_submit(client, square, "x"), NULL, &err), REMUDA_EINVAL);
+	assert_int_equal(remuda_get(remuda_submit(client, square, "x"), NULL, &err),
+			 REMUDA_EINVAL);
 	expect(err, "ArgumentType", "square");
 	err = NULL;
-	assert_int_equal(remuda_get(remuda_submit(client, here, 1), NULL, &err), REMUDA_EINVAL);
+	assert_int_equal(remuda_get(remuda_submit(client, here, 1), NULL, &err),
+			 REMUDA_EINVAL);
 	expect(err, "NotInModule", "REMUDA_MODULE");
 	assert_int_equal(fake_counts(fake).submits, 0);
 	remuda_close(client);
@@ -121,7 +143,8 @@ static void the_headers_work_alone_in_c_and_in_cpp(void **state)
 	struct fake *fake = fake_start(&options);
 	struct remuda *client = remuda_open(fake_address(fake));
 	(void)state;
-	assert_int_not_equal(headers_in_c(client), 0); /* the results are of other types */
+	assert_int_not_equal(headers_in_c(client),
+			     0); /* the results are of other types */
 	assert_int_equal(headers_in_cpp(client), 0);
 	remuda_close(client);
 	fake_stop(fake);

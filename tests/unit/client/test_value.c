@@ -34,25 +34,38 @@ static void fill(struct all *all)
 	struct remuda_value *items = all->items;
 	size_t n = 0;
 	for (size_t i = 0; i < 3; i++)
-		all->inner[i] = (struct remuda_value){.kind = REMUDA_INT64, .u.int64 = (int64_t)i};
-	all->named_inner = (struct remuda_value){.kind = REMUDA_STRING, .u.string = {"1.50", 4}};
-	all->entries[0] = (struct remuda_entry){{.kind = REMUDA_STRING, .u.string = {"k", 1}}, {.kind = REMUDA_NULL}};
-	all->entries[1] = (struct remuda_entry){{.kind = REMUDA_INT64, .u.int64 = 7}, {.kind = REMUDA_BYTES, .u.bytes = bytes}};
+		all->inner[i] = (struct remuda_value){.kind = REMUDA_INT64,
+						      .u.int64 = (int64_t)i};
+	all->named_inner =
+		(struct remuda_value){.kind = REMUDA_STRING, .u.string = {"1.50", 4}};
+	all->entries[0] = (struct remuda_entry){
+		{.kind = REMUDA_STRING, .u.string = {"k", 1}}, {.kind = REMUDA_NULL}};
+	all->entries[1] = (struct remuda_entry){{.kind = REMUDA_INT64, .u.int64 = 7},
+						{.kind = REMUDA_BYTES, .u.bytes = bytes}};
 	items[n++] = (struct remuda_value){.kind = REMUDA_STRING, .u.string = word};
 	items[n++] = (struct remuda_value){.kind = REMUDA_STRING, .u.string = {"", 0}};
-	items[n++] = (struct remuda_value){.kind = REMUDA_FUNCTION, .u.string = {"x:y", 3}};
-	items[n++] = (struct remuda_value){.kind = REMUDA_BIGINT, .u.bytes = {"\1\2\3\4\5\6\7\10\11", 9}};
-	items[n++] = (struct remuda_value){.kind = REMUDA_TUPLE, .u.list = {all->inner, 3}};
+	items[n++] =
+		(struct remuda_value){.kind = REMUDA_FUNCTION, .u.string = {"x:y", 3}};
+	items[n++] = (struct remuda_value){.kind = REMUDA_BIGINT,
+					   .u.bytes = {"\1\2\3\4\5\6\7\10\11", 9}};
+	items[n++] =
+		(struct remuda_value){.kind = REMUDA_TUPLE, .u.list = {all->inner, 3}};
 	items[n++] = (struct remuda_value){.kind = REMUDA_SET, .u.list = {all->inner, 3}};
 	items[n++] = (struct remuda_value){.kind = REMUDA_LIST, .u.list = {NULL, 0}};
-	items[n++] = (struct remuda_value){.kind = REMUDA_MAP, .u.map = {all->entries, 2}};
+	items[n++] =
+		(struct remuda_value){.kind = REMUDA_MAP, .u.map = {all->entries, 2}};
+	items[n++] = (struct remuda_value){.kind = REMUDA_ARRAY,
+					   .u.array = {REMUDA_DTYPE_INT32, 2, all->shape,
+						       all->data, sizeof all->data}};
+	items[n++] =
+		(struct remuda_value){.kind = REMUDA_ANY, .u.any = {{"a/b.C", 5}, bytes}};
 	items[n++] = (struct remuda_value){
-		.kind = REMUDA_ARRAY, .u.array = {REMUDA_DTYPE_INT32, 2, all->shape, all->data, sizeof all->data}};
-	items[n++] = (struct remuda_value){.kind = REMUDA_ANY, .u.any = {{"a/b.C", 5}, bytes}};
-	items[n++] = (struct remuda_value){.kind = REMUDA_NAMED, .u.named = {{"decimal", 7}, &all->named_inner}};
-	items[n++] = (struct remuda_value){.kind = REMUDA_OPAQUE, .u.opaque = {{"pickle", 6}, bytes}};
+		.kind = REMUDA_NAMED, .u.named = {{"decimal", 7}, &all->named_inner}};
+	items[n++] = (struct remuda_value){.kind = REMUDA_OPAQUE,
+					   .u.opaque = {{"pickle", 6}, bytes}};
 	items[n++] = (struct remuda_value){.kind = REMUDA_INTS, .u.ints = {all->ints, 2}};
-	items[n++] = (struct remuda_value){.kind = REMUDA_DOUBLES, .u.doubles = {all->doubles, 2}};
+	items[n++] = (struct remuda_value){.kind = REMUDA_DOUBLES,
+					   .u.doubles = {all->doubles, 2}};
 	items[n++] = (struct remuda_value){.kind = REMUDA_TIMESTAMP, .u.time = {5, 6}};
 	items[n++] = (struct remuda_value){.kind = REMUDA_BOOLEAN, .u.boolean = true};
 	assert_int_equal(n, 16);
@@ -87,10 +100,13 @@ static void a_copy_goes_as_deep_as_values_may_and_no_deeper(void **state)
 	(void)state;
 	levels[0] = (struct remuda_value){.kind = REMUDA_INT64, .u.int64 = 1};
 	for (size_t i = 1; i <= REMUDA_VALUE_DEPTH_MAX; i++)
-		levels[i] = (struct remuda_value){.kind = REMUDA_LIST, .u.list = {&levels[i - 1], 1}};
-	assert_int_equal(remuda_value_copy(&levels[REMUDA_VALUE_DEPTH_MAX - 1], &copy), 0);
+		levels[i] = (struct remuda_value){.kind = REMUDA_LIST,
+						  .u.list = {&levels[i - 1], 1}};
+	assert_int_equal(remuda_value_copy(&levels[REMUDA_VALUE_DEPTH_MAX - 1], &copy),
+			 0);
 	remuda_value_free(&copy);
-	assert_int_equal(remuda_value_copy(&levels[REMUDA_VALUE_DEPTH_MAX], &copy), REMUDA_ETOOBIG);
+	assert_int_equal(remuda_value_copy(&levels[REMUDA_VALUE_DEPTH_MAX], &copy),
+			 REMUDA_ETOOBIG);
 }
 
 static void a_copy_without_memory_says_so(void **state)
@@ -118,7 +134,8 @@ static void each_allocation_of_a_submit_may_fail(void **state)
 	do {
 		struct remuda_error *err = NULL;
 		rmd_alloc_fail_at(++n);
-		struct remuda_future *future = remuda_submit_name_with(client, &options, "x:echo", 1, large);
+		struct remuda_future *future =
+			remuda_submit_name_with(client, &options, "x:echo", 1, large);
 		int code = remuda_get(future, NULL, &err);
 		asked = rmd_alloc_count();
 		rmd_alloc_fail_at(0);

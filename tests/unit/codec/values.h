@@ -4,7 +4,8 @@
 #include "proto/base/arena.h"
 #include "proto/codec/value.h"
 
-/* A small generator with a seed of its own (xorshift64*), so that a failure can be repeated. */
+/* A small generator with a seed of its own (xorshift64*), so that a failure can be
+ * repeated. */
 struct test_random {
 	uint64_t state;              /* not 0 */
 	bool plain;                  /* nothing that protobuf-c drops: NULs in text, complex -0.0 */
@@ -14,8 +15,8 @@ uint64_t test_random_next(struct test_random *random);
 /* A number from 0 to `bound` - 1. */
 size_t test_random_below(struct test_random *random, size_t bound);
 
-/* A value of any kind in its canonical spelling (what decoding gives), at most `depth` levels,
- * from `arena`. */
+/* A value of any kind in its canonical spelling (what decoding gives), at most `depth`
+ * levels, from `arena`. */
 struct remuda_value test_value_random(struct test_random *random, struct rmd_arena *arena,
 				      unsigned depth);
 /* A value of that kind, likewise. */

@@ -15,8 +15,9 @@
 #include "proto/codec/frames_unary.h"
 #include "tests/unit/frames/rewrite.h"
 
-/* Where a field stands: the numbers of the messages around it, outermost first, and what else
- * stands before it in each of them (wire bytes, so that only the field itself is at fault). */
+/* Where a field stands: the numbers of the messages around it, outermost first, and
+ * what else stands before it in each of them (wire bytes, so that only the field
+ * itself is at fault). */
 struct level {
 	uint32_t field;
 	const char *before;

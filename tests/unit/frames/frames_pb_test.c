@@ -148,8 +148,8 @@ static void a_message_cut_at_any_byte_is_refused(void **state)
 	check_cuts(&remuda__v1__await_request__descriptor, rewrite_task_ids);
 }
 
-/* One message, read and written with each allocation failing in turn: either all is there, or
- * the shortage is told; nothing leaks. */
+/* One message, read and written with each allocation failing in turn: either all is
+ * there, or the shortage is told; nothing leaks. */
 static void check_shortage(const ProtobufCMessageDescriptor *descriptor,
 			   rewrite_fn *rewrite)
 {

@@ -1,5 +1,5 @@
-/* A module with a function for every type that a task can take and give; compiled as C and as
- * C++, by every compiler and at several levels of optimisation. */
+/* A module with a function for every type that a task can take and give; compiled as C
+ * and as C++, by every compiler and at several levels of optimisation. */
 #include "orders.pb-c.h"
 #include <remuda/task.h>
 

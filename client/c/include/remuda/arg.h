@@ -155,8 +155,8 @@ static inline struct remuda_arg remuda_arg_pointer(const void *null)
 
 #ifndef __cplusplus
 
-/* One argument from an expression. `true` is an int in C: a task that takes a bool takes 0
- * and 1 too; where no signature is known write (bool)true. */
+/* One argument from an expression. `true` is an int in C: a task that takes a bool takes
+ * 0 and 1 too; where no signature is known write (bool)true. */
 #define REMUDA_ARG(x)                                                                \
 	_Generic((x),                                                                \
 		bool: remuda_arg_boolean,                                            \
@@ -188,7 +188,8 @@ static inline struct remuda_arg remuda_arg_pointer(const void *null)
 		const struct ProtobufCMessage *: remuda_arg_message,                 \
 		struct remuda_arg: remuda_arg_same)(x)
 
-/* A list of 0 to 8 arguments, as `const struct remuda_arg *`, until the end of the block. */
+/* A list of 0 to 8 arguments, as `const struct remuda_arg *`, until the end of the block.
+ */
 #define REMUDA_ARGS_0() ((const struct remuda_arg *)0)
 #define REMUDA_ARGS_1(a) ((const struct remuda_arg[]){REMUDA_ARG(a)})
 #define REMUDA_ARGS_2(a, b) ((const struct remuda_arg[]){REMUDA_ARG(a), REMUDA_ARG(b)})
@@ -222,8 +223,8 @@ static inline struct remuda_arg remuda_arg_pointer(const void *null)
 
 namespace remuda_cpp { /* not `remuda`: that is a struct */
 
-/* One argument from an expression, by type: any integer, bool, floating point, text
- * (char *, std::string, std::string_view), vectors of numbers, and remuda's own structs. */
+/* One argument from an expression, by type: any integer, bool, floating point, text (char
+ * *, std::string, std::string_view), vectors of numbers, and remuda's own structs. */
 template <class T> inline remuda_arg arg(const T &x)
 {
 	if constexpr (std::is_same_v<T, bool>)
@@ -266,8 +267,9 @@ template <class T> inline remuda_arg arg(const T &x)
 	else if constexpr (std::is_convertible_v<T, const remuda_value *>)
 		return remuda_arg_value_at(x);
 	else {
-		static_assert(std::is_convertible_v<T, const ProtobufCMessage *>,
-			      "remuda: no way to pass this type as an argument of a task");
+		static_assert(
+			std::is_convertible_v<T, const ProtobufCMessage *>,
+			"remuda: no way to pass this type as an argument of a task");
 		return remuda_arg_message(x);
 	}
 }
@@ -293,8 +295,10 @@ template <class... A> inline arg_list<sizeof...(A)> args(const A &...a)
 #define REMUDA_ARGS_4(a, b, c, d) (::remuda_cpp::args(a, b, c, d).data())
 #define REMUDA_ARGS_5(a, b, c, d, e) (::remuda_cpp::args(a, b, c, d, e).data())
 #define REMUDA_ARGS_6(a, b, c, d, e, f) (::remuda_cpp::args(a, b, c, d, e, f).data())
-#define REMUDA_ARGS_7(a, b, c, d, e, f, g) (::remuda_cpp::args(a, b, c, d, e, f, g).data())
-#define REMUDA_ARGS_8(a, b, c, d, e, f, g, h) (::remuda_cpp::args(a, b, c, d, e, f, g, h).data())
+#define REMUDA_ARGS_7(a, b, c, d, e, f, g) \
+	(::remuda_cpp::args(a, b, c, d, e, f, g).data())
+#define REMUDA_ARGS_8(a, b, c, d, e, f, g, h) \
+	(::remuda_cpp::args(a, b, c, d, e, f, g, h).data())
 
 #endif
 #endif

@@ -7,12 +7,15 @@
 #define REMUDA_CAT_(a, b) REMUDA_CAT2_(a, b)
 #define REMUDA_CAT2_(a, b) a##b
 /* How many arguments: 1 to 11. */
-#define REMUDA_COUNT_(...) REMUDA_COUNT2_(__VA_ARGS__, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)
+#define REMUDA_COUNT_(...) \
+	REMUDA_COUNT2_(__VA_ARGS__, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)
 #define REMUDA_COUNT2_(a, b, c, d, e, f, g, h, i, j, k, n, ...) n
 #define REMUDA_PICK_(kind, ...) REMUDA_CAT_(REMUDA_##kind##_, REMUDA_COUNT_(__VA_ARGS__))
 
-#define REMUDA_SUBMIT_2(client, fn) REMUDA_TASK_CALL_(client, NULL, fn, REMUDA_ARGS_0(), 0)
-#define REMUDA_SUBMIT_3(client, fn, a) REMUDA_TASK_CALL_(client, NULL, fn, REMUDA_ARGS_1(a), 1)
+#define REMUDA_SUBMIT_2(client, fn) \
+	REMUDA_TASK_CALL_(client, NULL, fn, REMUDA_ARGS_0(), 0)
+#define REMUDA_SUBMIT_3(client, fn, a) \
+	REMUDA_TASK_CALL_(client, NULL, fn, REMUDA_ARGS_1(a), 1)
 #define REMUDA_SUBMIT_4(client, fn, a, b)                                            \
 	REMUDA_TASK_CALL_(client, NULL, fn, REMUDA_ARGS_2(a, b), 2)
 #define REMUDA_SUBMIT_5(client, fn, a, b, c)                                         \
@@ -47,8 +50,10 @@
 #define REMUDA_SUBMIT_WITH_11(client, options, fn, a, b, c, d, e, f, g, h)           \
 	REMUDA_TASK_CALL_(client, options, fn, REMUDA_ARGS_8(a, b, c, d, e, f, g, h), 8)
 
-#define REMUDA_NAME_2(client, fn) remuda_submit_list_(client, NULL, fn, REMUDA_ARGS_0(), 0)
-#define REMUDA_NAME_3(client, fn, a) remuda_submit_list_(client, NULL, fn, REMUDA_ARGS_1(a), 1)
+#define REMUDA_NAME_2(client, fn) \
+	remuda_submit_list_(client, NULL, fn, REMUDA_ARGS_0(), 0)
+#define REMUDA_NAME_3(client, fn, a) \
+	remuda_submit_list_(client, NULL, fn, REMUDA_ARGS_1(a), 1)
 #define REMUDA_NAME_4(client, fn, a, b)                                              \
 	remuda_submit_list_(client, NULL, fn, REMUDA_ARGS_2(a, b), 2)
 #define REMUDA_NAME_5(client, fn, a, b, c)                                           \
@@ -129,25 +134,70 @@ remuda_submit_list_(struct remuda *client, const struct remuda_task_options *opt
 
 namespace remuda_cpp {
 
-inline int get(remuda_future *f, int64_t *ret, remuda_error **e) { return remuda_get_int64(f, ret, e); }
-inline int get(remuda_future *f, long long *ret, remuda_error **e) { return remuda_get_llong(f, ret, e); }
-inline int get(remuda_future *f, int *ret, remuda_error **e) { return remuda_get_int(f, ret, e); }
-inline int get(remuda_future *f, uint64_t *ret, remuda_error **e) { return remuda_get_uint64(f, ret, e); }
+inline int get(remuda_future *f, int64_t *ret, remuda_error **e)
+{
+	return remuda_get_int64(f, ret, e);
+}
+inline int get(remuda_future *f, long long *ret, remuda_error **e)
+{
+	return remuda_get_llong(f, ret, e);
+}
+inline int get(remuda_future *f, int *ret, remuda_error **e)
+{
+	return remuda_get_int(f, ret, e);
+}
+inline int get(remuda_future *f, uint64_t *ret, remuda_error **e)
+{
+	return remuda_get_uint64(f, ret, e);
+}
 inline int get(remuda_future *f, unsigned long long *ret, remuda_error **e)
 {
 	return remuda_get_ullong(f, ret, e);
 }
-inline int get(remuda_future *f, unsigned *ret, remuda_error **e) { return remuda_get_uint(f, ret, e); }
-inline int get(remuda_future *f, double *ret, remuda_error **e) { return remuda_get_double(f, ret, e); }
-inline int get(remuda_future *f, float *ret, remuda_error **e) { return remuda_get_float(f, ret, e); }
-inline int get(remuda_future *f, bool *ret, remuda_error **e) { return remuda_get_bool(f, ret, e); }
-inline int get(remuda_future *f, char **ret, remuda_error **e) { return remuda_get_text(f, ret, e); }
-inline int get(remuda_future *f, remuda_string *ret, remuda_error **e) { return remuda_get_string(f, ret, e); }
-inline int get(remuda_future *f, remuda_bytes *ret, remuda_error **e) { return remuda_get_bytes(f, ret, e); }
-inline int get(remuda_future *f, remuda_int64s *ret, remuda_error **e) { return remuda_get_int64s(f, ret, e); }
-inline int get(remuda_future *f, remuda_doubles *ret, remuda_error **e) { return remuda_get_doubles(f, ret, e); }
-inline int get(remuda_future *f, remuda_value *ret, remuda_error **e) { return remuda_get_value(f, ret, e); }
-inline int get(remuda_future *f, std::nullptr_t, remuda_error **e) { return remuda_get_nothing(f, nullptr, e); }
+inline int get(remuda_future *f, unsigned *ret, remuda_error **e)
+{
+	return remuda_get_uint(f, ret, e);
+}
+inline int get(remuda_future *f, double *ret, remuda_error **e)
+{
+	return remuda_get_double(f, ret, e);
+}
+inline int get(remuda_future *f, float *ret, remuda_error **e)
+{
+	return remuda_get_float(f, ret, e);
+}
+inline int get(remuda_future *f, bool *ret, remuda_error **e)
+{
+	return remuda_get_bool(f, ret, e);
+}
+inline int get(remuda_future *f, char **ret, remuda_error **e)
+{
+	return remuda_get_text(f, ret, e);
+}
+inline int get(remuda_future *f, remuda_string *ret, remuda_error **e)
+{
+	return remuda_get_string(f, ret, e);
+}
+inline int get(remuda_future *f, remuda_bytes *ret, remuda_error **e)
+{
+	return remuda_get_bytes(f, ret, e);
+}
+inline int get(remuda_future *f, remuda_int64s *ret, remuda_error **e)
+{
+	return remuda_get_int64s(f, ret, e);
+}
+inline int get(remuda_future *f, remuda_doubles *ret, remuda_error **e)
+{
+	return remuda_get_doubles(f, ret, e);
+}
+inline int get(remuda_future *f, remuda_value *ret, remuda_error **e)
+{
+	return remuda_get_value(f, ret, e);
+}
+inline int get(remuda_future *f, std::nullptr_t, remuda_error **e)
+{
+	return remuda_get_nothing(f, nullptr, e);
+}
 
 /* Text into a std::string. */
 inline int get(remuda_future *f, std::string *ret, remuda_error **e)

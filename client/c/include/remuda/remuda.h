@@ -2,18 +2,19 @@
  *
  *	struct remuda *client = remuda_open(NULL);
  *	struct remuda_error *err = NULL;
- *	int64_t squared;
- *	if (remuda_get(remuda_submit_name(client, "native:demo.square", 21), &squared, &err) < 0)
+ *	int64_t sum;
+ *	struct remuda_future *future = remuda_submit_name(client, "native:demo.add", 1, 2);
+ *	if (remuda_get(future, &sum, &err) < 0)
  *		remuda_error_print(err, stderr);
  *	remuda_close(client);
  *
  * A client (`struct remuda`) is a connection to a coordinator with one thread of its own
- * behind it. A future is one submitted task. All functions are thread-safe unless they say
- * otherwise; one future must not be freed (or taken) while another thread uses it.
+ * behind it. A future is one submitted task. All functions are thread-safe unless they
+ * say otherwise; one future must not be freed (or taken) while another thread uses it.
  *
  * Codes: 0 or a negative REMUDA_E…. `ret_…` is written on success only. `ret_err`, always
- * last, may be NULL; where it is not, a failure gives a chain of errors to the caller, who
- * frees it with remuda_error_free.
+ * last, may be NULL; where it is not, a failure gives a chain of errors to the caller,
+ * who frees it with remuda_error_free.
  *
  * fork: a child may not use what its parent opened: every call fails there with
  * REMUDA_EFORKED and leaves the parent unharmed; the child opens a client of its own,
@@ -57,7 +58,7 @@ enum remuda_code {
 	REMUDA_ECANCELLED = -16,     /* the task was cancelled */
 	REMUDA_EUNREACHABLE = -18,   /* no coordinator could be reached, or it was lost */
 	REMUDA_ETASK = -19,          /* the task failed: the error says how */
-	REMUDA_EFORKED = -32,        /* called in a child of the process that opened the client */
+	REMUDA_EFORKED = -32,        /* called in a child of who opened the client */
 };
 
 /* The text for a code, borrowed for ever. */
@@ -77,15 +78,17 @@ enum remuda_start {
 struct remuda_options {
 	uint32_t version;            /* REMUDA_OPTIONS_VERSION */
 	enum remuda_start start;
-	/* "unix:PATH", "tcp:HOST:PORT", "dns:///HOST:PORT". NULL: the environment variable
-	 * REMUDA_ADDRESS, else the user's `remuda up` socket (RUNDIR/up.sock; RUNDIR is
-	 * $XDG_RUNTIME_DIR/remuda, else /tmp/remuda-UID, and must be the user's own, mode
-	 * 0700), else as `start` says. "private": a private one, whatever else there is. */
+	/* "unix:PATH", "tcp:HOST:PORT", "dns:///HOST:PORT". NULL: the environment
+	 * variable REMUDA_ADDRESS, else the user's `remuda up` socket (RUNDIR/up.sock;
+	 * RUNDIR is $XDG_RUNTIME_DIR/remuda, else /tmp/remuda-UID, and must be the user's
+	 * own, mode 0700), else as `start` says. "private": a private one, whatever else
+	 * there is. */
 	const char *address;
-	/* Program of the private coordinator. NULL: the environment variable REMUDA_SERVER,
-	 * else `remudad` beside this library or program (same folder or ../bin), else on PATH. */
+	/* Program of the private coordinator. NULL: the environment variable
+	 * REMUDA_SERVER, else `remudad` beside this library or program (same folder or
+	 * ../bin), else on PATH. */
 	const char *server_path;
-	/* The pool that tasks go to that name none: workers at most; 0: as many as cpus. */
+	/* The pool of tasks that name none: workers at most; 0: as many as cpus. */
 	uint32_t max_workers;
 	/* Its workers stop after so long without work, milliseconds; 0: 10 s. */
 	uint32_t idle_timeout_ms;
@@ -96,7 +99,8 @@ struct remuda_options {
 	/* How long opening may take, and how long a lost coordinator is looked for again
 	 * before open tasks end as CoordinatorLost, milliseconds; 0: 10 s. */
 	uint32_t open_timeout_ms;
-	/* The program's name and version for people (`remuda ps`); NULL: the process name. */
+	/* The program's name and version for people (`remuda ps`); NULL: the process
+	 * name. */
 	const char *client_name;
 };
 #define REMUDA_OPTIONS_VERSION 1u
@@ -108,9 +112,10 @@ struct remuda_options {
 #define REMUDA_OPTIONS_INIT {.version = REMUDA_OPTIONS_VERSION}
 #endif
 
-/* Opens a client to `address` (NULL: see remuda_options.address). Never NULL unless memory
- * is out: where opening fails, remuda_status says why and each task submitted ends with
- * that error, so a short program needs to look only once. Close with remuda_close. */
+/* Opens a client to `address` (NULL: see remuda_options.address). Never NULL unless
+ * memory is out: where opening fails, remuda_status says why and each task submitted ends
+ * with that error, so a short program needs to look only once. Close with remuda_close.
+ */
 REMUDA_API struct remuda *remuda_open(const char *address);
 
 /* Opens a client. NULL: `*ret_err` names what was tried and what to do. Returns when the
@@ -125,9 +130,10 @@ REMUDA_API int remuda_status(const struct remuda *client, struct remuda_error **
  * "private". Borrowed until close. */
 REMUDA_API const char *remuda_address(const struct remuda *client);
 
-/* Cancels what is open, says goodbye (waits up to a second), ends the client's thread and frees the
- * client. Futures stay valid: those that had not ended fail as CoordinatorLost or
- * cancelled; each must still be freed. Not from a callback of this client. NULL is allowed. */
+/* Cancels what is open, says goodbye (waits up to a second), ends the client's thread and
+ * frees the client. Futures stay valid: those that had not ended fail as CoordinatorLost
+ * or cancelled; each must still be freed. Not from a callback of this client. NULL is
+ * allowed. */
 REMUDA_API void remuda_close(struct remuda *client);
 
 /* ---- submit ---- */
@@ -142,21 +148,22 @@ enum remuda_stream {
 /* Hears what a task prints, before its outcome; on the client's thread. `data` (at most
  * 64 KiB, not necessarily whole lines or text) is borrowed for the call; `dropped_bytes`
  * were lost before it, since they came too fast. Must not block: hand over and return. */
-typedef void remuda_log_fn(void *ctx, enum remuda_stream stream, const void *data, size_t len,
-			   uint64_t dropped_bytes);
+typedef void remuda_log_fn(void *ctx, enum remuda_stream stream, const void *data,
+			   size_t len, uint64_t dropped_bytes);
 
 /* How to run a task. Start from REMUDA_TASK_OPTIONS_INIT; 0 and NULL mean the default. */
 struct remuda_task_options {
 	uint32_t version;            /* REMUDA_TASK_OPTIONS_VERSION */
-	uint32_t pool;               /* from remuda_pool_open; 0: the client's default pool */
-	int32_t priority;            /* -1000 to 1000, higher goes first among one's own */
+	uint32_t pool; /* from remuda_pool_open; 0: the client's default pool */
+	int32_t priority; /* -1000 to 1000, higher goes first among one's own */
 	uint32_t max_attempts;       /* how often it may be begun, 1 to 100; 0: 1 */
-	/* From the submit to the outcome, milliseconds; 0: no limit. It also bounds how long
-	 * the submit itself may block (see below). */
+	/* From the submit to the outcome, milliseconds; 0: no limit. It also bounds how
+	 * long the submit itself may block (see below). */
 	uint64_t deadline_ms;
 	remuda_log_fn *on_log;       /* not NULL: what the task prints is wanted */
 	void *log_ctx;
-	const char *const *labels;   /* "key=value" for `remuda ps`, at most 16, ended by NULL */
+	/* "key=value" for `remuda ps`, at most 16, ended by NULL. */
+	const char *const *labels;
 };
 #define REMUDA_TASK_OPTIONS_VERSION 1u
 #ifdef __cplusplus
@@ -173,8 +180,8 @@ struct remuda_task_options {
  * 0 to 8 arguments, of any type that REMUDA_ARG takes. They are checked against the
  * declaration here (a wrong count or type makes a future that fails, naming function,
  * argument, what was expected and what was given) and converted as C converts, where that
- * is exact (an int for a double; 0 or 1 for a bool). Copied before the submit returns, but
- * for large ones, which are sent while it blocks.
+ * is exact (an int for a double; 0 or 1 for a bool). Copied before the submit returns,
+ * but for large ones, which are sent while it blocks.
  *
  * Gives a future: take it with remuda_get or free it. NULL only when memory is out, or
  * `client` is NULL; remuda_get(NULL, …) says so. Every other failure ends the future.
@@ -185,17 +192,17 @@ struct remuda_task_options {
 #define remuda_submit(...) REMUDA_PICK_(SUBMIT, __VA_ARGS__)(__VA_ARGS__)
 /* The same with options: remuda_submit_with(client, &options, square, 21). */
 #define remuda_submit_with(...) REMUDA_PICK_(SUBMIT_WITH, __VA_ARGS__)(__VA_ARGS__)
-/* Submits by name: remuda_submit_name(client, "native:demo.square", 21). The worker checks
- * the arguments. */
+/* Submits by name: remuda_submit_name(client, "native:demo.square", 21). The worker
+ * checks the arguments. */
 #define remuda_submit_name(...) REMUDA_PICK_(NAME, __VA_ARGS__)(__VA_ARGS__)
-/* The same with options: remuda_submit_name_with(client, &options, "native:demo.square", 21). */
+/* The same with options: remuda_submit_name_with(client, &options, "x:name", 21). */
 #define remuda_submit_name_with(...) REMUDA_PICK_(NAME_WITH, __VA_ARGS__)(__VA_ARGS__)
 
 /* What remuda_submit and remuda_submit_with call. `options` may be NULL. */
 REMUDA_API struct remuda_future *
 remuda_submit_task(struct remuda *client, const struct remuda_task *task,
-		   const struct remuda_task_options *options, const struct remuda_arg *args,
-		   size_t count);
+		   const struct remuda_task_options *options,
+		   const struct remuda_arg *args, size_t count);
 
 /* One argument by name, for runtimes that have them (Python). */
 struct remuda_named_arg {
@@ -225,8 +232,9 @@ REMUDA_API bool remuda_done(const struct remuda_future *future);
  * `timeout_ms` below 0: for ever. */
 REMUDA_API int remuda_wait(struct remuda_future *future, int64_t timeout_ms);
 
-/* Waits until at least one of `count` futures has ended; `*ret_index` is the first of them
- * in the array. NULLs in it are passed over. REMUDA_ETIMEOUT; REMUDA_EINVAL: all are NULL. */
+/* Waits until at least one of `count` futures has ended; `*ret_index` is the first of
+ * them in the array. NULLs in it are passed over. REMUDA_ETIMEOUT; REMUDA_EINVAL: all are
+ * NULL. */
 REMUDA_API int remuda_wait_any(struct remuda_future *const *futures, size_t count,
 			       int64_t timeout_ms, size_t *ret_index);
 
@@ -234,18 +242,19 @@ REMUDA_API int remuda_wait_any(struct remuda_future *const *futures, size_t coun
 REMUDA_API int remuda_wait_all(struct remuda_future *const *futures, size_t count,
 			       int64_t timeout_ms);
 
-/* Waits for the outcome and takes (frees) the future, whatever the outcome is.
- * `ret`: a pointer to int64_t, int, uint64_t, unsigned, long long, unsigned long long, double,
- * float, bool; char * (NUL-terminated; free it), struct remuda_string, struct remuda_bytes, struct
- * remuda_int64s, struct remuda_doubles (free their data); struct remuda_value
- * (remuda_value_free); or NULL: the value is not wanted. 0, REMUDA_ETASK, REMUDA_ECANCELLED,
- * REMUDA_ETYPE, REMUDA_ERANGE, REMUDA_EUNREACHABLE, REMUDA_ENOMEM … */
+/* Waits for the outcome and takes (frees) the future, whatever the outcome is. `ret`: a
+ * pointer to int64_t, int, uint64_t, unsigned, long long, unsigned long long, double,
+ * float, bool; char * (NUL-terminated; free it), struct remuda_string, struct
+ * remuda_bytes, struct remuda_int64s, struct remuda_doubles (free their data); struct
+ * remuda_value (remuda_value_free); or NULL: the value is not wanted. 0, REMUDA_ETASK,
+ * REMUDA_ECANCELLED, REMUDA_ETYPE, REMUDA_ERANGE, REMUDA_EUNREACHABLE, REMUDA_ENOMEM … */
 #define remuda_get(future, ret, ret_err) REMUDA_GET_(future, ret, ret_err)
 
 /* Waits for the outcome and looks at the value; the future stays the caller's and
- * `*ret_value` is borrowed from it until it is freed. Nothing is copied: for large values. Codes as
- * remuda_get. */
-REMUDA_API int remuda_result(struct remuda_future *future, const struct remuda_value **ret_value,
+ * `*ret_value` is borrowed from it until it is freed. Nothing is copied: for large
+ * values. Codes as remuda_get. */
+REMUDA_API int remuda_result(struct remuda_future *future,
+			     const struct remuda_value **ret_value,
 			     struct remuda_error **ret_err);
 
 /* Asks that the task be cancelled. 0: asked; it ends as cancelled, unless its outcome was
@@ -263,22 +272,26 @@ REMUDA_API void remuda_session_hex(const struct remuda *client, char ret_hex[33]
 
 /* ---- when it is done: callbacks, event loops ---- */
 
-/* Hears that `future` has its outcome: remuda_get and remuda_result do not wait then. May free or
- * take the future. */
+/* Hears that `future` has its outcome: remuda_get and remuda_result do not wait then. May
+ * free or take the future. */
 typedef void remuda_done_fn(struct remuda_future *future, void *ctx);
 
 /* Has `done` called once, on the client's thread, or here and now if the future has ended
- * already. Once a future, and not together with remuda_enqueue: REMUDA_EINVAL. In the callback:
- * no waiting for other futures, no long work: it holds up all outcomes of this client. Submitting is
- * allowed. After this call the future belongs to the callback. */
-REMUDA_API int remuda_on_done(struct remuda_future *future, remuda_done_fn *done, void *ctx);
+ * already. Once a future, and not together with remuda_enqueue: REMUDA_EINVAL. In the
+ * callback: no waiting for other futures, no long work: it holds up all outcomes of this
+ * client. Submitting is allowed. After this call the future belongs to the callback. */
+REMUDA_API int remuda_on_done(struct remuda_future *future, remuda_done_fn *done,
+			      void *ctx);
 
 /* Has the future put on its client's done queue when it ends (at once if it has). Once a
- * future. With `done`, remuda_dispatch calls it; else remuda_next_done gives the future back. */
-REMUDA_API int remuda_enqueue(struct remuda_future *future, remuda_done_fn *done, void *ctx);
+ * future. With `done`, remuda_dispatch calls it; else remuda_next_done gives the future
+ * back. */
+REMUDA_API int remuda_enqueue(struct remuda_future *future, remuda_done_fn *done,
+			      void *ctx);
 
-/* A descriptor for poll, epoll, libuv: readable while the done queue is not empty. Owned by the client: do not
- * read or close it. REMUDA_EFORKED and REMUDA_ESYS are negative too. */
+/* A descriptor for poll, epoll, libuv: readable while the done queue is not empty. Owned
+ * by the client: do not read or close it. REMUDA_EFORKED and REMUDA_ESYS are negative
+ * too. */
 REMUDA_API int remuda_fd(struct remuda *client);
 
 /* Takes the next future off the done queue, or NULL when it is empty; `*ret_ctx` (may be
@@ -295,9 +308,10 @@ REMUDA_API size_t remuda_dispatch(struct remuda *client);
 struct remuda_map_options {
 	uint32_t version;            /* REMUDA_MAP_OPTIONS_VERSION */
 	bool as_completed;           /* false: results in the order of the items */
-	uint32_t window;             /* most tasks submitted and not yet given out; 0: 4096 */
-	uint32_t chunk;              /* items that are drawn and sent together; 0: window / 4 */
-	const struct remuda_task_options *task; /* for each; borrowed until close; may be NULL */
+	uint32_t window; /* most tasks submitted and not yet given out; 0: 4096 */
+	uint32_t chunk; /* items that are drawn and sent together; 0: window / 4 */
+	/* For each; borrowed until close; may be NULL. */
+	const struct remuda_task_options *task;
 };
 #define REMUDA_MAP_OPTIONS_VERSION 1u
 #ifdef __cplusplus
@@ -311,25 +325,28 @@ struct remuda_item {
 	const struct remuda_arg *args; /* borrowed until the source is called again */
 	size_t count;
 };
-/* Gives the next item: 1; 0: there is none left; negative: stop, this code is what map_next
- * reports. Called on the thread that calls remuda_map_next. */
+/* Gives the next item: 1; 0: there is none left; negative: stop, this code is what
+ * map_next reports. Called on the thread that calls remuda_map_next. */
 typedef int remuda_source_fn(void *ctx, struct remuda_item *ret_item);
 
 /* Runs `function` over items: draws them as results are taken, never more than the window
  * ahead, so neither the items nor the results need fit in memory. One thread at a time.
- * Gives a map (close with remuda_map_close), or NULL when memory is out. `options` may be NULL. */
+ * Gives a map (close with remuda_map_close), or NULL when memory is out. `options` may be
+ * NULL. */
 REMUDA_API struct remuda_mapping *remuda_map(struct remuda *client, const char *function,
 					 remuda_source_fn *source, void *ctx,
 					 const struct remuda_map_options *options);
 
 /* The same over an array of values, one argument each; borrowed until close. */
-REMUDA_API struct remuda_mapping *remuda_map_array(struct remuda *client, const char *function,
-					       const struct remuda_value *items, size_t count,
-					       const struct remuda_map_options *options);
+REMUDA_API struct remuda_mapping *
+remuda_map_array(struct remuda *client, const char *function,
+		 const struct remuda_value *items, size_t count,
+		 const struct remuda_map_options *options);
 
 /* Waits for the next result: 0, and gives its future, which has ended (take it with
  * remuda_get), and the index of its item, from 0 (`ret_index` may be NULL).
- * REMUDA_ENOTFOUND: no more items. REMUDA_ETIMEOUT (timeout_ms below 0: for ever). Other codes: the source's own. */
+ * REMUDA_ENOTFOUND: no more items. REMUDA_ETIMEOUT (timeout_ms below 0: for ever). Other
+ * codes: the source's own. */
 REMUDA_API int remuda_map_next(struct remuda_mapping *map, int64_t timeout_ms,
 			       struct remuda_future **ret_future, uint64_t *ret_index);
 
@@ -351,12 +368,15 @@ struct remuda_pool_options {
 	uint32_t max_tasks_per_worker; /* then it is replaced; 0: never */
 	uint32_t cpu_milli;          /* cpus of one worker in thousandths; 0: 1000 */
 	uint64_t memory_bytes;       /* of one worker; 0: no limit */
-	const char *const *labels;   /* "key=value" that an agent must have, ended by NULL */
+	const char *const *labels; /* "key=value" that agents must have, ended by NULL */
 };
 #define REMUDA_POOL_OPTIONS_VERSION 1u
 #ifdef __cplusplus
-#define REMUDA_POOL_OPTIONS_INIT                                                     \
-	{REMUDA_POOL_OPTIONS_VERSION, 0, nullptr, nullptr, 0, nullptr, nullptr, 0, 0, 0, 0, nullptr}
+#define REMUDA_POOL_OPTIONS_INIT                                                       \
+	{                                                                              \
+		REMUDA_POOL_OPTIONS_VERSION, 0, nullptr, nullptr, 0, nullptr, nullptr, \
+			0, 0, 0, 0, nullptr                                            \
+	}
 #else
 #define REMUDA_POOL_OPTIONS_INIT {.version = REMUDA_POOL_OPTIONS_VERSION}
 #endif
@@ -364,42 +384,55 @@ struct remuda_pool_options {
 /* Gets the pool of that spec, resizes it when only max_workers differs, else creates it.
  * `*ret_pool` is its number in this client, for remuda_task_options.pool. Waits for the
  * coordinator's answer. REMUDA_EINVAL: the error names the field. */
-REMUDA_API int remuda_pool_open(struct remuda *client, const struct remuda_pool_options *options,
+REMUDA_API int remuda_pool_open(struct remuda *client,
+				const struct remuda_pool_options *options,
 				uint32_t *ret_pool, struct remuda_error **ret_err);
 
 /* Sends a module (a shared object of task functions) to the coordinator, if it lacks it,
  * and gives its SHA-256 for remuda_pool_options.modules. Blocks. */
-REMUDA_API int remuda_module_push(struct remuda *client, const char *path, uint8_t ret_digest[32],
-				  struct remuda_error **ret_err);
+REMUDA_API int remuda_module_push(struct remuda *client, const char *path,
+				  uint8_t ret_digest[32], struct remuda_error **ret_err);
 
 /* ---- values ---- */
 
 /* Frees what a value from remuda_get or remuda_value_copy points to, and makes it null.
  * NULL is allowed. */
 REMUDA_API void remuda_value_free(struct remuda_value *value);
-/* A deep copy, for remuda_value_free. REMUDA_ENOMEM; REMUDA_ETOOBIG: deeper than REMUDA_VALUE_DEPTH_MAX. */
-REMUDA_API int remuda_value_copy(const struct remuda_value *value, struct remuda_value *ret_copy);
+/* A deep copy, for remuda_value_free. REMUDA_ENOMEM; REMUDA_ETOOBIG: deeper than
+ * REMUDA_VALUE_DEPTH_MAX. */
+REMUDA_API int remuda_value_copy(const struct remuda_value *value,
+				 struct remuda_value *ret_copy);
 
 /* ---- what remuda_get calls, by type ---- */
 
-REMUDA_API int remuda_get_int64(struct remuda_future *future, int64_t *ret, struct remuda_error **ret_err);
-REMUDA_API int remuda_get_llong(struct remuda_future *future, long long *ret, struct remuda_error **ret_err);
-REMUDA_API int remuda_get_int(struct remuda_future *future, int *ret, struct remuda_error **ret_err);
-REMUDA_API int remuda_get_uint64(struct remuda_future *future, uint64_t *ret, struct remuda_error **ret_err);
+REMUDA_API int remuda_get_int64(struct remuda_future *future, int64_t *ret,
+				struct remuda_error **ret_err);
+REMUDA_API int remuda_get_llong(struct remuda_future *future, long long *ret,
+				struct remuda_error **ret_err);
+REMUDA_API int remuda_get_int(struct remuda_future *future, int *ret,
+			      struct remuda_error **ret_err);
+REMUDA_API int remuda_get_uint64(struct remuda_future *future, uint64_t *ret,
+				 struct remuda_error **ret_err);
 REMUDA_API int remuda_get_ullong(struct remuda_future *future, unsigned long long *ret,
 				 struct remuda_error **ret_err);
-REMUDA_API int remuda_get_uint(struct remuda_future *future, unsigned *ret, struct remuda_error **ret_err);
-REMUDA_API int remuda_get_double(struct remuda_future *future, double *ret, struct remuda_error **ret_err);
-REMUDA_API int remuda_get_float(struct remuda_future *future, float *ret, struct remuda_error **ret_err);
-REMUDA_API int remuda_get_bool(struct remuda_future *future, bool *ret, struct remuda_error **ret_err);
-REMUDA_API int remuda_get_text(struct remuda_future *future, char **ret, struct remuda_error **ret_err);
+REMUDA_API int remuda_get_uint(struct remuda_future *future, unsigned *ret,
+			       struct remuda_error **ret_err);
+REMUDA_API int remuda_get_double(struct remuda_future *future, double *ret,
+				 struct remuda_error **ret_err);
+REMUDA_API int remuda_get_float(struct remuda_future *future, float *ret,
+				struct remuda_error **ret_err);
+REMUDA_API int remuda_get_bool(struct remuda_future *future, bool *ret,
+			       struct remuda_error **ret_err);
+REMUDA_API int remuda_get_text(struct remuda_future *future, char **ret,
+			       struct remuda_error **ret_err);
 REMUDA_API int remuda_get_string(struct remuda_future *future, struct remuda_string *ret,
 				 struct remuda_error **ret_err);
 REMUDA_API int remuda_get_bytes(struct remuda_future *future, struct remuda_bytes *ret,
 				struct remuda_error **ret_err);
 REMUDA_API int remuda_get_int64s(struct remuda_future *future, struct remuda_int64s *ret,
 				 struct remuda_error **ret_err);
-REMUDA_API int remuda_get_doubles(struct remuda_future *future, struct remuda_doubles *ret,
+REMUDA_API int remuda_get_doubles(struct remuda_future *future,
+				  struct remuda_doubles *ret,
 				  struct remuda_error **ret_err);
 REMUDA_API int remuda_get_value(struct remuda_future *future, struct remuda_value *ret,
 				struct remuda_error **ret_err);

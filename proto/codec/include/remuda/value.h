@@ -22,7 +22,8 @@ extern "C" {
 #define REMUDA_ARRAY_RANK_MAX 32
 /* Longest u.bytes of a REMUDA_BIGINT, in bytes. */
 #define REMUDA_BIGINT_MAX 65536
-/* Longest names, in bytes: u.string of a REMUDA_FUNCTION, u.named.name, u.opaque.codec. */
+/* Longest names, in bytes: u.string of a REMUDA_FUNCTION, u.named.name,
+ * u.opaque.codec. */
 #define REMUDA_FUNCTION_NAME_MAX 512
 #define REMUDA_NAMED_NAME_MAX 256
 #define REMUDA_OPAQUE_CODEC_MAX 64
@@ -84,7 +85,8 @@ struct remuda_string {
 	size_t len;
 };
 
-/* A dense array in row-major order, little-endian, borrowed; data is aligned for its type. */
+/* A dense array in row-major order, little-endian, borrowed; data is aligned for its
+ * type. */
 struct remuda_array {
 	enum remuda_dtype dtype;
 	uint32_t rank;               /* 0: a single element */

@@ -46,8 +46,8 @@ extern "C" {
 struct remuda_error;
 struct remuda_abi;
 
-/* What a running task knows of itself. Borrowed for the call; threads that the task starts
- * may use it until the function returns. */
+/* What a running task knows of itself. Borrowed for the call; threads that the task
+ * starts may use it until the function returns. */
 typedef struct remuda_ctx {
 	const struct remuda_abi *abi;
 } remuda_ctx;
@@ -137,8 +137,9 @@ struct remuda_place {
 	uint32_t line;
 };
 
-/* All that a worker does for a task. Later versions only append; `size` tells how far it
- * goes. decode and encode are the thunk's alone; 0, or negative with an error recorded. */
+/* All that a worker does for a task. Later versions only append; `size` tells how far
+ * it goes. decode and encode are the thunk's alone; 0, or negative with an error
+ * recorded. */
 struct remuda_abi {
 	uint32_t abi_version;        /* REMUDA_ABI_VERSION */
 	uint32_t size;               /* of this struct */
@@ -164,8 +165,9 @@ struct remuda_abi {
 
 /* ---- what a task calls ---- */
 
-/* Memory for results: `size` bytes, 16-byte aligned, uninitialised, freed when the task has
- * ended. NULL: none left, and the task then fails as OutOfMemory whatever it returns. */
+/* Memory for results: `size` bytes, 16-byte aligned, uninitialised, freed when the
+ * task has ended. NULL: none left, and the task then fails as OutOfMemory whatever it
+ * returns. */
 static inline void *remuda_alloc(remuda_ctx *ctx, size_t size)
 {
 	return ctx->abi->alloc(ctx, size);
@@ -179,13 +181,15 @@ static inline const char *remuda_format(remuda_ctx *ctx, const char *format, ...
 static inline void remuda_log(remuda_ctx *ctx, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* Says how far the task is: `done` of `total` (0: not known), in units of its own. Cheap. */
+/* Says how far the task is: `done` of `total` (0: not known), in units of its own.
+ * Cheap. */
 static inline void remuda_progress(remuda_ctx *ctx, uint64_t done, uint64_t total)
 {
 	ctx->abi->progress(ctx, done, total);
 }
 
-/* True when somebody has cancelled the task: it should return soon, whatever it returns. */
+/* True when somebody has cancelled the task: it should return soon, whatever it
+ * returns. */
 static inline bool remuda_cancelled(remuda_ctx *ctx)
 {
 	return ctx->abi->cancelled(ctx);
@@ -215,44 +219,50 @@ static inline uint32_t remuda_attempt(remuda_ctx *ctx)
  * task runs, it prints the error to stderr and gives NULL. */
 #define remuda_raise(...)                                                            \
 	remuda_raise_at_(REMUDA_HERE_, (struct remuda_error *)0, __VA_ARGS__)
-/* The same with what caused it: remuda_raise_from(cause, type, format, ...). Takes `cause`,
- * which is what a raise or remuda_raised gave, or an error of the caller's own; may be NULL. */
+/* The same with what caused it: remuda_raise_from(cause, type, format, ...). Takes
+ * `cause`, which is what a raise or remuda_raised gave, or an error of the caller's
+ * own; may be NULL. */
 #define remuda_raise_from(cause, ...) remuda_raise_at_(REMUDA_HERE_, cause, __VA_ARGS__)
-/* The error that the running task has raised last, or NULL. Borrowed until the next raise. */
+/* The error that the running task has raised last, or NULL. Borrowed until the next
+ * raise. */
 static inline struct remuda_error *remuda_raised(void);
 
 /* The context of the task that runs on this thread; NULL: none. */
 static inline remuda_ctx *remuda_current(void);
-/* Makes `ctx` the current one of this thread: for threads that a task starts. Gives the one
- * before; set that again before the function returns. NULL: none. */
+/* Makes `ctx` the current one of this thread: for threads that a task starts. Gives
+ * the one before; set that again before the function returns. NULL: none. */
 static inline remuda_ctx *remuda_attach(remuda_ctx *ctx);
 
-/* Submits a task from within a task: gives its number, or 0 with an error raised (where the
- * worker's agent does not offer that: "nested submits are not available in this worker"). */
+/* Submits a task from within a task: gives its number, or 0 with an error raised
+ * (where the worker's agent does not offer that: "nested submits are not available in
+ * this worker"). */
 #define remuda_ctx_submit(ctx, function, args, count)                                \
 	remuda_submit_at_(ctx, REMUDA_HERE_, function, args, count)
-/* Waits for what remuda_ctx_submit gave: 0 and its value, which lives as the context; or -1
- * with its error raised. */
+/* Waits for what remuda_ctx_submit gave: 0 and its value, which lives as the context;
+ * or -1 with its error raised. */
 #define remuda_ctx_get(ctx, task, ret_value) remuda_get_at_(ctx, REMUDA_HERE_, task, ret_value)
 
 /* ---- the macros ---- */
 
-/* Once in a module, at file scope: the prefix of its functions' names, at most 128 bytes of
- * [A-Za-z0-9_.-]: REMUDA_MODULE("demo"); */
+/* Once in a module, at file scope: the prefix of its functions' names, at most 128
+ * bytes of [A-Za-z0-9_.-]: REMUDA_MODULE("demo"); */
 #define REMUDA_MODULE(prefix) REMUDA_TK_MODULE_(prefix)
 
 /* Once per message type in an image, at file scope, after its .pb-c.h:
- * REMUDA_MESSAGE(Orders__Row, orders__row__descriptor); It travels as google.protobuf.Any. */
+ * REMUDA_MESSAGE(Orders__Row, orders__row__descriptor); It travels as
+ * google.protobuf.Any. */
 #define REMUDA_MESSAGE(type, descriptor) REMUDA_TK_MESSAGE_(type, descriptor)
 
 /* Defines a task function; the body follows. */
 #define REMUDA_TASK(...) REMUDA_TK_DISPATCH_(DEFINE, ~, __VA_ARGS__)
 
-/* The same under a name that C has no room for: REMUDA_TASK_NAMED("exit", void, exit_now). */
+/* The same under a name that C has no room for: REMUDA_TASK_NAMED("exit", void,
+ * exit_now). */
 #define REMUDA_TASK_NAMED(name, ...) REMUDA_TK_DISPATCH_(NAMED, name, __VA_ARGS__)
 
-/* Declares, for a client, a task function that is in a module of the workers, so that it can be
- * submitted with types checked: REMUDA_TASK_IN("demo", int64_t, square, (int64_t, x)); */
+/* Declares, for a client, a task function that is in a module of the workers, so that
+ * it can be submitted with types checked: REMUDA_TASK_IN("demo", int64_t, square,
+ * (int64_t, x)); */
 #define REMUDA_TASK_IN(prefix, ...) REMUDA_TK_DISPATCH_(DECLARE, prefix, __VA_ARGS__)
 
 /* The descriptor of a function of REMUDA_TASK or REMUDA_TASK_IN. */

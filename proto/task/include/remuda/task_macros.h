@@ -1,10 +1,12 @@
-/* remuda/task_macros.h: what the macros of remuda/task.h expand to. Not for direct use.
+/* remuda/task_macros.h: what the macros of remuda/task.h expand to. Not for direct
+ * use.
  *
  * REMUDA_TASK(ret, f, (T, x), ...) becomes: f's prototype; a thunk that decodes each
- * parameter through the table, calls f and encodes what it returns; a descriptor; a pointer to it
- * in the section remuda_tasks; and f's head, behind which the body stands. The thunk never
- * repeats `ret` (it may say `static`): it lets the compiler deduce it. Lists end in a
- * sentinel `~`, so that no variadic macro is ever called with nothing. */
+ * parameter through the table, calls f and encodes what it returns; a descriptor; a
+ * pointer to it in the section remuda_tasks; and f's head, behind which the body
+ * stands. The thunk never repeats `ret` (it may say `static`): it lets the compiler
+ * deduce it. Lists end in a sentinel `~`, so that no variadic macro is ever called
+ * with nothing. */
 #ifndef REMUDA_TASK_MACROS_H
 #define REMUDA_TASK_MACROS_H
 
@@ -345,8 +347,8 @@ static inline int remuda_get_at_(remuda_ctx *ctx, struct remuda_place place, uin
 /* Volatile, since clang warns of others, evaluated or not. */
 #define REMUDA_TK_NULL_(...) ((__typeof__(__VA_ARGS__) volatile *)0)
 #define REMUDA_TK_NULL_FN_(fn) ((fn *)0)
-/* Pointers that no other line names are messages (5: pointer_type_class); what is no pointer
- * comes out as VOID and fails the check. */
+/* Pointers that no other line names are messages (5: pointer_type_class); what is no
+ * pointer comes out as VOID and fails the check. */
 #define REMUDA_TK_TYPE_(x)                                                           \
 	_Generic((x),                                                                \
 		_Bool: REMUDA_TYPE_BOOL,                                             \
