@@ -166,7 +166,8 @@ int rmd_client_call(struct remuda *client, const struct rmd_client_call *call,
 		*ret_response = pending.response;
 	} else {
 		rmd_buf_unref(pending.response);
-		*ret_err = remuda_error_create("CallFailed", "%s at %s: %s (%s)", call->path, client->address,
+		*ret_err = remuda_error_create("CallFailed", "%s at %s: %s (%s)", call->path,
+					       client->address,
 					       pending.text != NULL ? pending.text : "",
 					       rmd_rpc_status_name(pending.status));
 	}

@@ -124,16 +124,21 @@ static int push(struct remuda *client, struct upload *upload,
 	return code;
 }
 
+static int not_readable(const struct upload *upload, int failure,
+			struct remuda_error **ret_err)
+{
+	*ret_err = remuda_error_create("ModuleNotReadable", "cannot read the module %s: %s",
+				       upload->path, strerror(failure));
+	return failure == ENOENT ? REMUDA_ENOTFOUND : REMUDA_ESYS;
+}
+
 /* Opens the file and finds its digest. */
 static int prepare(struct upload *upload, struct remuda_error **ret_err)
 {
 	struct stat st;
 	upload->fd = open(upload->path, O_RDONLY | O_CLOEXEC);
-	if (upload->fd < 0 || fstat(upload->fd, &st) < 0) {
-		*ret_err = remuda_error_create("ModuleNotReadable", "cannot read the module %s: %s", upload->path,
-					       strerror(errno));
-		return errno == ENOENT ? REMUDA_ENOTFOUND : REMUDA_ESYS;
-	}
+	if (upload->fd < 0 || fstat(upload->fd, &st) < 0)
+		return not_readable(upload, errno, ret_err);
 	if (!S_ISREG(st.st_mode) || st.st_size == 0 ||
 	    (uint64_t)st.st_size > MODULE_MAX_BYTES) {
 		*ret_err = remuda_error_create(
@@ -143,11 +148,8 @@ static int prepare(struct upload *upload, struct remuda_error **ret_err)
 		return REMUDA_EINVAL;
 	}
 	upload->size_bytes = (uint64_t)st.st_size;
-	if (rmd_digest_of_fd(upload->fd, &upload->digest) < 0) {
-		*ret_err = remuda_error_create("ModuleNotReadable", "cannot read the module %s: %s", upload->path,
-					       strerror(errno));
-		return REMUDA_ESYS;
-	}
+	if (rmd_digest_of_fd(upload->fd, &upload->digest) < 0)
+		return not_readable(upload, errno, ret_err);
 	return 0;
 }
 

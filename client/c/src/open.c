@@ -289,7 +289,9 @@ static int check_options(const struct remuda_options *options,
 					       (unsigned)options->version);
 	else if (options->client_name != NULL &&
 		 strlen(options->client_name) > RMD_CLIENT_NAME_MAX_BYTES)
-		*ret_err = remuda_error_create("InvalidOptions", "remuda_options.client_name is longer than 256 bytes");
+		*ret_err = remuda_error_create(
+			"InvalidOptions",
+			"remuda_options.client_name is longer than 256 bytes");
 	else
 		*ret_err = rmd_check_pairs(
 			options->environment, "remuda_options.environment",
@@ -397,8 +399,9 @@ static int push_modules(struct remuda *client, const char *const *paths,
 	size_t count = 0;
 	for (; paths != NULL && paths[count] != NULL; count++) {
 		if (count == RMD_POOL_MODULES_MAX) {
-			*ret_err = remuda_error_create("InvalidOptions", "remuda_options.modules: at most %u",
-						       RMD_POOL_MODULES_MAX);
+			*ret_err = remuda_error_create(
+				"InvalidOptions", "remuda_options.modules: at most %u",
+				RMD_POOL_MODULES_MAX);
 			return REMUDA_EINVAL;
 		}
 		int code = remuda_module_push(client, paths[count],
@@ -444,7 +447,8 @@ static int set_defaults(struct remuda *client, const struct remuda_options *opti
 	int rc = rmd_pool_spec_copy(&spec, &client->default_spec, &field);
 	if (rc == 0)
 		return 0;
-	*ret_err = remuda_error_create("InvalidOptions", "remuda_options: %s: %s", field, rmd_errcode_text(rc));
+	*ret_err = remuda_error_create("InvalidOptions", "remuda_options: %s: %s", field,
+				       rmd_errcode_text(rc));
 	return rc == RMD_ENOMEM ? REMUDA_ENOMEM : REMUDA_EINVAL;
 }
 

@@ -179,8 +179,9 @@ static int wait_answer(struct remuda *client, uint32_t number,
 	uint64_t until_ns = rmd_until_ns(client->open_timeout_ms);
 	while (!client->pools[number - 1].answered && client->state < RMD_CLIENT_LOST)
 		if (!rmd_client_wait(client, until_ns)) {
-			*ret_err = remuda_error_create("Timeout", "the coordinator did not answer within %u ms",
-						       client->open_timeout_ms);
+			*ret_err = remuda_error_create(
+				"Timeout", "the coordinator did not answer within %u ms",
+				client->open_timeout_ms);
 			return REMUDA_ETIMEOUT;
 		}
 	if (!client->pools[number - 1].answered) {

@@ -192,7 +192,8 @@ int rmd_private_start(const struct rmd_private_options *options, int *ret_fd,
 	while (options->modules != NULL && options->modules[modules] != NULL)
 		modules++;
 	if (modules > MODULES_MAX) {
-		*ret_err = remuda_error_create("TooManyModules", "%zu modules; at most %u", modules,
+		*ret_err = remuda_error_create("TooManyModules",
+					       "%zu modules; at most %u", modules,
 					       MODULES_MAX);
 		return RMD_ELIMIT;
 	}

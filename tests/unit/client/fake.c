@@ -1,6 +1,5 @@
-#include "tests/unit/client/fake.h"
+#include "tests/unit/client/fake_inside.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,56 +7,10 @@
 
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
-#include "proto/codec/arguments.h"
-#include "proto/codec/frames_session.h"
-#include "proto/codec/transfer.h"
-#include "proto/error/chain.h"
-#include "proto/rpc/rpc.h"
-
-#define SESSIONS_MAX 16u
-
-/* A task without outcome, or with one that is not acknowledged. */
-struct fake_task {
-	struct fake_task *next;
-	uint64_t number;
-	bool deaf, done;
-	struct rmd_outcome outcome;
-	struct rmd_buf *buf;         /* what the outcome's bytes lie in */
-};
-
-struct fake_session {
-	struct fake *fake;
-	uint8_t id[RMD_SESSION_BYTES];
-	bool known;
-	struct rmd_stream *stream;   /* NULL: not connected */
-	uint64_t accepted, open, ended, next_transfer;
-	struct fake_task *tasks;
-	struct rmd_transfers transfers;
-};
-
-struct fake {
-	struct fake_options options;
-	char dir[64];
-	char *address;
-	struct rmd_loop *loop;
-	struct rmd_server *server;
-	pthread_t thread;
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	struct fake_counts counts;   /* under `lock` */
-	/* the loop's thread */
-	uint64_t epoch;
-	unsigned lose_submits;
-	bool hold_back;
-	struct fake_session sessions[SESSIONS_MAX];
-	struct rmd_wire_writer blob;
-	struct rmd_digest blob_digest;
-	char blob_name[64];
-};
 
 /* ---- counting ---- */
 
-static void count(struct fake *fake, uint64_t *counter)
+void fake_count(struct fake *fake, uint64_t *counter)
 {
 	pthread_mutex_lock(&fake->lock);
 	(*counter)++;
@@ -82,142 +35,6 @@ void fake_await(struct fake *fake, size_t counter, uint64_t value)
 	pthread_mutex_unlock(&fake->lock);
 }
 
-/* ---- outcomes ---- */
-
-static void send_window(struct fake_session *session)
-{
-	rmd_session_response_put_window(rmd_stream_begin(session->stream),
-					session->ended + session->fake->options.window);
-	rmd_stream_end(session->stream);
-}
-
-static void send_outcome(struct fake_session *session, const struct fake_task *task)
-{
-	struct rmd_outcome outcome = task->outcome;
-	if (session->stream == NULL || session->fake->hold_back)
-		return;
-	if (outcome.kind == RMD_OUTCOME_VALUE &&
-	    outcome.bytes.len > session->fake->options.inline_max_bytes) {
-		struct rmd_chunks chunks =
-			rmd_chunks_of(session->next_transfer, outcome.bytes);
-		struct rmd_chunk chunk;
-		while (rmd_chunks_next(&chunks, &chunk)) {
-			rmd_chunk_put(rmd_stream_begin(session->stream), RMD_FIELD_CHUNKS,
-				      &chunk, task->buf);
-			rmd_stream_end(session->stream);
-		}
-		outcome = (struct rmd_outcome){.kind = RMD_OUTCOME_VALUE_TRANSFER,
-					       .transfer = session->next_transfer++};
-	}
-	rmd_session_response_put_outcome(rmd_stream_begin(session->stream), task->number,
-					 &outcome, task->buf);
-	rmd_stream_end(session->stream);
-}
-
-/* Takes `buf`. */
-static void end_task(struct fake_session *session, struct fake_task *task,
-		     enum rmd_outcome_kind kind, struct rmd_buf *buf)
-{
-	task->done = true;
-	task->buf = buf;
-	task->outcome = (struct rmd_outcome){.kind = kind};
-	if (buf != NULL)
-		task->outcome.bytes = rmd_buf_slice(buf);
-	session->open--;
-	session->ended++;
-	send_outcome(session, task);
-	if (session->stream != NULL)
-		send_window(session);
-}
-
-static struct rmd_buf *value_buf(const struct remuda_value *value)
-{
-	struct rmd_wire_writer writer = {0};
-	rmd_value_put(&writer, value);
-	struct rmd_buf *buf = rmd_wire_writer_take(&writer);
-	rmd_wire_writer_fini(&writer);
-	return buf;
-}
-
-static struct rmd_buf *int_buf(uint64_t number)
-{
-	struct remuda_value value = {.kind = REMUDA_INT64, .u.int64 = (int64_t)number};
-	return value_buf(&value);
-}
-
-static struct rmd_buf *first_argument(struct rmd_slice arguments)
-{
-	struct rmd_wire_reader reader = rmd_wire_reader_of(arguments);
-	struct rmd_argument argument;
-	if (rmd_arguments_next(&reader, &argument) <= 0)
-		return rmd_buf_create(0);
-	return rmd_buf_copy(argument.value);
-}
-
-static struct rmd_buf *argument_counts(struct rmd_slice arguments)
-{
-	uint32_t counts[2] = {0, 0};
-	rmd_arguments_count(arguments, &counts[0], &counts[1]);
-	int64_t numbers[2] = {counts[0], counts[1]};
-	struct remuda_value value = {.kind = REMUDA_INTS, .u.ints = {numbers, 2}};
-	return value_buf(&value);
-}
-
-static struct rmd_buf *error_chain(void)
-{
-	struct remuda_error *cause = remuda_error_create("RootError", "row %d", 7);
-	struct remuda_error *err =
-		remuda_error_wrap(cause, "OuterError", "it went wrong");
-	struct rmd_buf *buf = rmd_error_encode_buf(err);
-	remuda_error_free(err);
-	return buf;
-}
-
-/* ---- running ---- */
-
-static bool is(struct rmd_slice function, const char *name)
-{
-	const uint8_t *colon = memchr(function.data, ':', function.len);
-	RMD_CHECK(colon != NULL);
-	struct rmd_slice rest = rmd_slice_of(
-		colon + 1, function.len - (size_t)(colon + 1 - function.data));
-	return rmd_slice_equal(rest, rmd_slice_of_string(name));
-}
-
-static void run_task(struct fake_session *session, struct fake_task *task,
-		     const struct rmd_task_spec *spec, struct rmd_slice arguments)
-{
-	struct rmd_slice name = spec->function;
-	if (is(name, "count")) {
-		end_task(session, task, RMD_OUTCOME_VALUE, argument_counts(arguments));
-	} else if (is(name, "pool")) {
-		end_task(session, task, RMD_OUTCOME_VALUE, int_buf(spec->pool));
-	} else if (is(name, "deadline")) {
-		end_task(session, task, RMD_OUTCOME_VALUE,
-			 int_buf(spec->options.deadline_ms));
-	} else if (is(name, "fail")) {
-		end_task(session, task, RMD_OUTCOME_ERROR, error_chain());
-	} else if (is(name, "deaf")) {
-		task->deaf = true;
-	} else if (is(name, "garbage")) {
-		rmd_wire_put_raw(rmd_stream_begin(session->stream),
-				 rmd_slice_of_string("\xff\xff\xff\xff"));
-		rmd_stream_end(session->stream);
-	} else if (is(name, "die")) {
-		rmd_stream_cancel(session->stream);
-	} else if (!is(name, "hold")) {
-		struct rmd_log_chunk log = {.stream = RMD_LOG_STREAM_STDOUT,
-					    .data = rmd_slice_of_string("hello"),
-					    .dropped_bytes = 3};
-		if (is(name, "log") && spec->options.stream_logs) {
-			rmd_session_response_put_log(rmd_stream_begin(session->stream),
-						     task->number, &log);
-			rmd_stream_end(session->stream);
-		}
-		end_task(session, task, RMD_OUTCOME_VALUE, first_argument(arguments));
-	}
-}
-
 static void hear_submit(struct fake_session *session,
 			const struct rmd_session_submit *submit)
 {
@@ -228,17 +45,17 @@ static void hear_submit(struct fake_session *session,
 		if (rmd_transfers_take(&session->transfers,
 				       submit->task.arguments_transfer,
 				       &transferred) < 0) {
-			count(fake, &fake->counts.gaps);
+			fake_count(fake, &fake->counts.gaps);
 			return;
 		}
-		count(fake, &fake->counts.transfers);
+		fake_count(fake, &fake->counts.transfers);
 		arguments = rmd_buf_slice(transferred);
 	}
 	if (submit->number <= session->accepted) {
-		count(fake, &fake->counts.repeats);
+		fake_count(fake, &fake->counts.repeats);
 	} else {
 		if (submit->number != session->accepted + 1)
-			count(fake, &fake->counts.gaps);
+			fake_count(fake, &fake->counts.gaps);
 		session->accepted = submit->number;
 		struct fake_task *task = rmd_calloc(1, sizeof *task);
 		RMD_CHECK(task != NULL);
@@ -250,8 +67,8 @@ static void hear_submit(struct fake_session *session,
 		if (session->open > fake->counts.open_most)
 			fake->counts.open_most = session->open;
 		pthread_mutex_unlock(&fake->lock);
-		run_task(session, task, &submit->task, arguments);
-		count(fake, &fake->counts.submits);
+		fake_run_task(session, task, &submit->task, arguments);
+		fake_count(fake, &fake->counts.submits);
 	}
 	rmd_buf_unref(transferred);
 }
@@ -307,10 +124,10 @@ static void hear_hello(struct fake_session **ret_session, struct fake *fake,
 	};
 	rmd_session_response_put_welcome(rmd_stream_begin(stream), &welcome);
 	rmd_stream_end(stream);
-	send_window(session);
+	fake_send_window(session);
 	for (struct fake_task *task = session->tasks; task != NULL; task = task->next)
 		if (task->done)
-			send_outcome(session, task);
+			fake_send_outcome(session, task);
 }
 
 /* One connection. */
@@ -329,7 +146,7 @@ static void hear_item(struct fake_connection *connection, struct rmd_stream *str
 	case RMD_SESSION_REQUEST_HELLO:
 		if (!fake->options.mute)
 			hear_hello(&connection->session, fake, stream, &item->hello);
-		count(fake, &fake->counts.hellos);
+		fake_count(fake, &fake->counts.hellos);
 		break;
 	case RMD_SESSION_REQUEST_CHUNK:
 		RMD_CHECK(rmd_transfers_add(&session->transfers, &item->chunk) >= 0);
@@ -340,16 +157,16 @@ static void hear_item(struct fake_connection *connection, struct rmd_stream *str
 	case RMD_SESSION_REQUEST_CANCEL: {
 		struct fake_task *task = *find(session, item->number);
 		if (task != NULL && !task->done && !task->deaf)
-			end_task(session, task, RMD_OUTCOME_CANCELLED,
+			fake_end_task(session, task, RMD_OUTCOME_CANCELLED,
 				 rmd_buf_copy(rmd_slice_of_string("asked")));
-		count(fake, &fake->counts.cancels);
+		fake_count(fake, &fake->counts.cancels);
 		break;
 	}
 	case RMD_SESSION_REQUEST_ACK: {
 		struct fake_task **at = find(session, item->number);
 		if (*at != NULL)
 			forget(at);
-		count(fake, &fake->counts.acks);
+		fake_count(fake, &fake->counts.acks);
 		break;
 	}
 	case RMD_SESSION_REQUEST_OPEN_POOL: {
@@ -359,11 +176,11 @@ static void hear_item(struct fake_connection *connection, struct rmd_stream *str
 			rmd_stream_begin(stream), item->open_pool.pool,
 			rmd_slice_of_string(bad ? "runtime: none like that" : ""));
 		rmd_stream_end(stream);
-		count(fake, &fake->counts.pools);
+		fake_count(fake, &fake->counts.pools);
 		break;
 	}
 	case RMD_SESSION_REQUEST_GOODBYE:
-		count(fake, &fake->counts.goodbyes);
+		fake_count(fake, &fake->counts.goodbyes);
 		if (session->open == 0)
 			rmd_stream_finish(stream, RMD_RPC_OK, "");
 		break;
@@ -470,7 +287,7 @@ static void put_half_closed(struct rmd_stream *stream, void *ctx)
 			   rmd_slice_of(fake->blob_digest.bytes, RMD_DIGEST_BYTES));
 	rmd_stream_end_message(stream);
 	rmd_stream_finish(stream, RMD_RPC_OK, "");
-	count(fake, &fake->counts.puts);
+	fake_count(fake, &fake->counts.puts);
 }
 
 static void find_open(struct rmd_stream *stream, void *service)
@@ -575,8 +392,8 @@ static void do_release(struct fake *fake, unsigned number)
 		for (struct fake_task *task = fake->sessions[i].tasks; task != NULL;
 		     task = task->next)
 			if (!task->done && !task->deaf)
-				end_task(&fake->sessions[i], task, RMD_OUTCOME_VALUE,
-					 int_buf(task->number));
+				fake_end_task(&fake->sessions[i], task, RMD_OUTCOME_VALUE,
+					 fake_int(task->number));
 }
 
 static void do_break(struct fake *fake, unsigned number)

@@ -28,7 +28,10 @@ struct all {
 
 static void fill(struct all *all)
 {
-	*all = (struct all){.shape = {2, 3}, .data = {1, 2, 3, 4, 5, 6}, .ints = {-1, 2}, .doubles = {0.5, -0.0}};
+	*all = (struct all){.shape = {2, 3},
+			    .data = {1, 2, 3, 4, 5, 6},
+			    .ints = {-1, 2},
+			    .doubles = {0.5, -0.0}};
 	struct remuda_string word = {"word", 4};
 	struct remuda_bytes bytes = {"b\0b", 3};
 	struct remuda_value *items = all->items;
