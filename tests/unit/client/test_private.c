@@ -7,11 +7,13 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -223,34 +225,73 @@ static void a_program_with_a_bad_format_gives_the_reason_of_exec(void **state)
 	unlink(path);
 }
 
-static void a_missing_program_names_all_places_and_the_variable(void **state)
-{
-	struct remuda_error *err = NULL;
-	char *path = strdup(getenv("PATH"));
-	(void)state;
-	unsetenv("REMUDA_SERVER");
-	setenv("PATH", "/nonexistent/one:/nonexistent/two", 1);
-	struct remuda *client = open_private(&err);
-	setenv("PATH", path, 1);
-	free(path);
-	assert_null(client);
-	const char *message = remuda_error_message(err);
-	assert_string_equal(remuda_error_type(err), "ServerNotFound");
-	assert_non_null(strstr(message, "REMUDA_SERVER"));
-	assert_non_null(strstr(message, "/nonexistent/two/remudad"));
-	assert_non_null(strstr(message, "../bin/remudad"));
-	remuda_error_free(err);
-}
-
-/* Runs this program again as "child HOW": its pid. */
-static pid_t run_child(const char *how)
+/* Runs a program as "child HOW": its pid. */
+static pid_t run_child(const char *program, const char *how)
 {
 	pid_t pid = fork();
 	if (pid == 0) {
-		execl(self, self, "child", how, (char *)NULL);
+		execl(program, program, "child", how, (char *)NULL);
 		_exit(127);
 	}
 	return pid;
+}
+
+static int exit_code(pid_t pid)
+{
+	int status;
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* In a program that lies where no remudad is: what its error must say. */
+static int child_missing(void)
+{
+	struct remuda_error *err = NULL;
+	unsetenv("REMUDA_SERVER");
+	setenv("PATH", "/nonexistent/one:/nonexistent/two", 1);
+	if (open_private(&err) != NULL)
+		return 1;
+	const char *message = remuda_error_message(err);
+	bool right = strcmp(remuda_error_type(err), "ServerNotFound") == 0 &&
+		     strstr(message, "REMUDA_SERVER") != NULL &&
+		     strstr(message, "/nonexistent/two/remudad") != NULL &&
+		     strstr(message, "/a/b/../bin/remudad") != NULL;
+	remuda_error_free(err);
+	return right ? 0 : 2;
+}
+
+static void copy_program(const char *from, const char *to)
+{
+	struct stat st;
+	int in = open(from, O_RDONLY | O_CLOEXEC);
+	int out = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, 0700);
+	assert_int_equal(fstat(in, &st), 0);
+	for (off_t left = st.st_size; left > 0;) {
+		ssize_t n = sendfile(out, in, NULL, (size_t)left);
+		assert_true(n > 0);
+		left -= n;
+	}
+	close(in);
+	close(out);
+}
+
+static void a_missing_program_names_all_places_and_the_variable(void **state)
+{
+	char root[] = "/tmp/remuda-alone-XXXXXX", folder[64], program[80];
+	(void)state;
+	assert_non_null(mkdtemp(root));
+	snprintf(folder, sizeof folder, "%s/a", root);
+	assert_int_equal(mkdir(folder, 0700), 0);
+	snprintf(folder, sizeof folder, "%s/a/b", root);
+	assert_int_equal(mkdir(folder, 0700), 0);
+	snprintf(program, sizeof program, "%s/program", folder);
+	copy_program("/proc/self/exe", program);
+	assert_int_equal(exit_code(run_child(program, "missing")), 0);
+	unlink(program);
+	rmdir(folder);
+	snprintf(folder, sizeof folder, "%s/a", root);
+	rmdir(folder);
+	rmdir(root);
 }
 
 static void it_ends_with_a_client_that_is_killed(void **state)
@@ -258,7 +299,7 @@ static void it_ends_with_a_client_that_is_killed(void **state)
 	int status;
 	(void)state;
 	unlink(report_path);
-	pid_t pid = run_child("kill");
+	pid_t pid = run_child(self, "kill");
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFSIGNALED(status));
 	await_end(report(NULL));
@@ -266,13 +307,9 @@ static void it_ends_with_a_client_that_is_killed(void **state)
 
 static void a_program_that_frees_nothing_ends_cleanly(void **state)
 {
-	int status;
 	(void)state;
 	unlink(report_path);
-	pid_t pid = run_child("leave");
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFEXITED(status));
-	assert_int_equal(WEXITSTATUS(status), 0);
+	assert_int_equal(exit_code(run_child(self, "leave")), 0);
 	await_end(report(NULL));
 }
 
@@ -280,6 +317,8 @@ static void a_program_that_frees_nothing_ends_cleanly(void **state)
 static int child(const char *how)
 {
 	int64_t number;
+	if (strcmp(how, "missing") == 0)
+		return child_missing();
 	struct remuda *client = remuda_open("private");
 	for (int i = 0; i < 100; i++)
 		remuda_submit_name(client, "x:hold");
