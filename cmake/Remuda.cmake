@@ -8,6 +8,7 @@ target_compile_options(remuda_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion
   $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes -Wmissing-prototypes -Wvla>
   $<$<COMPILE_LANGUAGE:C>:-Werror=implicit-function-declaration -Werror=incompatible-pointer-types>
+  -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=
   -fno-omit-frame-pointer -fstack-protector-strong)
 target_compile_definitions(remuda_flags INTERFACE _GNU_SOURCE REMUDA_VERSION="${PROJECT_VERSION}"
   $<$<CONFIG:Debug>:RMD_ARENA_PLAIN>)

@@ -10,6 +10,7 @@
 
 #include "proto/base/errcode.h"
 #include "proto/error/chain.h"
+#include "worker/native/builtin.h"
 #include "worker/native/functions.h"
 #include "worker/native/run.h"
 #include "worker/protocol/worker_end.h"
@@ -38,9 +39,11 @@ static int report(struct rmd_wpw *end, struct remuda_error *err)
 static int load(struct rmd_wpw *end, const struct rmd_wpw_setup *setup, const char *host,
 		struct rmd_functions *functions)
 {
-	for (size_t i = 0; i < setup->module_count; i++) {
+	for (size_t i = 0; i <= setup->module_count; i++) {
 		struct remuda_error *err = NULL;
-		if (rmd_functions_load(functions, setup->modules[i], &err) == 0)
+		int rc = i == 0 ? rmd_builtin_add(functions, &err)
+				: rmd_functions_load(functions, setup->modules[i - 1], &err);
+		if (rc == 0)
 			continue;
 		rmd_error_set_place_deep(err, host, setup->worker, 0);
 		int code = report(end, err);
