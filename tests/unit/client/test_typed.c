@@ -9,8 +9,11 @@
 #include <cmocka.h>
 
 #include "client/c/src/check.h"
+#include "remuda/v1/task.pb-c.h"
 #include "tests/unit/client/fake.h"
 #include "tests/unit/client/typed.h"
+
+REMUDA_TASK_IN("x", void, inspect, (const Remuda__V1__LogChunk *, chunk));
 
 int headers_in_c(struct remuda *client);
 int headers_in_cpp(struct remuda *client);
@@ -137,6 +140,47 @@ static void a_refused_task_is_never_sent(void **state)
 	fake_stop(fake);
 }
 
+static void a_message_of_protobuf_c_travels_under_its_full_name(void **state)
+{
+	struct fake_options options = {0};
+	struct fake *fake = fake_start(&options);
+	struct remuda *client = remuda_open(fake_address(fake));
+	Remuda__V1__LogChunk chunk = REMUDA__V1__LOG_CHUNK__INIT, uninitialised;
+	struct remuda_error *err = NULL;
+	struct remuda_value back;
+	struct remuda_arg out[8];
+	(void)state;
+	chunk.dropped_bytes = 5;
+	assert_int_equal(remuda_get(remuda_submit_name(client, "x:echo", &chunk.base),
+				    &back, NULL),
+			 0);
+	assert_int_equal(back.kind, REMUDA_ANY);
+	assert_string_equal(back.u.any.type_url.data,
+			    "type.googleapis.com/remuda.v1.LogChunk");
+	Remuda__V1__LogChunk *read = remuda__v1__log_chunk__unpack(
+		NULL, back.u.any.data.len, back.u.any.data.data);
+	assert_non_null(read);
+	assert_int_equal(read->dropped_bytes, 5);
+	remuda__v1__log_chunk__free_unpacked(read, NULL);
+	remuda_value_free(&back);
+	assert_null(rmd_check_signature(REMUDA_TASK_OF(inspect),
+					REMUDA_ARGS_1(&chunk.base), 1, out));
+	expect(rmd_check_signature(REMUDA_TASK_OF(inspect), REMUDA_ARGS_1(1), 1, out),
+	       "ArgumentType", "LogChunk");
+	expect(rmd_check_signature(REMUDA_TASK_OF(square), REMUDA_ARGS_1(&chunk.base), 1,
+				   out),
+	       "ArgumentType", "got a message");
+	memset(&uninitialised, 0, sizeof uninitialised);
+	assert_int_equal(
+		remuda_get(remuda_submit_name(client, "x:echo", &uninitialised.base),
+			   NULL, &err),
+		REMUDA_EINVAL);
+	assert_non_null(strstr(remuda_error_message(err), "argument 1: not a message"));
+	remuda_error_free(err);
+	remuda_close(client);
+	fake_stop(fake);
+}
+
 static void the_headers_work_alone_in_c_and_in_cpp(void **state)
 {
 	struct fake_options options = {0};
@@ -159,6 +203,7 @@ int main(void)
 		cmocka_unit_test(integers_are_held_to_the_range_of_their_parameter),
 		cmocka_unit_test(text_bytes_and_lists_take_what_they_can_hold),
 		cmocka_unit_test(a_refused_task_is_never_sent),
+		cmocka_unit_test(a_message_of_protobuf_c_travels_under_its_full_name),
 		cmocka_unit_test(the_headers_work_alone_in_c_and_in_cpp),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
