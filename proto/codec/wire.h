@@ -125,12 +125,14 @@ void rmd_wire_put_bytes(struct rmd_wire_writer *writer, uint32_t number, struct 
 /* As put_bytes; from RMD_WIRE_SPLICE_MIN on by reference (takes one of its own). */
 void rmd_wire_put_piece(struct rmd_wire_writer *writer, uint32_t number, struct rmd_piece piece);
 /* As the above, and nothing where the value is 0 or empty (proto3 default). */
-static inline void rmd_wire_put_varint_nz(struct rmd_wire_writer *writer, uint32_t number, uint64_t value)
+static inline void rmd_wire_put_varint_nz(struct rmd_wire_writer *writer, uint32_t number,
+					  uint64_t value)
 {
 	if (value != 0)
 		rmd_wire_put_varint(writer, number, value);
 }
-static inline void rmd_wire_put_bytes_nz(struct rmd_wire_writer *writer, uint32_t number, struct rmd_slice bytes)
+static inline void rmd_wire_put_bytes_nz(struct rmd_wire_writer *writer, uint32_t number,
+					 struct rmd_slice bytes)
 {
 	if (bytes.len != 0)
 		rmd_wire_put_bytes(writer, number, bytes);

@@ -12,11 +12,11 @@
 #include "server/service/hub.h"
 #include "server/service/unary.h"
 
-#define LOGS_MAGIC       0x10650001u
-#define TASKS_DEFAULT    1000u
-#define TASKS_MAX        100000u
+#define LOGS_MAGIC 0x10650001u
+#define TASKS_DEFAULT 1000u
+#define TASKS_MAX 100000u
 #define CANCEL_TASKS_MAX 10000u
-#define LOG_PENDING_MAX  (1u << 20)  /* a reader who is slower than this misses some */
+#define LOG_PENDING_MAX (1u << 20) /* a reader who is slower than this misses some */
 
 /* One reader of Logs. */
 struct log_reader {
@@ -57,15 +57,18 @@ static void handle_status(struct rmd_unary *call, const void *request, void *ctx
 	response.done = counters.ended;
 	response.payload_bytes = counters.payload_bytes;
 	response.draining = counters.draining;
-	response.addresses = rmd_arena_calloc(rmd_unary_arena(call), coordinator->address_count + 1,
+	response.addresses = rmd_arena_calloc(rmd_unary_arena(call),
+					      coordinator->address_count + 1,
 					      sizeof *response.addresses);
-	for (size_t i = 0; response.addresses != NULL && i < coordinator->address_count; i++)
-		response.addresses[response.n_addresses++] =
-			rmd_unary_text(call, rmd_slice_of_string(coordinator->addresses[i]));
+	for (size_t i = 0; response.addresses != NULL && i < coordinator->address_count;
+	     i++)
+		response.addresses[response.n_addresses++] = rmd_unary_text(
+			call, rmd_slice_of_string(coordinator->addresses[i]));
 	rmd_unary_reply(call, &response.base);
 }
 
-static void handle_shutdown(struct rmd_unary *call, const void *request_message, void *ctx)
+static void handle_shutdown(struct rmd_unary *call, const void *request_message,
+			    void *ctx)
 {
 	const struct rmd_admin *admin = ctx;
 	const Remuda__V1__ShutdownRequest *request = request_message;
@@ -95,7 +98,8 @@ static void fill_id(struct rmd_coordinator *coordinator, const struct rmd_core_t
 		coordinator, rmd_core_client_user(client));
 }
 
-static Remuda__V1__TaskInfo *task_info(struct rmd_unary *call, struct rmd_coordinator *coordinator,
+static Remuda__V1__TaskInfo *task_info(struct rmd_unary *call,
+				       struct rmd_coordinator *coordinator,
 				       const struct rmd_core_task *task)
 {
 	struct rmd_arena *arena = rmd_unary_arena(call);
@@ -113,18 +117,22 @@ static Remuda__V1__TaskInfo *task_info(struct rmd_unary *call, struct rmd_coordi
 	/* The core's states begin at 0, the contract's at 1. */
 	info->state = (Remuda__V1__TaskState)(rmd_core_task_state(task) + 1);
 	const struct rmd_core_pool *pool = rmd_core_task_pool(task);
-	info->pool = pool == NULL ? 0 : rmd_core_pool_number(pool); /* an ended task has none */
+	info->pool = pool == NULL
+			     ? 0
+			     : rmd_core_pool_number(pool); /* an ended task has none */
 	info->age_ms = rmd_clock_mono_ms() - rmd_core_task_accepted_ms(task);
 	info->attempt = rmd_core_task_attempt(task);
 	info->payload_bytes = rmd_core_task_payload(task).bytes.len;
 	info->waiting_for = rmd_unary_text(call, rmd_slice_of_string(waits));
 	const struct rmd_core_agent *agent = rmd_core_task_agent(task);
 	if (agent != NULL)
-		info->agent = rmd_unary_text(call, rmd_slice_of_string(rmd_core_agent_name(agent)));
+		info->agent = rmd_unary_text(
+			call, rmd_slice_of_string(rmd_core_agent_name(agent)));
 	return info;
 }
 
-static void handle_list_tasks(struct rmd_unary *call, const void *request_message, void *ctx)
+static void handle_list_tasks(struct rmd_unary *call, const void *request_message,
+			      void *ctx)
 {
 	const struct rmd_admin *admin = ctx;
 	const Remuda__V1__ListTasksRequest *request = request_message;
@@ -133,13 +141,14 @@ static void handle_list_tasks(struct rmd_unary *call, const void *request_messag
 	size_t limit = request->limit != 0 ? request->limit : TASKS_DEFAULT;
 	struct rmd_core_counters counters;
 	rmd_core_counters(core, &counters);
-	uint64_t all = counters.queued + counters.leased + counters.running + counters.done;
+	uint64_t all = counters.queued + counters.leased + counters.running +
+		       counters.done;
 	if (limit > TASKS_MAX)
 		limit = TASKS_MAX;
 	if (limit > all)
 		limit = (size_t)all;
-	response.tasks =
-		rmd_arena_calloc(rmd_unary_arena(call), limit + 1, sizeof *response.tasks);
+	response.tasks = rmd_arena_calloc(rmd_unary_arena(call), limit + 1,
+					  sizeof *response.tasks);
 	struct rmd_core_task *task = NULL;
 	while (response.tasks != NULL && response.n_tasks < limit &&
 	       (task = rmd_core_task_next(core, task)) != NULL) {
@@ -174,14 +183,16 @@ static Remuda__V1__AgentInfo *agent_info(struct rmd_unary *call, struct rmd_hub 
 	while ((ledger = rmd_core_ledger_next(agent, ledger)) != NULL)
 		pools++;
 	info->pools = rmd_arena_calloc(arena, pools + 1, sizeof *info->pools);
-	while (info->pools != NULL && (ledger = rmd_core_ledger_next(agent, ledger)) != NULL) {
+	while (info->pools != NULL &&
+	       (ledger = rmd_core_ledger_next(agent, ledger)) != NULL) {
 		struct rmd_core_ledger_info told;
 		rmd_core_ledger_info(ledger, &told);
 		struct rmd_slice raw =
 			rmd_hub_pool_state(hub, rmd_core_pool_number(told.pool));
 		Remuda__V1__AgentPool *pool =
 			raw.len == 0 ? NULL
-				     : remuda__v1__agent_pool__unpack(allocator, raw.len, raw.data);
+				     : remuda__v1__agent_pool__unpack(allocator, raw.len,
+								      raw.data);
 		if (pool != NULL)
 			info->pools[info->n_pools++] = pool;
 	}
@@ -195,12 +206,14 @@ static void handle_list_workers(struct rmd_unary *call, const void *request, voi
 	struct rmd_coordinator *coordinator = admin->coordinator;
 	struct rmd_hub *hub = NULL;
 	size_t count = 0;
-	Remuda__V1__ListWorkersResponse response = REMUDA__V1__LIST_WORKERS_RESPONSE__INIT;
+	Remuda__V1__ListWorkersResponse response =
+		REMUDA__V1__LIST_WORKERS_RESPONSE__INIT;
 	while ((hub = rmd_hub_next(coordinator, hub)) != NULL)
 		count++;
-	response.agents =
-		rmd_arena_calloc(rmd_unary_arena(call), count + 1, sizeof *response.agents);
-	while (response.agents != NULL && (hub = rmd_hub_next(coordinator, hub)) != NULL) {
+	response.agents = rmd_arena_calloc(rmd_unary_arena(call), count + 1,
+					   sizeof *response.agents);
+	while (response.agents != NULL &&
+	       (hub = rmd_hub_next(coordinator, hub)) != NULL) {
 		Remuda__V1__AgentInfo *info =
 			rmd_hub_agent(hub) == NULL ? NULL : agent_info(call, hub);
 		if (info != NULL)
@@ -216,7 +229,8 @@ static void handle_list_modules(struct rmd_unary *call, const void *request, voi
 	(void)request;
 	const struct rmd_admin *admin = ctx;
 	struct rmd_arena *arena = rmd_unary_arena(call);
-	Remuda__V1__ListModulesResponse response = REMUDA__V1__LIST_MODULES_RESPONSE__INIT;
+	Remuda__V1__ListModulesResponse response =
+		REMUDA__V1__LIST_MODULES_RESPONSE__INIT;
 	size_t count = 0;
 	struct rmd_blob *first = rmd_blobs_first(admin->coordinator->blobs);
 	for (struct rmd_blob *blob = first; blob != NULL; blob = blob->next)
@@ -229,7 +243,8 @@ static void handle_list_modules(struct rmd_unary *call, const void *request, voi
 		if (info == NULL)
 			continue;
 		remuda__v1__blob_info__init(info);
-		info->digest = (ProtobufCBinaryData){RMD_DIGEST_BYTES, blob->digest.bytes};
+		info->digest =
+			(ProtobufCBinaryData){RMD_DIGEST_BYTES, blob->digest.bytes};
 		info->size_bytes = blob->bytes.bytes.len;
 		info->name = blob->name;
 		info->purpose = rmd_unary_text(call, rmd_slice_of_string("module"));
@@ -238,12 +253,14 @@ static void handle_list_modules(struct rmd_unary *call, const void *request, voi
 	rmd_unary_reply(call, &response.base);
 }
 
-static void handle_cancel_tasks(struct rmd_unary *call, const void *request_message, void *ctx)
+static void handle_cancel_tasks(struct rmd_unary *call, const void *request_message,
+				void *ctx)
 {
 	const struct rmd_admin *admin = ctx;
 	const Remuda__V1__CancelTasksRequest *request = request_message;
 	struct rmd_coordinator *coordinator = admin->coordinator;
-	Remuda__V1__CancelTasksResponse response = REMUDA__V1__CANCEL_TASKS_RESPONSE__INIT;
+	Remuda__V1__CancelTasksResponse response =
+		REMUDA__V1__CANCEL_TASKS_RESPONSE__INIT;
 	if (request->n_tasks > CANCEL_TASKS_MAX) {
 		rmd_unary_fail(call, RMD_RPC_INVALID_ARGUMENT, "TOO_MANY",
 			       "%zu tasks: at most %u in one request", request->n_tasks,
@@ -301,14 +318,16 @@ static void send_log(struct log_reader *reader, const struct rmd_hub *hub,
 	rmd_stream_end_message(reader->stream);
 }
 
-void rmd_admin_log(struct rmd_admin *admin, const struct rmd_hub *hub, struct rmd_core_task *task,
-		   uint64_t worker, const struct rmd_log_chunk *log)
+void rmd_admin_log(struct rmd_admin *admin, const struct rmd_hub *hub,
+		   struct rmd_core_task *task, uint64_t worker,
+		   const struct rmd_log_chunk *log)
 {
 	struct log_reader *reader;
 	LIST_FOREACH (reader, &admin->readers, link) {
-		bool wanted = !reader->one_task ||
-			      (task != NULL &&
-			       task == rmd_coordinator_task(admin->coordinator, &reader->task));
+		bool wanted =
+			!reader->one_task ||
+			(task != NULL &&
+			 task == rmd_coordinator_task(admin->coordinator, &reader->task));
 		if (wanted)
 			send_log(reader, hub, task, worker, log);
 	}
@@ -374,7 +393,8 @@ static void logs_open(struct rmd_stream *stream, void *ctx)
 /* ---- the service ---- */
 
 static const struct rmd_unary_method methods[] = {
-	{"/remuda.v1.Admin/Status", &remuda__v1__status_request__descriptor, handle_status},
+	{"/remuda.v1.Admin/Status", &remuda__v1__status_request__descriptor,
+	 handle_status},
 	{"/remuda.v1.Admin/ListTasks", &remuda__v1__list_tasks_request__descriptor,
 	 handle_list_tasks},
 	{"/remuda.v1.Admin/ListWorkers", &remuda__v1__list_workers_request__descriptor,
@@ -383,7 +403,8 @@ static const struct rmd_unary_method methods[] = {
 	 handle_list_modules},
 	{"/remuda.v1.Admin/CancelTasks", &remuda__v1__cancel_tasks_request__descriptor,
 	 handle_cancel_tasks},
-	{"/remuda.v1.Admin/Shutdown", &remuda__v1__shutdown_request__descriptor, handle_shutdown},
+	{"/remuda.v1.Admin/Shutdown", &remuda__v1__shutdown_request__descriptor,
+	 handle_shutdown},
 };
 #define METHOD_COUNT (sizeof methods / sizeof *methods)
 static struct rmd_method rpc_methods[METHOD_COUNT], logs_method;

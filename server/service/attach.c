@@ -11,14 +11,14 @@
 #include "proto/link/link.h"
 #include "server/service/coordinator.h"
 
-#define ATTACH_MAGIC  0xa77ac401u
+#define ATTACH_MAGIC 0xa77ac401u
 #define TRANSFERS_MAX 4096u
 #define MESSAGE_BYTES (6u << 20)
 
 struct attach {
-	struct rmd_link link;        /* first */
+	struct rmd_link link; /* first */
 	uint32_t magic;
-	struct rmd_stream *stream;   /* NULL once closed */
+	struct rmd_stream *stream; /* NULL once closed */
 	struct rmd_transfers transfers;
 	bool destroyed, delivering;
 };
@@ -45,7 +45,8 @@ static void attach_end(struct rmd_link *link)
 	rmd_stream_end(((struct attach *)link)->stream);
 }
 
-static int attach_send_transfer(struct rmd_link *link, uint64_t number, struct rmd_piece payload)
+static int attach_send_transfer(struct rmd_link *link, uint64_t number,
+				struct rmd_piece payload)
 {
 	struct attach *attach = (struct attach *)link;
 	struct rmd_chunks chunks = rmd_chunks_of(number, payload.bytes);
@@ -115,7 +116,8 @@ static int take_chunks(struct attach *attach, struct rmd_slice message)
 		if (rc == 0)
 			continue;
 		struct rmd_buf *whole;
-		if ((rc = rmd_transfers_take(&attach->transfers, chunk.transfer, &whole)) < 0)
+		if ((rc = rmd_transfers_take(&attach->transfers, chunk.transfer,
+					     &whole)) < 0)
 			return rc;
 		attach->link.events->transfer(
 			attach->link.ctx, chunk.transfer,
@@ -236,5 +238,6 @@ int rmd_attach_service_add(struct rmd_coordinator *coordinator)
 	attach_method = (struct rmd_method){.path = "/remuda.v1.Agents/Attach",
 					    .open = on_open,
 					    .message_max_bytes = MESSAGE_BYTES};
-	return rmd_server_add_methods(coordinator->server, &attach_method, 1, coordinator);
+	return rmd_server_add_methods(coordinator->server, &attach_method, 1,
+				      coordinator);
 }

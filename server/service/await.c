@@ -7,15 +7,15 @@
 #include "proto/base/errcode.h"
 #include "server/service/executor.h"
 
-#define AWAIT_MAGIC    0xa3a17001u
-#define CANCEL_MAGIC   0xca4ce101u
+#define AWAIT_MAGIC 0xa3a17001u
+#define CANCEL_MAGIC 0xca4ce101u
 #define CANCEL_POLL_MS 10
-#define CANCEL_WAIT_MS 60000         /* the ladder of a running task is shorter */
+#define CANCEL_WAIT_MS 60000 /* the ladder of a running task is shorter */
 
 /* ---- Await ---- */
 
 struct awaited {
-	struct rmd_waiter waiter;    /* first */
+	struct rmd_waiter waiter; /* first */
 	struct await *await;
 };
 
@@ -25,7 +25,7 @@ struct await {
 	struct rmd_stream *stream;
 	bool requested;
 	size_t waiting, count;
-	struct awaited *awaited;     /* count of them */
+	struct awaited *awaited; /* count of them */
 };
 
 static void send_outcome(struct await *await, const struct rmd_task_id *id,
@@ -50,8 +50,8 @@ static void awaited_ended(struct rmd_waiter *waiter, struct rmd_ticket *ticket,
 		rmd_stream_finish(await->stream, RMD_RPC_OK, "");
 }
 
-static void send_error(struct await *await, const struct rmd_task_id *id, const char *type,
-		       const char *text)
+static void send_error(struct await *await, const struct rmd_task_id *id,
+		       const char *type, const char *text)
 {
 	struct rmd_buf *error = rmd_outcome_refused(type, "%s", text);
 	struct rmd_outcome outcome = {.kind = RMD_OUTCOME_ERROR};
@@ -61,20 +61,23 @@ static void send_error(struct await *await, const struct rmd_task_id *id, const 
 	rmd_buf_unref(error);
 }
 
-static void await_one(struct await *await, struct awaited *awaited, const struct rmd_task_id *id)
+static void await_one(struct await *await, struct awaited *awaited,
+		      const struct rmd_task_id *id)
 {
-	struct rmd_core_task *task = rmd_coordinator_task(await->executor->coordinator, id);
+	struct rmd_core_task *task =
+		rmd_coordinator_task(await->executor->coordinator, id);
 	awaited->await = await;
 	awaited->waiter.ended = awaited_ended;
 	if (task == NULL) {
 		send_error(await, id, "UnknownTask",
-			   "no such task: it was never accepted here, or its outcome was kept "
+			   "no such task: it was never accepted here, or its outcome was "
+			   "kept "
 			   "for its time and is forgotten");
 	} else if (rmd_core_task_state(task) == RMD_CORE_TASK_DONE) {
 		struct rmd_outcome outcome;
 		struct rmd_buf *buf;
-		rmd_outcome_make(task, rmd_core_task_end(task), rmd_core_task_outcome(task),
-				 &outcome, &buf);
+		rmd_outcome_make(task, rmd_core_task_end(task),
+				 rmd_core_task_outcome(task), &outcome, &buf);
 		send_outcome(await, id, &outcome, buf);
 		rmd_buf_unref(buf);
 	} else if (rmd_core_task_client(task) == await->executor->client) {
@@ -185,8 +188,8 @@ struct cancel {
 static bool all_ended(struct cancel *cancel)
 {
 	for (size_t i = 0; i < cancel->count; i++) {
-		struct rmd_core_task *task =
-			rmd_coordinator_task(cancel->executor->coordinator, &cancel->ids[i]);
+		struct rmd_core_task *task = rmd_coordinator_task(
+			cancel->executor->coordinator, &cancel->ids[i]);
 		if (task != NULL && rmd_core_task_state(task) != RMD_CORE_TASK_DONE)
 			return false;
 	}
@@ -263,8 +266,8 @@ static void cancel_half_closed(struct rmd_stream *stream, void *ctx)
 		rmd_call_bad_request(stream, RMD_ETRUNC, "the request message");
 }
 
-static void cancel_closed(struct rmd_stream *stream, void *ctx, enum rmd_rpc_status status,
-			  const char *text)
+static void cancel_closed(struct rmd_stream *stream, void *ctx,
+			  enum rmd_rpc_status status, const char *text)
 {
 	struct cancel *cancel = ctx;
 	RMD_CHECK_OBJ(cancel, CANCEL_MAGIC);

@@ -10,13 +10,13 @@
 #include "server/service/coordinator.h"
 #include "server/service/unary.h"
 
-#define PUT_MAGIC      0x00b17001u
-#define GET_MAGIC      0x00be7001u
-#define DIGESTS_MAX    1000u
-#define PIECE_MAX      (1u << 20)
+#define PUT_MAGIC 0x00b17001u
+#define GET_MAGIC 0x00be7001u
+#define DIGESTS_MAX 1000u
+#define PIECE_MAX (1u << 20)
 #define NAME_MAX_BYTES 256u
-#define PENDING_MAX    (4u << 20)
-#define PUT_ARENA_MAX  (2u << 20)
+#define PENDING_MAX (4u << 20)
+#define PUT_ARENA_MAX (2u << 20)
 
 static bool read_digest(ProtobufCBinaryData bytes, struct rmd_digest *ret_digest)
 {
@@ -26,15 +26,17 @@ static bool read_digest(ProtobufCBinaryData bytes, struct rmd_digest *ret_digest
 	return true;
 }
 
-static void handle_find_missing(struct rmd_unary *call, const void *request_message, void *ctx)
+static void handle_find_missing(struct rmd_unary *call, const void *request_message,
+				void *ctx)
 {
 	struct rmd_coordinator *coordinator = ctx;
 	const Remuda__V1__FindMissingRequest *request = request_message;
-	Remuda__V1__FindMissingResponse response = REMUDA__V1__FIND_MISSING_RESPONSE__INIT;
+	Remuda__V1__FindMissingResponse response =
+		REMUDA__V1__FIND_MISSING_RESPONSE__INIT;
 	if (request->n_digests > DIGESTS_MAX) {
 		rmd_unary_fail(call, RMD_RPC_INVALID_ARGUMENT, "TOO_MANY",
-			       "%zu digests: at most %u in one request", request->n_digests,
-			       DIGESTS_MAX);
+			       "%zu digests: at most %u in one request",
+			       request->n_digests, DIGESTS_MAX);
 		return;
 	}
 	response.missing = rmd_arena_calloc(rmd_unary_arena(call), request->n_digests + 1,
@@ -48,7 +50,8 @@ static void handle_find_missing(struct rmd_unary *call, const void *request_mess
 			return;
 		}
 		if (response.missing != NULL &&
-		    rmd_blobs_find(coordinator->blobs, &digest, rmd_clock_mono_ms()) == NULL)
+		    rmd_blobs_find(coordinator->blobs, &digest, rmd_clock_mono_ms()) ==
+			    NULL)
 			response.missing[response.n_missing++] = request->digests[i];
 	}
 	rmd_unary_reply(call, &response.base);
@@ -59,8 +62,8 @@ static void handle_find_missing(struct rmd_unary *call, const void *request_mess
 struct put {
 	uint32_t magic;
 	struct rmd_coordinator *coordinator;
-	struct rmd_stream *stream;   /* NULL: the caller is gone */
-	struct rmd_upload *upload;   /* NULL: none yet, or given to its job */
+	struct rmd_stream *stream; /* NULL: the caller is gone */
+	struct rmd_upload *upload; /* NULL: none yet, or given to its job */
 	bool verifying;
 };
 
@@ -79,7 +82,8 @@ static void put_begin(struct put *put, const Remuda__V1__BlobInfo *info)
 	if (put->upload != NULL || !read_digest(info->digest, &digest) ||
 	    strlen(info->name) > NAME_MAX_BYTES) {
 		put_fail(put, RMD_RPC_INVALID_ARGUMENT, "BAD_INFO",
-			 "info comes once, in the first message, with a SHA-256 of 32 bytes and "
+			 "info comes once, in the first message, with a SHA-256 of 32 "
+			 "bytes and "
 			 "a name of at most 256");
 		return;
 	}
@@ -91,7 +95,8 @@ static void put_begin(struct put *put, const Remuda__V1__BlobInfo *info)
 			 "a blob has at most 1 GiB");
 	else if (rc < 0)
 		put_fail(put, RMD_RPC_RESOURCE_EXHAUSTED, "BLOBS_FULL",
-			 "the coordinator's memory for blobs is full: wait until others are "
+			 "the coordinator's memory for blobs is full: wait until others "
+			 "are "
 			 "forgotten, or start it with more --blob-bytes");
 }
 
@@ -103,17 +108,19 @@ static void put_message(struct rmd_stream *stream, void *ctx, struct rmd_piece m
 	Remuda__V1__PutRequest *request = remuda__v1__put_request__unpack(
 		NULL, message.bytes.len, message.bytes.data);
 	if (request == NULL) {
-		put_fail(put, RMD_RPC_INVALID_ARGUMENT, "BAD_MESSAGE", "not a PutRequest");
+		put_fail(put, RMD_RPC_INVALID_ARGUMENT, "BAD_MESSAGE",
+			 "not a PutRequest");
 		return;
 	}
 	if (request->info != NULL)
 		put_begin(put, request->info);
-	if (request->data.len > PIECE_MAX || (request->data.len != 0 && put->upload == NULL))
+	if (request->data.len > PIECE_MAX ||
+	    (request->data.len != 0 && put->upload == NULL))
 		put_fail(put, RMD_RPC_INVALID_ARGUMENT, "BAD_PIECE",
 			 "data comes after info, at most 1 MiB in a message");
 	else if (request->data.len != 0 &&
-		 rmd_upload_append(put->upload,
-				   rmd_slice_of(request->data.data, request->data.len)) < 0)
+		 rmd_upload_append(put->upload, rmd_slice_of(request->data.data,
+							     request->data.len)) < 0)
 		put_fail(put, RMD_RPC_INVALID_ARGUMENT, "BLOB_SIZE",
 			 "more bytes came than info.size_bytes said");
 	remuda__v1__put_request__free_unpacked(request, NULL);
@@ -132,10 +139,12 @@ static void put_verified(void *ctx, int rc, struct rmd_blob *blob, bool existed)
 	RMD_CHECK_OBJ(put, PUT_MAGIC);
 	put->verifying = false;
 	if (rc == RMD_EINVAL)
-		put_fail(put, RMD_RPC_INVALID_ARGUMENT, "DIGEST_MISMATCH",
-			 "the bytes that came have another SHA-256 than info.digest says");
+		put_fail(
+			put, RMD_RPC_INVALID_ARGUMENT, "DIGEST_MISMATCH",
+			"the bytes that came have another SHA-256 than info.digest says");
 	else if (rc < 0)
-		put_fail(put, RMD_RPC_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
+		put_fail(put, RMD_RPC_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY",
+			 "out of memory");
 	if (rc == 0 && blob->module && blob->holders == 0) {
 		/* A pushed module stays, and is what default pools load from now on. */
 		rmd_blobs_hold(put->coordinator->blobs, blob);
@@ -144,7 +153,8 @@ static void put_verified(void *ctx, int rc, struct rmd_blob *blob, bool existed)
 	}
 	if (rc == 0 && put->stream != NULL) {
 		struct rmd_wire_writer *writer = rmd_stream_begin(put->stream);
-		rmd_wire_put_bytes(writer, 1, rmd_slice_of(blob->digest.bytes, RMD_DIGEST_BYTES));
+		rmd_wire_put_bytes(writer, 1,
+				   rmd_slice_of(blob->digest.bytes, RMD_DIGEST_BYTES));
 		rmd_wire_put_varint_nz(writer, 2, existed);
 		rmd_stream_end_message(put->stream);
 		rmd_stream_finish(put->stream, RMD_RPC_OK, "");
@@ -216,7 +226,8 @@ static void get_pump(struct get *get)
 		if (len > PIECE_MAX)
 			len = PIECE_MAX;
 		struct rmd_piece piece = {
-			rmd_slice_of(get->bytes.bytes.data + get->sent, len), get->bytes.buf};
+			rmd_slice_of(get->bytes.bytes.data + get->sent, len),
+			get->bytes.buf};
 		rmd_wire_put_piece(rmd_stream_begin(get->stream), 1, piece);
 		rmd_stream_end_message(get->stream);
 		get->sent += len;
@@ -237,12 +248,14 @@ static void get_message(struct rmd_stream *stream, void *ctx, struct rmd_piece m
 	struct rmd_blob *blob = NULL;
 	bool valid = request != NULL && read_digest(request->digest, &digest);
 	if (valid)
-		blob = rmd_blobs_find(get->coordinator->blobs, &digest, rmd_clock_mono_ms());
+		blob = rmd_blobs_find(get->coordinator->blobs, &digest,
+				      rmd_clock_mono_ms());
 	if (request != NULL)
 		remuda__v1__get_request__free_unpacked(request, NULL);
 	if (blob == NULL) {
 		rmd_stream_set_reason(stream, valid ? "UNKNOWN_BLOB" : "BAD_DIGEST");
-		rmd_stream_finish(stream, valid ? RMD_RPC_NOT_FOUND : RMD_RPC_INVALID_ARGUMENT,
+		rmd_stream_finish(stream,
+				  valid ? RMD_RPC_NOT_FOUND : RMD_RPC_INVALID_ARGUMENT,
 				  valid ? "no such blob, or it was not used for too long"
 					: "digest must be a SHA-256, 32 bytes");
 		return;
@@ -299,8 +312,10 @@ static struct rmd_unary_service service = {methods, rpc_methods, 1, NULL};
 int rmd_blobs_service_add(struct rmd_coordinator *coordinator)
 {
 	service.ctx = coordinator;
-	stream_methods[0] = (struct rmd_method){"/remuda.v1.Blobs/Put", put_open, 0, false};
-	stream_methods[1] = (struct rmd_method){"/remuda.v1.Blobs/Get", get_open, 0, false};
+	stream_methods[0] =
+		(struct rmd_method){"/remuda.v1.Blobs/Put", put_open, 0, false};
+	stream_methods[1] =
+		(struct rmd_method){"/remuda.v1.Blobs/Get", get_open, 0, false};
 	int rc = rmd_unary_service_add(coordinator->server, &service);
 	return rc < 0 ? rc
 		      : rmd_server_add_methods(coordinator->server, stream_methods, 2,

@@ -12,13 +12,14 @@
 #include "server/service/hub.h"
 
 #define COORDINATOR_MAGIC 0xc0042d01u
-#define BLOB_TTL_MS       (UINT64_C(10) * 60 * 1000)
-#define TRIM_TASKS        10000u     /* after fewer it is not worth a trim */
-#define LAST_WORD_MS      1000       /* from cancelling all to giving up on them */
+#define BLOB_TTL_MS (UINT64_C(10) * 60 * 1000)
+#define TRIM_TASKS 10000u /* after fewer it is not worth a trim */
+#define LAST_WORD_MS 1000 /* from cancelling all to giving up on them */
 
 /* ---- the core's actions ---- */
 
-static void port_grant(void *ctx, struct rmd_core_agent *agent, struct rmd_core_task *task)
+static void port_grant(void *ctx, struct rmd_core_agent *agent,
+		       struct rmd_core_task *task)
 {
 	(void)ctx;
 	rmd_hub_grant(rmd_core_agent_user(agent), task);
@@ -30,15 +31,15 @@ static void port_cancel(void *ctx, struct rmd_core_agent *agent, uint64_t lease)
 	rmd_hub_cancel(rmd_core_agent_user(agent), lease);
 }
 
-static void port_recall(void *ctx, struct rmd_core_agent *agent, struct rmd_core_pool *pool,
-			uint32_t leases)
+static void port_recall(void *ctx, struct rmd_core_agent *agent,
+			struct rmd_core_pool *pool, uint32_t leases)
 {
 	(void)ctx;
 	rmd_hub_recall(rmd_core_agent_user(agent), pool, leases);
 }
 
-static void port_order(void *ctx, struct rmd_core_agent *agent, struct rmd_core_pool *pool,
-		       const struct rmd_core_order *order)
+static void port_order(void *ctx, struct rmd_core_agent *agent,
+		       struct rmd_core_pool *pool, const struct rmd_core_order *order)
 {
 	(void)ctx;
 	rmd_hub_order(rmd_core_agent_user(agent), pool, order);
@@ -54,7 +55,8 @@ static enum rmd_core_keep port_ended(void *ctx, struct rmd_core_task *task,
 	if (ending->outcome.bytes.len == 0 && buf != NULL)
 		rmd_core_task_keep_outcome(
 			task, rmd_piece_ref((struct rmd_piece){outcome.bytes, buf}));
-	struct rmd_submitter *submitter = rmd_core_client_user(rmd_core_task_client(task));
+	struct rmd_submitter *submitter =
+		rmd_core_client_user(rmd_core_task_client(task));
 	enum rmd_core_keep keep = submitter->ended(submitter, task, &outcome, buf);
 	rmd_buf_unref(buf);
 	return keep;
@@ -108,7 +110,8 @@ static void trim(struct rmd_coordinator *coordinator)
 {
 	struct rmd_core_counters counters;
 	rmd_core_counters(coordinator->core, &counters);
-	uint64_t held = counters.queued + counters.leased + counters.running + counters.done;
+	uint64_t held = counters.queued + counters.leased + counters.running +
+			counters.done;
 	if (held > coordinator->most_held)
 		coordinator->most_held = held;
 	if (held != 0 || coordinator->most_held < TRIM_TASKS)
@@ -165,8 +168,9 @@ static int add_services(struct rmd_coordinator *coordinator)
 	return rc;
 }
 
-struct rmd_coordinator *rmd_coordinator_create(struct rmd_loop *loop, struct rmd_server *server,
-					       const struct rmd_coordinator_options *options)
+struct rmd_coordinator *
+rmd_coordinator_create(struct rmd_loop *loop, struct rmd_server *server,
+		       const struct rmd_coordinator_options *options)
 {
 	struct rmd_coordinator *coordinator = rmd_calloc(1, sizeof *coordinator);
 	if (coordinator == NULL)
@@ -179,7 +183,7 @@ struct rmd_coordinator *rmd_coordinator_create(struct rmd_loop *loop, struct rmd
 	coordinator->decide.run = on_decide;
 	coordinator->started_ms = rmd_clock_mono_ms();
 	rmd_random_bytes(&coordinator->epoch, sizeof coordinator->epoch);
-	coordinator->epoch |= 1;     /* never 0, which means "none" on the wire */
+	coordinator->epoch |= 1; /* never 0, which means "none" on the wire */
 	LIST_INIT(&coordinator->sessions);
 	rmd_map_init(&coordinator->sessions_by_id, coordinator->epoch);
 	TAILQ_INIT(&coordinator->hubs);
@@ -195,8 +199,8 @@ struct rmd_coordinator *rmd_coordinator_create(struct rmd_loop *loop, struct rmd
 	coordinator->core = rmd_core_create(&config, &core_port, coordinator);
 	coordinator->jobs = rmd_jobs_create(loop);
 	if (coordinator->jobs != NULL)
-		coordinator->blobs = rmd_blobs_create(coordinator->jobs,
-						      options->blob_budget_bytes, BLOB_TTL_MS);
+		coordinator->blobs = rmd_blobs_create(
+			coordinator->jobs, options->blob_budget_bytes, BLOB_TTL_MS);
 	if (coordinator->core == NULL || coordinator->blobs == NULL ||
 	    add_services(coordinator) < 0) {
 		rmd_coordinator_destroy(coordinator);
@@ -232,7 +236,8 @@ void rmd_coordinator_set_addresses(struct rmd_coordinator *coordinator,
 	coordinator->address_count = count;
 }
 
-int rmd_coordinator_add_agent(struct rmd_coordinator *coordinator, struct rmd_link *link, bool own)
+int rmd_coordinator_add_agent(struct rmd_coordinator *coordinator, struct rmd_link *link,
+			      bool own)
 {
 	return rmd_hub_create(coordinator, link, own);
 }
@@ -256,7 +261,8 @@ static void on_grace_over(struct rmd_timer *timer)
 	rmd_core_counters(coordinator->core, &counters);
 	uint64_t open = counters.queued + counters.leased + counters.running;
 	if (open != 0)
-		rmd_log(RMD_LOG_WARN, "coordinator", "the grace is over: %llu tasks are cancelled",
+		rmd_log(RMD_LOG_WARN, "coordinator",
+			"the grace is over: %llu tasks are cancelled",
 			(unsigned long long)open);
 	uint64_t now_ms = rmd_clock_mono_ms();
 	timer->fire = on_last_word;
@@ -276,7 +282,8 @@ void rmd_coordinator_stop(struct rmd_coordinator *coordinator, uint64_t grace_ms
 	coordinator->stopped = tell;
 	coordinator->stopped_ctx = ctx;
 	coordinator->stop_timer.fire = on_grace_over;
-	if (rmd_timer_start(coordinator->loop, &coordinator->stop_timer, now_ms + grace_ms) < 0) {
+	if (rmd_timer_start(coordinator->loop, &coordinator->stop_timer,
+			    now_ms + grace_ms) < 0) {
 		stopped(coordinator);
 		return;
 	}
@@ -285,7 +292,8 @@ void rmd_coordinator_stop(struct rmd_coordinator *coordinator, uint64_t grace_ms
 }
 
 void rmd_coordinator_on_shutdown(struct rmd_coordinator *coordinator,
-				 void (*shutdown)(void *ctx, uint64_t grace_ms), void *ctx)
+				 void (*shutdown)(void *ctx, uint64_t grace_ms),
+				 void *ctx)
 {
 	coordinator->shutdown = shutdown;
 	coordinator->shutdown_ctx = ctx;

@@ -28,33 +28,38 @@ struct rmd_buf *rmd_outcome_refused(const char *type, const char *format, ...)
 static struct rmd_buf *deadline_error(const struct rmd_core_task *task)
 {
 	struct rmd_slice function = rmd_core_task_function(task);
-	uint64_t allowed_ms = rmd_core_task_deadline_ms(task) - rmd_core_task_accepted_ms(task);
+	uint64_t allowed_ms = rmd_core_task_deadline_ms(task) -
+			      rmd_core_task_accepted_ms(task);
 	char waits[RMD_CORE_EXPLAIN_BYTES] = "";
 	if (rmd_core_task_attempt(task) == 0)
 		rmd_core_pool_explain(rmd_core_task_pool(task), waits, sizeof waits);
-	return rmd_outcome_refused(
-		"DeadlineExceeded", "%.*s did not end within its deadline of %llu ms%s%s",
-		(int)function.len, (const char *)function.data, (unsigned long long)allowed_ms,
-		waits[0] != '\0' ? "; it had not begun: " : "", waits);
+	return rmd_outcome_refused("DeadlineExceeded",
+				   "%.*s did not end within its deadline of %llu ms%s%s",
+				   (int)function.len, (const char *)function.data,
+				   (unsigned long long)allowed_ms,
+				   waits[0] != '\0' ? "; it had not begun: " : "", waits);
 }
 
-static struct rmd_buf *start_failed_error(const struct rmd_core_task *task, struct rmd_piece why)
+static struct rmd_buf *start_failed_error(const struct rmd_core_task *task,
+					  struct rmd_piece why)
 {
 	struct rmd_slice function = rmd_core_task_function(task);
 	struct remuda_error *cause = NULL;
 	const char *field = NULL;
 	if (why.bytes.len != 0 && rmd_error_decode(why.bytes, &cause, &field) < 0)
 		cause = NULL;
-	return encode(remuda_error_wrap(
-		cause, "WorkerStartFailed", "%.*s could not run: no worker of its pool could start",
-		(int)function.len, (const char *)function.data));
+	return encode(
+		remuda_error_wrap(cause, "WorkerStartFailed",
+				  "%.*s could not run: no worker of its pool could start",
+				  (int)function.len, (const char *)function.data));
 }
 
 static struct rmd_buf *agent_lost_error(const struct rmd_core_task *task,
 					const struct rmd_core_ending *ending)
 {
 	struct rmd_slice function = rmd_core_task_function(task);
-	const char *name = ending->agent != NULL ? rmd_core_agent_name(ending->agent) : "?";
+	const char *name = ending->agent != NULL ? rmd_core_agent_name(ending->agent)
+						 : "?";
 	return rmd_outcome_refused(
 		"AgentLost",
 		"%.*s: agent %s was lost while it held the task, which may have begun "
@@ -62,11 +67,12 @@ static struct rmd_buf *agent_lost_error(const struct rmd_core_task *task,
 		(int)function.len, (const char *)function.data, name, ending->attempt);
 }
 
-static void make(enum rmd_core_end end, struct rmd_piece given, struct rmd_outcome *ret_outcome,
-		 struct rmd_buf **ret_buf)
+static void make(enum rmd_core_end end, struct rmd_piece given,
+		 struct rmd_outcome *ret_outcome, struct rmd_buf **ret_buf)
 {
 	*ret_buf = NULL;
-	*ret_outcome = (struct rmd_outcome){.kind = RMD_OUTCOME_ERROR, .bytes = given.bytes};
+	*ret_outcome =
+		(struct rmd_outcome){.kind = RMD_OUTCOME_ERROR, .bytes = given.bytes};
 	if (given.buf != NULL)
 		*ret_buf = rmd_buf_ref(given.buf);
 	switch (end) {
@@ -99,7 +105,8 @@ void rmd_outcome_make(const struct rmd_core_task *task, enum rmd_core_end end,
 	make(end, given, ret_outcome, ret_buf);
 }
 
-void rmd_outcome_make_ending(const struct rmd_core_task *task, const struct rmd_core_ending *ending,
+void rmd_outcome_make_ending(const struct rmd_core_task *task,
+			     const struct rmd_core_ending *ending,
 			     struct rmd_outcome *ret_outcome, struct rmd_buf **ret_buf)
 {
 	struct rmd_buf *made = NULL;
@@ -116,8 +123,8 @@ void rmd_outcome_make_ending(const struct rmd_core_task *task, const struct rmd_
 	rmd_buf_unref(made);
 }
 
-struct rmd_buf *rmd_outcome_submit_refused(const struct rmd_coordinator *coordinator, int rc,
-					   struct rmd_slice function)
+struct rmd_buf *rmd_outcome_submit_refused(const struct rmd_coordinator *coordinator,
+					   int rc, struct rmd_slice function)
 {
 	struct rmd_core_counters counters;
 	int len = (int)function.len;
@@ -126,28 +133,34 @@ struct rmd_buf *rmd_outcome_submit_refused(const struct rmd_coordinator *coordin
 	switch (rc) {
 	case RMD_ECLOSED:
 		if (counters.draining)
-			return rmd_outcome_refused("Unavailable",
-						   "%.*s was not accepted: the coordinator is "
-						   "shutting down; submit it to another",
-						   len, name);
+			return rmd_outcome_refused(
+				"Unavailable",
+				"%.*s was not accepted: the coordinator is "
+				"shutting down; submit it to another",
+				len, name);
 		return rmd_outcome_refused(
-			"PoolClosed", "%.*s was not accepted: its pool is closed; open it anew",
-			len, name);
+			"PoolClosed",
+			"%.*s was not accepted: its pool is closed; open it anew", len,
+			name);
 	case RMD_ELIMIT:
 		return rmd_outcome_refused(
 			"ResourceExhausted",
-			"%.*s was not accepted: the coordinator holds %llu tasks and %llu bytes "
-			"of arguments, or this client too many; wait for outcomes, then submit "
+			"%.*s was not accepted: the coordinator holds %llu tasks and "
+			"%llu bytes "
+			"of arguments, or this client too many; wait for outcomes, then "
+			"submit "
 			"again",
-			len, name, (unsigned long long)(counters.queued + counters.leased),
+			len, name,
+			(unsigned long long)(counters.queued + counters.leased),
 			(unsigned long long)counters.payload_bytes);
 	case RMD_ENOMEM:
-		return rmd_outcome_refused("ResourceExhausted",
-					   "%.*s was not accepted: the coordinator is out of "
-					   "memory; submit it again later",
-					   len, name);
+		return rmd_outcome_refused(
+			"ResourceExhausted",
+			"%.*s was not accepted: the coordinator is out of "
+			"memory; submit it again later",
+			len, name);
 	default:
-		return rmd_outcome_refused("InvalidTask", "%.*s was not accepted: %s", len, name,
-					   rmd_errcode_text(rc));
+		return rmd_outcome_refused("InvalidTask", "%.*s was not accepted: %s",
+					   len, name, rmd_errcode_text(rc));
 	}
 }

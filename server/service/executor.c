@@ -8,9 +8,9 @@
 #include "proto/base/clock.h"
 #include "proto/base/errcode.h"
 
-#define RUN_MAGIC      0x04c41001u
+#define RUN_MAGIC 0x04c41001u
 #define LOGS_MAX_BYTES (1u << 20)
-#define REQUEST_BYTES  ((4u << 20) + (64u << 10))
+#define REQUEST_BYTES ((4u << 20) + (64u << 10))
 
 static struct rmd_method methods[5];
 
@@ -21,7 +21,8 @@ struct rmd_ticket *rmd_ticket_of(const struct rmd_core_task *task)
 	return rmd_core_task_user(task);
 }
 
-struct rmd_task_id rmd_executor_task_id(const struct rmd_executor *executor, uint64_t number)
+struct rmd_task_id rmd_executor_task_id(const struct rmd_executor *executor,
+					uint64_t number)
 {
 	struct rmd_task_id id = {.number = number};
 	memcpy(id.session, executor->id, sizeof id.session);
@@ -64,18 +65,21 @@ void rmd_ticket_forget(struct rmd_executor *executor, struct rmd_ticket *ticket)
 static void on_timer(struct rmd_timer *timer)
 {
 	struct rmd_executor *executor =
-		(struct rmd_executor *)((char *)timer - offsetof(struct rmd_executor, timer));
+		(struct rmd_executor *)((char *)timer -
+					offsetof(struct rmd_executor, timer));
 	struct rmd_ticket *ticket;
 	uint64_t now_ms = rmd_clock_mono_ms();
 	while ((ticket = TAILQ_FIRST(&executor->ended)) != NULL &&
-	       (ticket->expires_ms <= now_ms || executor->ended_count > RMD_UNARY_RETAINED_MAX))
+	       (ticket->expires_ms <= now_ms ||
+		executor->ended_count > RMD_UNARY_RETAINED_MAX))
 		rmd_ticket_forget(executor, ticket);
 	if (ticket != NULL)
 		rmd_timer_start(executor->coordinator->loop, timer, ticket->expires_ms);
 	rmd_coordinator_touch(executor->coordinator);
 }
 
-static enum rmd_core_keep on_ended(struct rmd_submitter *submitter, struct rmd_core_task *task,
+static enum rmd_core_keep on_ended(struct rmd_submitter *submitter,
+				   struct rmd_core_task *task,
 				   const struct rmd_outcome *outcome, struct rmd_buf *buf)
 {
 	struct rmd_executor *executor = (struct rmd_executor *)submitter;
@@ -111,7 +115,7 @@ static void on_log(struct rmd_submitter *submitter, struct rmd_core_task *task,
 
 static void on_expired(struct rmd_submitter *submitter)
 {
-	(void)submitter;             /* it never leaves */
+	(void)submitter; /* it never leaves */
 }
 
 /* The pool of that name, or the runtime's default one. */
@@ -124,7 +128,8 @@ static int find_pool(struct rmd_executor *executor, struct rmd_slice function,
 	if (runtime.len == 0) {
 		*ret_error = rmd_outcome_refused(
 			"UnknownFunction",
-			"\"%.*s\" names no runtime: write RUNTIME:NAME, such as native:%.*s",
+			"\"%.*s\" names no runtime: write RUNTIME:NAME, such as "
+			"native:%.*s",
 			(int)function.len, (const char *)function.data, (int)function.len,
 			(const char *)function.data);
 		return RMD_EINVAL;
@@ -134,7 +139,8 @@ static int find_pool(struct rmd_executor *executor, struct rmd_slice function,
 		if (*ret_pool != NULL)
 			return 0;
 		*ret_error = rmd_outcome_refused(
-			"UnknownPool", "no pool is named \"%.*s\": open it with Pools.Open",
+			"UnknownPool",
+			"no pool is named \"%.*s\": open it with Pools.Open",
 			(int)name.len, (const char *)name.data);
 		return RMD_ENOTFOUND;
 	}
@@ -146,8 +152,8 @@ static int find_pool(struct rmd_executor *executor, struct rmd_slice function,
 
 int rmd_ticket_submit(struct rmd_executor *executor, struct rmd_slice function,
 		      struct rmd_slice pool, const struct rmd_task_options *options,
-		      struct rmd_buf *arguments, bool retained, struct rmd_ticket **ret_ticket,
-		      struct rmd_buf **ret_error)
+		      struct rmd_buf *arguments, bool retained,
+		      struct rmd_ticket **ret_ticket, struct rmd_buf **ret_error)
 {
 	struct rmd_core_pool *core_pool;
 	struct rmd_ticket *ticket = rmd_calloc(1, sizeof *ticket);
@@ -176,10 +182,11 @@ int rmd_ticket_submit(struct rmd_executor *executor, struct rmd_slice function,
 		.stream_logs = options->stream_logs,
 		.user = ticket,
 	};
-	rc = rmd_core_submit(executor->coordinator->core, rmd_clock_mono_ms(), executor->client,
-			     &submit, &ticket->task);
+	rc = rmd_core_submit(executor->coordinator->core, rmd_clock_mono_ms(),
+			     executor->client, &submit, &ticket->task);
 	if (rc < 0) {
-		*ret_error = rmd_outcome_submit_refused(executor->coordinator, rc, function);
+		*ret_error =
+			rmd_outcome_submit_refused(executor->coordinator, rc, function);
 		rmd_free(ticket);
 		return rc;
 	}
@@ -189,16 +196,18 @@ int rmd_ticket_submit(struct rmd_executor *executor, struct rmd_slice function,
 	return 0;
 }
 
-struct rmd_outcome rmd_outcome_fit(const struct rmd_outcome *outcome, struct rmd_buf **ret_buf)
+struct rmd_outcome rmd_outcome_fit(const struct rmd_outcome *outcome,
+				   struct rmd_buf **ret_buf)
 {
 	*ret_buf = NULL;
-	if (outcome->kind != RMD_OUTCOME_VALUE || outcome->bytes.len <= RMD_UNARY_VALUE_MAX_BYTES)
+	if (outcome->kind != RMD_OUTCOME_VALUE ||
+	    outcome->bytes.len <= RMD_UNARY_VALUE_MAX_BYTES)
 		return *outcome;
-	*ret_buf = rmd_outcome_refused(
-		"ResultTooLarge",
-		"the result has %zu bytes; a response carries at most %u: use Session, which has "
-		"no such limit",
-		outcome->bytes.len, RMD_UNARY_VALUE_MAX_BYTES);
+	*ret_buf = rmd_outcome_refused("ResultTooLarge",
+				       "the result has %zu bytes; a response carries at "
+				       "most %u: use Session, which has "
+				       "no such limit",
+				       outcome->bytes.len, RMD_UNARY_VALUE_MAX_BYTES);
 	struct rmd_outcome error = {.kind = RMD_OUTCOME_ERROR};
 	if (*ret_buf != NULL)
 		error.bytes = rmd_buf_slice(*ret_buf);
@@ -208,11 +217,11 @@ struct rmd_outcome rmd_outcome_fit(const struct rmd_outcome *outcome, struct rmd
 /* ---- Run and Submit ---- */
 
 struct run {
-	struct rmd_waiter waiter;    /* first */
+	struct rmd_waiter waiter; /* first */
 	uint32_t magic;
 	struct rmd_executor *executor;
 	struct rmd_stream *stream;
-	bool submit_only;            /* Submit */
+	bool submit_only; /* Submit */
 	bool requested;
 };
 
@@ -264,8 +273,9 @@ static void refused(struct run *run, int rc, struct rmd_buf *error)
 		outcome.bytes = rmd_buf_slice(error);
 	if (rc == RMD_ELIMIT || rc == RMD_ENOMEM) {
 		rmd_stream_set_reason(run->stream, "OVERLOADED");
-		rmd_stream_finish(run->stream, RMD_RPC_RESOURCE_EXHAUSTED,
-				  "the coordinator holds too many tasks or bytes; try again later");
+		rmd_stream_finish(
+			run->stream, RMD_RPC_RESOURCE_EXHAUSTED,
+			"the coordinator holds too many tasks or bytes; try again later");
 	} else if (rc == RMD_ECLOSED) {
 		rmd_stream_set_reason(run->stream, "DRAINING");
 		rmd_stream_finish(run->stream, RMD_RPC_UNAVAILABLE,
@@ -273,9 +283,11 @@ static void refused(struct run *run, int rc, struct rmd_buf *error)
 	} else if (run->submit_only) {
 		rmd_stream_set_reason(run->stream, "BAD_TASK");
 		rmd_stream_finish(run->stream,
-				  rc == RMD_ENOTFOUND ? RMD_RPC_NOT_FOUND : RMD_RPC_INVALID_ARGUMENT,
-				  rc == RMD_ENOTFOUND ? "no such pool: open it with Pools.Open"
-						      : "the function must be RUNTIME:NAME");
+				  rc == RMD_ENOTFOUND ? RMD_RPC_NOT_FOUND
+						      : RMD_RPC_INVALID_ARGUMENT,
+				  rc == RMD_ENOTFOUND
+					  ? "no such pool: open it with Pools.Open"
+					  : "the function must be RUNTIME:NAME");
 	} else {
 		reply(run, 0, NULL, &outcome, error);
 	}
@@ -294,7 +306,8 @@ static uint64_t key_of(struct rmd_slice id)
 static struct rmd_ticket *find_request(struct rmd_executor *executor, struct rmd_slice id)
 {
 	struct rmd_ticket *ticket = rmd_map_get(&executor->requests, key_of(id));
-	if (ticket == NULL || !rmd_slice_equal(rmd_slice_of_string(ticket->request_id), id))
+	if (ticket == NULL ||
+	    !rmd_slice_equal(rmd_slice_of_string(ticket->request_id), id))
 		return NULL;
 	return ticket;
 }
@@ -340,8 +353,9 @@ static void on_message(struct rmd_stream *stream, void *ctx, struct rmd_piece me
 	if (run->requested)
 		return;
 	run->requested = true;
-	int rc = run->submit_only ? rmd_submit_request_read(message.bytes, &request, &field)
-				  : rmd_run_request_read(message.bytes, &request, &field);
+	int rc = run->submit_only
+			 ? rmd_submit_request_read(message.bytes, &request, &field)
+			 : rmd_run_request_read(message.bytes, &request, &field);
 	if (rc < 0) {
 		rmd_call_bad_request(stream, rc, field);
 		return;
@@ -358,8 +372,8 @@ static void on_message(struct rmd_stream *stream, void *ctx, struct rmd_piece me
 	if (rc == 0)
 		rc = rmd_ticket_submit(run->executor, request.function, request.pool,
 				       &request.options, arguments,
-				       run->submit_only || request.request_id.len != 0, &ticket,
-				       &error);
+				       run->submit_only || request.request_id.len != 0,
+				       &ticket, &error);
 	rmd_buf_unref(arguments);
 	if (rc < 0) {
 		refused(run, rc, error);
@@ -407,7 +421,8 @@ static const struct rmd_stream_events run_events = {
 	.closed = on_closed,
 };
 
-static void open_call(struct rmd_stream *stream, struct rmd_executor *executor, bool submit_only)
+static void open_call(struct rmd_stream *stream, struct rmd_executor *executor,
+		      bool submit_only)
 {
 	struct run *run = rmd_calloc(1, sizeof *run);
 	if (run == NULL) {
@@ -444,7 +459,8 @@ struct rmd_core_client *rmd_executor_client(const struct rmd_executor *executor)
 	return executor->client;
 }
 
-bool rmd_executor_owns(const struct rmd_executor *executor, const struct rmd_submitter *submitter)
+bool rmd_executor_owns(const struct rmd_executor *executor,
+		       const struct rmd_submitter *submitter)
 {
 	return submitter == &executor->submitter;
 }
@@ -460,11 +476,16 @@ struct rmd_executor *rmd_executor_create(struct rmd_coordinator *coordinator)
 	rmd_random_bytes(executor->id, sizeof executor->id);
 	TAILQ_INIT(&executor->ended);
 	rmd_map_init(&executor->requests, coordinator->epoch);
-	methods[0] = (struct rmd_method){"/remuda.v1.Executor/Run", run_open, REQUEST_BYTES, false};
-	methods[1] = (struct rmd_method){"/remuda.v1.Executor/Submit", submit_open, REQUEST_BYTES, false};
-	methods[2] = (struct rmd_method){"/remuda.v1.Executor/Await", rmd_await_open, 0, false};
-	methods[3] = (struct rmd_method){"/remuda.v1.Executor/Cancel", rmd_cancel_open, 0, false};
-	methods[4] = (struct rmd_method){"/remuda.v1.Executor/Map", rmd_map_open, REQUEST_BYTES, false};
+	methods[0] = (struct rmd_method){"/remuda.v1.Executor/Run", run_open,
+					 REQUEST_BYTES, false};
+	methods[1] = (struct rmd_method){"/remuda.v1.Executor/Submit", submit_open,
+					 REQUEST_BYTES, false};
+	methods[2] = (struct rmd_method){"/remuda.v1.Executor/Await", rmd_await_open, 0,
+					 false};
+	methods[3] = (struct rmd_method){"/remuda.v1.Executor/Cancel", rmd_cancel_open, 0,
+					 false};
+	methods[4] = (struct rmd_method){"/remuda.v1.Executor/Map", rmd_map_open,
+					 REQUEST_BYTES, false};
 	if (rmd_core_client_open(coordinator->core, rmd_clock_mono_ms(), "calls",
 				 &executor->submitter, &executor->client) < 0 ||
 	    rmd_server_add_methods(coordinator->server, methods, 5, executor) < 0) {

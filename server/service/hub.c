@@ -12,10 +12,10 @@
 #include "proto/codec/frames_agent.h"
 #include "proto/link/link.h"
 
-#define HUB_MAGIC           0x4b0b0001u
-#define TRANSFERS_HELD_MAX  4096u     /* large outcomes that no item has named yet */
+#define HUB_MAGIC 0x4b0b0001u
+#define TRANSFERS_HELD_MAX 4096u /* large outcomes that no item has named yet */
 /* Arguments up to this size travel inside the lease. */
-#define INLINE_MAX_BYTES    (256u * 1024u)
+#define INLINE_MAX_BYTES (256u * 1024u)
 
 /* A large outcome that has come and is not named yet. */
 struct parcel {
@@ -25,15 +25,15 @@ struct parcel {
 struct rmd_hub {
 	uint32_t magic;
 	struct rmd_coordinator *coordinator;
-	struct rmd_link *link;       /* NULL once lost */
+	struct rmd_link *link;	      /* NULL once lost */
 	struct rmd_core_agent *agent; /* NULL until its hello, and once lost */
-	struct rmd_buf *hello;       /* raw AgentHello */
-	struct rmd_map parcels;      /* transfer number -> struct parcel, owned */
-	struct rmd_map pool_states;  /* pool number -> struct rmd_buf: raw AgentPool */
-	struct rmd_map modules_sent; /* first 8 bytes of the digest -> the hub itself */
-	uint64_t last_transfer;      /* of ours */
+	struct rmd_buf *hello;	      /* raw AgentHello */
+	struct rmd_map parcels;	      /* transfer number -> struct parcel, owned */
+	struct rmd_map pool_states;   /* pool number -> struct rmd_buf: raw AgentPool */
+	struct rmd_map modules_sent;  /* first 8 bytes of the digest -> the hub itself */
+	uint64_t last_transfer;	      /* of ours */
 	bool own, draining, cutting;
-	struct rmd_deferred cut;     /* ends the hub outside of any event of its own */
+	struct rmd_deferred cut; /* ends the hub outside of any event of its own */
 	const char *why;
 	TAILQ_ENTRY(rmd_hub) next;
 };
@@ -75,9 +75,9 @@ static void leave_core(struct rmd_hub *hub)
 	enum rmd_core_farewell how = hub->draining && rmd_core_agent_held(agent) == 0
 					     ? RMD_CORE_FAREWELL_SAID
 					     : RMD_CORE_FAREWELL_LOST;
-	rmd_log(hub->own || how == RMD_CORE_FAREWELL_SAID ? RMD_LOG_INFO : RMD_LOG_WARN, "agent",
-		"%s has gone: %s; it held %llu tasks agent=%llu", rmd_core_agent_name(agent),
-		hub->why != NULL ? hub->why : "?",
+	rmd_log(hub->own || how == RMD_CORE_FAREWELL_SAID ? RMD_LOG_INFO : RMD_LOG_WARN,
+		"agent", "%s has gone: %s; it held %llu tasks agent=%llu",
+		rmd_core_agent_name(agent), hub->why != NULL ? hub->why : "?",
 		(unsigned long long)rmd_core_agent_held(agent),
 		(unsigned long long)rmd_core_agent_number(agent));
 	hub->agent = NULL;
@@ -110,7 +110,7 @@ static void run_cut(struct rmd_deferred *deferred)
 	if (hub->link == NULL)
 		hub_free(hub);
 	else
-		rmd_link_close(hub->link);   /* `lost` follows and frees the hub */
+		rmd_link_close(hub->link); /* `lost` follows and frees the hub */
 }
 
 void rmd_hub_cut(struct rmd_hub *hub, const char *why)
@@ -119,7 +119,8 @@ void rmd_hub_cut(struct rmd_hub *hub, const char *why)
 	if (hub->cutting || hub->link == NULL)
 		return;
 	rmd_log(RMD_LOG_WARN, "agent", "cut off: %s agent=%llu", why,
-		hub->agent != NULL ? (unsigned long long)rmd_core_agent_number(hub->agent) : 0);
+		hub->agent != NULL ? (unsigned long long)rmd_core_agent_number(hub->agent)
+				   : 0);
 	hub->why = why;
 	hub->cutting = true;
 	rmd_loop_defer(hub->coordinator->loop, &hub->cut);
@@ -140,31 +141,34 @@ static int take_hello(struct rmd_hub *hub, const struct rmd_agent_hello *hello)
 		return RMD_EPROTO;
 	if (hello->protocol != RMD_PROTOCOL_VERSION) {
 		rmd_log(RMD_LOG_ERROR, "agent",
-			"%.*s speaks protocol %u and this coordinator %u: give both the same "
+			"%.*s speaks protocol %u and this coordinator %u: give both the "
+			"same "
 			"version",
-			(int)hello->name.len, (const char *)hello->name.data, hello->protocol,
-			RMD_PROTOCOL_VERSION);
+			(int)hello->name.len, (const char *)hello->name.data,
+			hello->protocol, RMD_PROTOCOL_VERSION);
 		return RMD_EVERSION;
 	}
 	struct rmd_slice runtimes[RMD_CORE_RUNTIMES_MAX];
 	struct rmd_core_label labels[RMD_CORE_LABELS_MAX];
-	struct rmd_core_agent_info info = {.name = hello->name,
-					   .runtimes = runtimes,
-					   .cpu_milli = hello->cpu_milli,
-					   .memory_bytes = hello->memory_bytes,
-					   .workers_max = hello->workers_max,
-					   .labels = labels,
-					   .private_local = hub->own &&
-							    hub->coordinator->options.private_mode,
-					   .user = hub};
+	struct rmd_core_agent_info info = {
+		.name = hello->name,
+		.runtimes = runtimes,
+		.cpu_milli = hello->cpu_milli,
+		.memory_bytes = hello->memory_bytes,
+		.workers_max = hello->workers_max,
+		.labels = labels,
+		.private_local = hub->own && hub->coordinator->options.private_mode,
+		.user = hub};
 	size_t cursor = 0;
 	while (info.runtime_count < RMD_CORE_RUNTIMES_MAX &&
-	       rmd_agent_hello_next_runtime(hello, &cursor, &runtimes[info.runtime_count]))
+	       rmd_agent_hello_next_runtime(hello, &cursor,
+					    &runtimes[info.runtime_count]))
 		info.runtime_count++;
 	struct rmd_pair pair;
 	struct rmd_pairs pairs = rmd_agent_hello_labels(hello);
 	while (info.label_count < RMD_CORE_LABELS_MAX && rmd_pairs_next(&pairs, &pair))
-		labels[info.label_count++] = (struct rmd_core_label){pair.key, pair.value};
+		labels[info.label_count++] =
+			(struct rmd_core_label){pair.key, pair.value};
 	hub->hello = rmd_buf_copy(hello->raw);
 	if (hub->hello == NULL)
 		return RMD_ENOMEM;
@@ -176,9 +180,9 @@ static int take_hello(struct rmd_hub *hub, const struct rmd_agent_hello *hello)
 					    rmd_core_agent_number(hub->agent)};
 	rmd_attach_response_put_welcome(rmd_link_begin(hub->link), &welcome);
 	rmd_link_end(hub->link);
-	rmd_log(RMD_LOG_INFO, "agent", "%.*s has come: %u cpus agent=%llu", (int)hello->name.len,
-		(const char *)hello->name.data, hello->cpu_milli / 1000,
-		(unsigned long long)welcome.agent);
+	rmd_log(RMD_LOG_INFO, "agent", "%.*s has come: %u cpus agent=%llu",
+		(int)hello->name.len, (const char *)hello->name.data,
+		hello->cpu_milli / 1000, (unsigned long long)welcome.agent);
 	return 0;
 }
 
@@ -212,8 +216,8 @@ static int take_pool(struct rmd_hub *hub, const struct rmd_agent_pool *pool)
 		return RMD_ENOMEM;
 	if (why != NULL)
 		state.start_error = (struct rmd_piece){rmd_buf_slice(why), why};
-	int rc = rmd_core_agent_pool(hub->coordinator->core, rmd_clock_mono_ms(), hub->agent,
-				     &state);
+	int rc = rmd_core_agent_pool(hub->coordinator->core, rmd_clock_mono_ms(),
+				     hub->agent, &state);
 	rmd_buf_unref(why);
 	if (rc == RMD_ENOTFOUND) {
 		rmd_buf_unref(rmd_map_take(&hub->pool_states, pool->pool));
@@ -223,7 +227,8 @@ static int take_pool(struct rmd_hub *hub, const struct rmd_agent_pool *pool)
 }
 
 /* Large outcomes were sent ahead under a number. */
-static int take_parcel(struct rmd_hub *hub, uint64_t number, struct rmd_piece *ret_payload)
+static int take_parcel(struct rmd_hub *hub, uint64_t number,
+		       struct rmd_piece *ret_payload)
 {
 	struct parcel *parcel = rmd_map_take(&hub->parcels, number);
 	if (parcel == NULL)
@@ -269,8 +274,8 @@ static int take_outcome(struct rmd_hub *hub, const struct rmd_lease_outcome *sai
 			return RMD_ENOMEM;
 		outcome.outcome = (struct rmd_piece){rmd_buf_slice(copy), copy};
 	}
-	int rc = rmd_core_agent_outcome(hub->coordinator->core, rmd_clock_mono_ms(), hub->agent,
-					&outcome);
+	int rc = rmd_core_agent_outcome(hub->coordinator->core, rmd_clock_mono_ms(),
+					hub->agent, &outcome);
 	rmd_piece_unref(parcel);
 	rmd_buf_unref(copy);
 	return rc == RMD_ENOTFOUND ? 0 : rc;
@@ -280,10 +285,11 @@ static void take_log(struct rmd_hub *hub, const struct rmd_lease_log *said)
 {
 	struct rmd_coordinator *coordinator = hub->coordinator;
 	struct rmd_core_task *task =
-		said->lease == 0 ? NULL
-				 : rmd_core_agent_task(coordinator->core, hub->agent, said->lease);
+		said->lease == 0
+			? NULL
+			: rmd_core_agent_task(coordinator->core, hub->agent, said->lease);
 	if (task == NULL && said->lease != 0)
-		return;              /* of a lease that is over */
+		return; /* of a lease that is over */
 	rmd_admin_log(coordinator->admin, hub, task, said->worker, &said->log);
 	struct rmd_core_client *client = task == NULL ? NULL : rmd_core_task_client(task);
 	if (client == NULL || !rmd_core_task_stream_logs(task))
@@ -304,7 +310,7 @@ static int take_item(struct rmd_hub *hub, const struct rmd_attach_request_item *
 	case RMD_ATTACH_REQUEST_HELLO:
 		return take_hello(hub, &item->hello);
 	case RMD_ATTACH_REQUEST_CHUNK:
-		return RMD_EPROTO;   /* the link's own business */
+		return RMD_EPROTO; /* the link's own business */
 	case RMD_ATTACH_REQUEST_LOG:
 		take_log(hub, &item->log);
 		return 0;
@@ -339,8 +345,8 @@ static void on_frame(void *ctx, struct rmd_piece frame)
 		if ((rc = take_item(hub, &item, frame.buf)) < 0)
 			break;
 	if (rc < 0) {
-		rmd_log(RMD_LOG_ERROR, "agent", "a bad frame: %s%s%s", rmd_errcode_text(rc),
-			reader.field != NULL ? " at " : "",
+		rmd_log(RMD_LOG_ERROR, "agent", "a bad frame: %s%s%s",
+			rmd_errcode_text(rc), reader.field != NULL ? " at " : "",
 			reader.field != NULL ? reader.field : "");
 		rmd_hub_cut(hub, rmd_errcode_text(rc));
 	}
@@ -421,7 +427,7 @@ void rmd_hub_grant(struct rmd_hub *hub, struct rmd_core_task *task)
 {
 	RMD_CHECK_OBJ(hub, HUB_MAGIC);
 	if (hub->link == NULL)
-		return;              /* the agent is being given up: the core will be told */
+		return; /* the agent is being given up: the core will be told */
 	struct rmd_piece payload = rmd_core_task_payload(task);
 	uint64_t ahead = send_ahead(hub, payload);
 	struct rmd_lease_grant lease = {
@@ -463,12 +469,13 @@ void rmd_hub_recall(struct rmd_hub *hub, struct rmd_core_pool *pool, uint32_t le
 static void send_modules(struct rmd_hub *hub, const struct rmd_pool_spec *spec)
 {
 	for (size_t i = 0; i < spec->module_count; i++) {
-		struct rmd_blob *blob = rmd_blobs_find(hub->coordinator->blobs, &spec->modules[i],
-						       rmd_clock_mono_ms());
+		struct rmd_blob *blob = rmd_blobs_find(
+			hub->coordinator->blobs, &spec->modules[i], rmd_clock_mono_ms());
 		uint64_t key;
 		memcpy(&key, spec->modules[i].bytes, sizeof key);
 		if (blob == NULL || rmd_map_put(&hub->modules_sent, key, hub) < 0)
-			continue;    /* gone: the agent says which it lacks; or sent before */
+			continue; /* gone: the agent says which it lacks; or sent before
+				   */
 		struct rmd_module_image image = {.digest = blob->digest,
 						 .transfer = ++hub->last_transfer,
 						 .name = rmd_slice_of_string(blob->name)};
@@ -514,7 +521,8 @@ struct rmd_core_agent *rmd_hub_agent(const struct rmd_hub *hub)
 
 struct rmd_slice rmd_hub_hello(const struct rmd_hub *hub)
 {
-	return hub->hello == NULL ? (struct rmd_slice){NULL, 0} : rmd_buf_slice(hub->hello);
+	return hub->hello == NULL ? (struct rmd_slice){NULL, 0}
+				  : rmd_buf_slice(hub->hello);
 }
 
 struct rmd_slice rmd_hub_pool_state(const struct rmd_hub *hub, uint64_t pool)

@@ -5,18 +5,18 @@
 #include "proto/base/errcode.h"
 #include "server/service/executor.h"
 
-#define MAP_MAGIC         0x3a900001u
+#define MAP_MAGIC 0x3a900001u
 #define PENDING_BYTES_MAX (1u << 20) /* unsent: beyond it outcomes wait in the core */
 
 struct map_call;
 
 struct item {
-	struct rmd_waiter waiter;    /* first */
+	struct rmd_waiter waiter; /* first */
 	struct map_call *map;
-	uint64_t number;             /* of its task; 0: it was refused */
-	struct rmd_buf *refused;     /* its ErrorChain */
+	uint64_t number;	 /* of its task; 0: it was refused */
+	struct rmd_buf *refused; /* its ErrorChain */
 	uint32_t index;
-	uint32_t next_done;          /* 1 + index of the item that ended next; 0: none */
+	uint32_t next_done; /* 1 + index of the item that ended next; 0: none */
 	bool done;
 };
 
@@ -50,7 +50,7 @@ static void item_ended(struct rmd_waiter *waiter, struct rmd_ticket *ticket,
 	RMD_CHECK_OBJ(map, MAP_MAGIC);
 	(void)outcome;
 	(void)buf;
-	ticket->retained = true;     /* until the pump has sent it */
+	ticket->retained = true; /* until the pump has sent it */
 	mark_done(map, item);
 	rmd_loop_defer(map->executor->coordinator->loop, &map->pump);
 }
@@ -91,12 +91,13 @@ static void send_done(struct map_call *map, struct item *item)
 		send_item(map, item, &outcome, item->refused);
 		return;
 	}
-	struct rmd_core_task *task = rmd_core_task_find(map->executor->client, item->number);
+	struct rmd_core_task *task =
+		rmd_core_task_find(map->executor->client, item->number);
 	if (task == NULL)
-		return;              /* given up: outcomes over the retention's bounds */
+		return; /* given up: outcomes over the retention's bounds */
 	struct rmd_buf *buf;
-	rmd_outcome_make(task, rmd_core_task_end(task), rmd_core_task_outcome(task), &outcome,
-			 &buf);
+	rmd_outcome_make(task, rmd_core_task_end(task), rmd_core_task_outcome(task),
+			 &outcome, &buf);
 	send_item(map, item, &outcome, buf);
 	rmd_buf_unref(buf);
 	rmd_ticket_forget(map->executor, rmd_ticket_of(task));
@@ -140,10 +141,11 @@ static void submit_item(struct map_call *map, const struct rmd_map_request *requ
 {
 	struct rmd_ticket *ticket = NULL;
 	struct rmd_buf *arguments = rmd_arguments_of_value(value);
-	int rc = arguments == NULL ? RMD_ENOMEM
-				   : rmd_ticket_submit(map->executor, request->function,
-						       request->pool, &request->options,
-						       arguments, false, &ticket, &item->refused);
+	int rc = arguments == NULL
+			 ? RMD_ENOMEM
+			 : rmd_ticket_submit(map->executor, request->function,
+					     request->pool, &request->options, arguments,
+					     false, &ticket, &item->refused);
 	rmd_buf_unref(arguments);
 	if (rc < 0) {
 		mark_done(map, item);
@@ -218,8 +220,9 @@ static void on_closed(struct rmd_stream *stream, void *ctx, enum rmd_rpc_status 
 		struct item *item = &map->items[i];
 		rmd_waiter_leave(&item->waiter);
 		struct rmd_core_task *task =
-			item->number == 0 ? NULL
-					  : rmd_core_task_find(map->executor->client, item->number);
+			item->number == 0
+				? NULL
+				: rmd_core_task_find(map->executor->client, item->number);
 		if (task == NULL)
 			continue;
 		if (rmd_core_task_state(task) == RMD_CORE_TASK_DONE)

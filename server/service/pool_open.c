@@ -8,14 +8,16 @@
 
 struct rmd_slice rmd_function_runtime(struct rmd_slice function)
 {
-	const void *colon = function.len == 0 ? NULL : memchr(function.data, ':', function.len);
+	const void *colon = function.len == 0 ? NULL
+					      : memchr(function.data, ':', function.len);
 	size_t len = colon == NULL ? 0 : (size_t)((const uint8_t *)colon - function.data);
 	return rmd_slice_of(function.data, len);
 }
 
 /* The digest of what only workers see: environment, modules, max_tasks_per_worker's
  * kin. */
-static int spec_identity(const struct rmd_pool_spec *spec, struct rmd_digest *ret_identity)
+static int spec_identity(const struct rmd_pool_spec *spec,
+			 struct rmd_digest *ret_identity)
 {
 	struct rmd_pool_spec seen = {.environment = spec->environment,
 				     .environment_count = spec->environment_count,
@@ -24,17 +26,19 @@ static int spec_identity(const struct rmd_pool_spec *spec, struct rmd_digest *re
 	struct rmd_wire_writer writer = {0};
 	rmd_pool_spec_put_raw(&writer, &seen);
 	int rc = writer.failed ? RMD_ENOMEM
-			       : rmd_digest_of(rmd_slice_of(writer.data, writer.len), ret_identity);
+			       : rmd_digest_of(rmd_slice_of(writer.data, writer.len),
+					       ret_identity);
 	rmd_wire_writer_fini(&writer);
 	return rc;
 }
 
 /* Every module must be stored: an agent will be sent it. */
-static char *missing_module(struct rmd_coordinator *coordinator, const struct rmd_pool_spec *spec)
+static char *missing_module(struct rmd_coordinator *coordinator,
+			    const struct rmd_pool_spec *spec)
 {
 	for (size_t i = 0; i < spec->module_count; i++) {
-		struct rmd_blob *blob = rmd_blobs_find(coordinator->blobs, &spec->modules[i],
-						       rmd_clock_mono_ms());
+		struct rmd_blob *blob = rmd_blobs_find(
+			coordinator->blobs, &spec->modules[i], rmd_clock_mono_ms());
 		if (blob != NULL && blob->module)
 			continue;
 		char hex[RMD_DIGEST_HEX_BYTES];
@@ -50,28 +54,32 @@ static char *why_refused(int rc, const struct rmd_pool_spec *spec, const char *f
 {
 	switch (rc) {
 	case RMD_EINVAL:
-		return rmd_asprintf("pool \"%.*s\" exists with another %s: use that, another "
-				    "name, or close it first",
-				    (int)spec->name.len, (const char *)spec->name.data,
-				    field != NULL ? field : "spec");
+		return rmd_asprintf(
+			"pool \"%.*s\" exists with another %s: use that, another "
+			"name, or close it first",
+			(int)spec->name.len, (const char *)spec->name.data,
+			field != NULL ? field : "spec");
 	case RMD_ELIMIT:
 		return rmd_asprintf("too many pools are open: close some first");
 	case RMD_ECLOSED:
 		return rmd_asprintf("the coordinator is shutting down");
 	default:
-		return rmd_asprintf("the pool could not be opened: %s", rmd_errcode_text(rc));
+		return rmd_asprintf("the pool could not be opened: %s",
+				    rmd_errcode_text(rc));
 	}
 }
 
-static int open_in_core(struct rmd_coordinator *coordinator, struct rmd_core_client *client,
-			const struct rmd_pool_spec *spec, struct rmd_core_pool **ret_pool,
-			bool *ret_reused, const char **ret_field)
+static int open_in_core(struct rmd_coordinator *coordinator,
+			struct rmd_core_client *client, const struct rmd_pool_spec *spec,
+			struct rmd_core_pool **ret_pool, bool *ret_reused,
+			const char **ret_field)
 {
 	struct rmd_digest identity;
 	struct rmd_wire_writer writer = {0};
 	struct rmd_core_label labels[RMD_POOL_LABELS_MAX];
 	for (size_t i = 0; i < spec->label_count; i++)
-		labels[i] = (struct rmd_core_label){spec->labels[i].key, spec->labels[i].value};
+		labels[i] = (struct rmd_core_label){spec->labels[i].key,
+						    spec->labels[i].value};
 	rmd_pool_spec_put_raw(&writer, spec);
 	struct rmd_buf *raw = rmd_wire_writer_take(&writer);
 	rmd_wire_writer_fini(&writer);
@@ -90,16 +98,18 @@ static int open_in_core(struct rmd_coordinator *coordinator, struct rmd_core_cli
 			.identity = rmd_slice_of(identity.bytes, sizeof identity.bytes),
 			.spec = {rmd_buf_slice(raw), raw},
 		};
-		rc = rmd_core_pool_open(coordinator->core, rmd_clock_mono_ms(), client, &core_spec,
-					ret_pool, ret_reused, ret_field);
+		rc = rmd_core_pool_open(coordinator->core, rmd_clock_mono_ms(), client,
+					&core_spec, ret_pool, ret_reused, ret_field);
 	}
 	rmd_buf_unref(raw);
 	return rc;
 }
 
-int rmd_coordinator_open_pool(struct rmd_coordinator *coordinator, struct rmd_core_client *client,
-			      const struct rmd_pool_spec *spec, struct rmd_core_pool **ret_pool,
-			      bool *ret_reused, char **ret_why)
+int rmd_coordinator_open_pool(struct rmd_coordinator *coordinator,
+			      struct rmd_core_client *client,
+			      const struct rmd_pool_spec *spec,
+			      struct rmd_core_pool **ret_pool, bool *ret_reused,
+			      char **ret_why)
 {
 	const char *field = NULL;
 	char *missing = missing_module(coordinator, spec);
@@ -128,7 +138,8 @@ static size_t all_modules(struct rmd_coordinator *coordinator,
 	return count;
 }
 
-int rmd_coordinator_default_pool(struct rmd_coordinator *coordinator, struct rmd_slice runtime,
+int rmd_coordinator_default_pool(struct rmd_coordinator *coordinator,
+				 struct rmd_slice runtime,
 				 struct rmd_core_pool **ret_pool)
 {
 	static const char native[] = "native", python[] = "python";

@@ -10,9 +10,9 @@
 #include "server/service/pool_info.h"
 #include "server/service/unary.h"
 
-#define WATCH_MAGIC  0x3a7c4001u
-#define WATCH_MS     100             /* at most ten times a second */
-#define POLL_MS      20
+#define WATCH_MAGIC 0x3a7c4001u
+#define WATCH_MS 100 /* at most ten times a second */
+#define POLL_MS 20
 
 typedef Remuda__V1__PoolInfo PoolInfo;
 
@@ -82,9 +82,10 @@ static void handle_open(struct rmd_unary *call, const void *request_message, voi
 	rmd_pool_spec_free(spec);
 	if (rc < 0) {
 		rmd_unary_fail(call,
-			       rc == RMD_ELIMIT || rc == RMD_ENOMEM ? RMD_RPC_RESOURCE_EXHAUSTED
-			       : rc == RMD_ECLOSED                  ? RMD_RPC_UNAVAILABLE
-								    : RMD_RPC_FAILED_PRECONDITION,
+			       rc == RMD_ELIMIT || rc == RMD_ENOMEM
+				       ? RMD_RPC_RESOURCE_EXHAUSTED
+			       : rc == RMD_ECLOSED ? RMD_RPC_UNAVAILABLE
+						   : RMD_RPC_FAILED_PRECONDITION,
 			       "POOL_REFUSED", "%s", why != NULL ? why : "out of memory");
 		rmd_free(why);
 		return;
@@ -96,8 +97,8 @@ static void handle_open(struct rmd_unary *call, const void *request_message, voi
 }
 
 /* The named pool, or NULL after the call has failed. */
-static struct rmd_core_pool *find(struct rmd_unary *call, struct rmd_coordinator *coordinator,
-				  const char *name)
+static struct rmd_core_pool *find(struct rmd_unary *call,
+				  struct rmd_coordinator *coordinator, const char *name)
 {
 	struct rmd_core_pool *pool =
 		rmd_core_pool_find_name(coordinator->core, rmd_slice_of_string(name));
@@ -117,8 +118,8 @@ static void handle_resize(struct rmd_unary *call, const void *request_message, v
 	if (rmd_core_pool_resize(coordinator->core, rmd_clock_mono_ms(), pool,
 				 request->max_workers) < 0) {
 		rmd_unary_fail(call, RMD_RPC_INVALID_ARGUMENT, "BAD_SIZE",
-			       "max_workers is %u: it goes from 1 to %u", request->max_workers,
-			       RMD_CORE_WORKERS_MAX);
+			       "max_workers is %u: it goes from 1 to %u",
+			       request->max_workers, RMD_CORE_WORKERS_MAX);
 		return;
 	}
 	rmd_coordinator_touch(coordinator);
@@ -129,7 +130,7 @@ static void handle_resize(struct rmd_unary *call, const void *request_message, v
 
 /* A Drain that waits for the pool to be gone. */
 struct drain {
-	struct rmd_timer timer;      /* first */
+	struct rmd_timer timer; /* first */
 	struct rmd_coordinator *coordinator;
 	struct rmd_unary *call;
 	uint64_t pool;
@@ -169,7 +170,8 @@ static void handle_drain(struct rmd_unary *call, const void *request_message, vo
 	drain->coordinator = coordinator;
 	drain->call = call;
 	drain->pool = rmd_core_pool_number(pool);
-	rmd_core_pool_close(coordinator->core, rmd_clock_mono_ms(), pool, RMD_CORE_POOL_DRAIN);
+	rmd_core_pool_close(coordinator->core, rmd_clock_mono_ms(), pool,
+			    RMD_CORE_POOL_DRAIN);
 	rmd_coordinator_touch(coordinator);
 	look_drained(&drain->timer);
 }
@@ -182,22 +184,26 @@ static void handle_close(struct rmd_unary *call, const void *request_message, vo
 	if (pool == NULL)
 		return;
 	rmd_core_pool_close(coordinator->core, rmd_clock_mono_ms(), pool,
-			    request->kill_workers ? RMD_CORE_POOL_KILL : RMD_CORE_POOL_CLOSE);
+			    request->kill_workers ? RMD_CORE_POOL_KILL
+						  : RMD_CORE_POOL_CLOSE);
 	rmd_coordinator_touch(coordinator);
 	Remuda__V1__CloseResponse response = REMUDA__V1__CLOSE_RESPONSE__INIT;
 	rmd_unary_reply(call, &response.base);
 }
 
 /* All pools, in `arena`; -1: out of memory. */
-static int64_t list(struct rmd_arena *arena, const struct rmd_core *core, PoolInfo ***ret_pools)
+static int64_t list(struct rmd_arena *arena, const struct rmd_core *core,
+		    PoolInfo ***ret_pools)
 {
 	size_t count = 0, i = 0;
-	for (struct rmd_core_pool *pool = NULL; (pool = rmd_core_pool_next(core, pool)) != NULL;)
+	for (struct rmd_core_pool *pool = NULL;
+	     (pool = rmd_core_pool_next(core, pool)) != NULL;)
 		count++;
 	*ret_pools = rmd_arena_calloc(arena, count + 1, sizeof **ret_pools);
 	if (*ret_pools == NULL)
 		return -1;
-	for (struct rmd_core_pool *pool = NULL; (pool = rmd_core_pool_next(core, pool)) != NULL;)
+	for (struct rmd_core_pool *pool = NULL;
+	     (pool = rmd_core_pool_next(core, pool)) != NULL;)
 		if (((*ret_pools)[i++] = rmd_pool_info_make(arena, pool)) == NULL)
 			return -1;
 	return (int64_t)count;
@@ -224,7 +230,7 @@ struct watch {
 	struct rmd_coordinator *coordinator;
 	struct rmd_stream *stream;
 	struct rmd_timer timer;
-	struct rmd_digest last;      /* of what was sent */
+	struct rmd_digest last; /* of what was sent */
 	struct rmd_arena arena;
 	bool sent;
 };
@@ -252,7 +258,8 @@ static void look_changed(struct watch *watch)
 			}
 		}
 	}
-	rmd_timer_start(watch->coordinator->loop, &watch->timer, rmd_clock_mono_ms() + WATCH_MS);
+	rmd_timer_start(watch->coordinator->loop, &watch->timer,
+			rmd_clock_mono_ms() + WATCH_MS);
 }
 
 static void on_watch_timer(struct rmd_timer *timer)
@@ -305,7 +312,8 @@ static void watch_open(struct rmd_stream *stream, void *ctx)
 
 static const struct rmd_unary_method methods[] = {
 	{"/remuda.v1.Pools/Open", &remuda__v1__open_request__descriptor, handle_open},
-	{"/remuda.v1.Pools/Resize", &remuda__v1__resize_request__descriptor, handle_resize},
+	{"/remuda.v1.Pools/Resize", &remuda__v1__resize_request__descriptor,
+	 handle_resize},
 	{"/remuda.v1.Pools/Drain", &remuda__v1__drain_request__descriptor, handle_drain},
 	{"/remuda.v1.Pools/Close", &remuda__v1__close_request__descriptor, handle_close},
 	{"/remuda.v1.Pools/List", &remuda__v1__list_request__descriptor, handle_list},
@@ -320,5 +328,6 @@ int rmd_pools_service_add(struct rmd_coordinator *coordinator)
 	watch_method = (struct rmd_method){"/remuda.v1.Pools/Watch", watch_open, 0, true};
 	int rc = rmd_unary_service_add(coordinator->server, &service);
 	return rc < 0 ? rc
-		      : rmd_server_add_methods(coordinator->server, &watch_method, 1, coordinator);
+		      : rmd_server_add_methods(coordinator->server, &watch_method, 1,
+					       coordinator);
 }

@@ -16,28 +16,28 @@
 #include "proto/codec/transfer.h"
 #include "server/service/coordinator.h"
 
-#define SESSION_MAGIC    0x5e551001u
-#define LINGER_MS        30000       /* how long a lost client may come back */
-#define TRANSFERS_MAX    1024u
-#define MESSAGE_BYTES    (6u << 20)  /* an inline argument, a chunk, and room */
+#define SESSION_MAGIC 0x5e551001u
+#define LINGER_MS 30000 /* how long a lost client may come back */
+#define TRANSFERS_MAX 1024u
+#define MESSAGE_BYTES (6u << 20) /* an inline argument, a chunk, and room */
 #define SESSION_POOLS_MAX 1024u
 
 struct rmd_session {
-	struct rmd_submitter submitter;      /* first */
+	struct rmd_submitter submitter; /* first */
 	uint32_t magic;
 	struct rmd_coordinator *coordinator;
-	struct rmd_core_client *client;      /* NULL until its hello */
-	struct rmd_stream *stream;           /* NULL: the client is away */
+	struct rmd_core_client *client; /* NULL until its hello */
+	struct rmd_stream *stream;	/* NULL: the client is away */
 	uint8_t id[RMD_SESSION_BYTES];
 	uint64_t inline_max_bytes;
 	uint64_t accepted_told, window_told;
-	uint64_t refused;                    /* highest number that was refused */
-	uint64_t last_transfer;              /* of ours */
-	struct rmd_transfers transfers;      /* of the client's */
-	struct rmd_map pools;                /* the session's number -> rmd_core_pool */
-	bool starved;                        /* was told of no room for another submit */
+	uint64_t refused;		/* highest number that was refused */
+	uint64_t last_transfer;		/* of ours */
+	struct rmd_transfers transfers; /* of the client's */
+	struct rmd_map pools;		/* the session's number -> rmd_core_pool */
+	bool starved;			/* was told of no room for another submit */
 	bool goodbye;
-	bool named;                          /* in sessions_by_id */
+	bool named; /* in sessions_by_id */
 	LIST_ENTRY(rmd_session) link;
 };
 
@@ -64,9 +64,11 @@ static uint64_t key_of(const uint8_t *id)
 	return key;
 }
 
-struct rmd_session *rmd_session_find(struct rmd_coordinator *coordinator, const uint8_t *id)
+struct rmd_session *rmd_session_find(struct rmd_coordinator *coordinator,
+				     const uint8_t *id)
 {
-	struct rmd_session *session = rmd_map_get(&coordinator->sessions_by_id, key_of(id));
+	struct rmd_session *session =
+		rmd_map_get(&coordinator->sessions_by_id, key_of(id));
 	if (session == NULL || memcmp(session->id, id, RMD_SESSION_BYTES) != 0)
 		return NULL;
 	return session;
@@ -80,7 +82,8 @@ static void session_free(struct rmd_session *session)
 	RMD_CHECK_OBJ(session, SESSION_MAGIC);
 	struct rmd_coordinator *coordinator = session->coordinator;
 	if (session->client != NULL) {
-		rmd_core_client_close(coordinator->core, rmd_clock_mono_ms(), session->client);
+		rmd_core_client_close(coordinator->core, rmd_clock_mono_ms(),
+				      session->client);
 		rmd_coordinator_touch(coordinator);
 	}
 	if (session->named)
@@ -106,18 +109,20 @@ static void put_outcome(struct rmd_session *session, uint64_t number,
 			rmd_chunks_of(++session->last_transfer, outcome->bytes);
 		struct rmd_chunk chunk;
 		while (rmd_chunks_next(&chunks, &chunk)) {
-			rmd_chunk_put(rmd_stream_begin(session->stream), RMD_FIELD_CHUNKS, &chunk,
-				      buf);
+			rmd_chunk_put(rmd_stream_begin(session->stream), RMD_FIELD_CHUNKS,
+				      &chunk, buf);
 			rmd_stream_end(session->stream);
 		}
 		sent = (struct rmd_outcome){.kind = RMD_OUTCOME_VALUE_TRANSFER,
 					    .transfer = session->last_transfer};
 	}
-	rmd_session_response_put_outcome(rmd_stream_begin(session->stream), number, &sent, buf);
+	rmd_session_response_put_outcome(rmd_stream_begin(session->stream), number, &sent,
+					 buf);
 	rmd_stream_end(session->stream);
 }
 
-static enum rmd_core_keep on_ended(struct rmd_submitter *submitter, struct rmd_core_task *task,
+static enum rmd_core_keep on_ended(struct rmd_submitter *submitter,
+				   struct rmd_core_task *task,
 				   const struct rmd_outcome *outcome, struct rmd_buf *buf)
 {
 	struct rmd_session *session = (struct rmd_session *)submitter;
@@ -143,7 +148,7 @@ static void on_expired(struct rmd_submitter *submitter)
 {
 	struct rmd_session *session = (struct rmd_session *)submitter;
 	RMD_CHECK_OBJ(session, SESSION_MAGIC);
-	session->client = NULL;      /* gone when this returns */
+	session->client = NULL; /* gone when this returns */
 	session_free(session);
 }
 
@@ -162,12 +167,14 @@ static void tell_progress(struct rmd_session *session)
 	if (accepted < session->refused)
 		accepted = session->refused;
 	if (accepted != session->accepted_told) {
-		rmd_session_response_put_accepted(rmd_stream_begin(session->stream), accepted);
+		rmd_session_response_put_accepted(rmd_stream_begin(session->stream),
+						  accepted);
 		rmd_stream_end(session->stream);
 		session->accepted_told = accepted;
 	}
 	if (window > session->window_told) {
-		rmd_session_response_put_window(rmd_stream_begin(session->stream), window);
+		rmd_session_response_put_window(rmd_stream_begin(session->stream),
+						window);
 		rmd_stream_end(session->stream);
 		session->window_told = window;
 	}
@@ -214,7 +221,7 @@ static void welcome(struct rmd_session *session, uint64_t accepted)
 static struct rmd_session *resume(struct rmd_session *fresh, struct rmd_session *session)
 {
 	struct rmd_core_task *task = NULL;
-	if (session->stream != NULL) {       /* a half-open one: the newest counts */
+	if (session->stream != NULL) { /* a half-open one: the newest counts */
 		rmd_stream_listen(session->stream, &deaf_events, NULL);
 		rmd_stream_cancel(session->stream);
 	}
@@ -224,21 +231,22 @@ static struct rmd_session *resume(struct rmd_session *fresh, struct rmd_session 
 	fresh->stream = NULL;
 	session_free(fresh);
 	rmd_stream_listen(session->stream, &session_events, session);
-	rmd_core_client_resume(session->coordinator->core, rmd_clock_mono_ms(), session->client);
+	rmd_core_client_resume(session->coordinator->core, rmd_clock_mono_ms(),
+			       session->client);
 	welcome(session, rmd_core_client_accepted(session->client));
 	while ((task = rmd_core_client_outcome_next(session->client, task)) != NULL) {
 		struct rmd_outcome outcome;
 		struct rmd_buf *buf;
-		rmd_outcome_make(task, rmd_core_task_end(task), rmd_core_task_outcome(task),
-				 &outcome, &buf);
+		rmd_outcome_make(task, rmd_core_task_end(task),
+				 rmd_core_task_outcome(task), &outcome, &buf);
 		put_outcome(session, rmd_core_task_number(task), &outcome, buf);
 		rmd_buf_unref(buf);
 	}
 	return session;
 }
 
-static void end_stream(struct rmd_session *session, enum rmd_rpc_status status, const char *reason,
-		       const char *text)
+static void end_stream(struct rmd_session *session, enum rmd_rpc_status status,
+		       const char *reason, const char *text)
 {
 	rmd_stream_set_reason(session->stream, reason);
 	rmd_stream_finish(session->stream, status, text);
@@ -267,9 +275,11 @@ static struct rmd_session *take_hello(struct rmd_session *session,
 	if (hello->protocol != RMD_PROTOCOL_VERSION) {
 		char text[160];
 		snprintf(text, sizeof text,
-			 "the client speaks protocol %u, this coordinator (%s) protocol %u",
+			 "the client speaks protocol %u, this coordinator (%s) protocol "
+			 "%u",
 			 hello->protocol, REMUDA_VERSION, RMD_PROTOCOL_VERSION);
-		end_stream(session, RMD_RPC_FAILED_PRECONDITION, "PROTOCOL_VERSION", text);
+		end_stream(session, RMD_RPC_FAILED_PRECONDITION, "PROTOCOL_VERSION",
+			   text);
 		return NULL;
 	}
 	session->inline_max_bytes = hello->inline_max_bytes != 0
@@ -284,21 +294,25 @@ static struct rmd_session *take_hello(struct rmd_session *session,
 	int rc = rmd_map_put(&coordinator->sessions_by_id, key_of(session->id), session);
 	session->named = rc == 0;
 	if (rc == 0)
-		rc = rmd_core_client_open(coordinator->core, rmd_clock_mono_ms(), identity,
-					  &session->submitter, &session->client);
+		rc = rmd_core_client_open(coordinator->core, rmd_clock_mono_ms(),
+					  identity, &session->submitter,
+					  &session->client);
 	if (rc < 0) {
 		end_stream(session,
-			   rc == RMD_ECLOSED ? RMD_RPC_UNAVAILABLE : RMD_RPC_RESOURCE_EXHAUSTED,
+			   rc == RMD_ECLOSED ? RMD_RPC_UNAVAILABLE
+					     : RMD_RPC_RESOURCE_EXHAUSTED,
 			   rc == RMD_ECLOSED ? "DRAINING" : "TOO_MANY_SESSIONS",
-			   rc == RMD_ECLOSED ? "the coordinator is shutting down"
-					     : "too many sessions are open; try again later");
+			   rc == RMD_ECLOSED
+				   ? "the coordinator is shutting down"
+				   : "too many sessions are open; try again later");
 		return NULL;
 	}
 	welcome(session, 0);
 	return session;
 }
 
-static void open_pool(struct rmd_session *session, const struct rmd_session_open_pool *asked)
+static void open_pool(struct rmd_session *session,
+		      const struct rmd_session_open_pool *asked)
 {
 	struct rmd_pool_spec *spec = NULL;
 	struct rmd_core_pool *pool = NULL;
@@ -310,10 +324,11 @@ static void open_pool(struct rmd_session *session, const struct rmd_session_open
 		why = rmd_asprintf("%s: %s", field != NULL ? field : "PoolSpec",
 				   rmd_errcode_text(rc));
 	else if (asked->pool == 0 || session->pools.count >= SESSION_POOLS_MAX)
-		why = rmd_asprintf("a session numbers its pools from 1, and opens at most %u",
-				   SESSION_POOLS_MAX);
-	else if (rmd_coordinator_open_pool(session->coordinator, session->client, spec, &pool,
-					   &reused, &why) == 0) {
+		why = rmd_asprintf(
+			"a session numbers its pools from 1, and opens at most %u",
+			SESSION_POOLS_MAX);
+	else if (rmd_coordinator_open_pool(session->coordinator, session->client, spec,
+					   &pool, &reused, &why) == 0) {
 		rmd_map_take(&session->pools, asked->pool);
 		if (rmd_map_put(&session->pools, asked->pool, pool) < 0)
 			why = rmd_strdup("the coordinator is out of memory");
@@ -326,7 +341,8 @@ static void open_pool(struct rmd_session *session, const struct rmd_session_open
 }
 
 /* The pool that a task goes to; NULL: *ret_error says why it goes nowhere. */
-static struct rmd_core_pool *pool_of(struct rmd_session *session, const struct rmd_task_spec *spec,
+static struct rmd_core_pool *pool_of(struct rmd_session *session,
+				     const struct rmd_task_spec *spec,
 				     struct rmd_buf **ret_error)
 {
 	struct rmd_core_pool *pool = NULL;
@@ -334,13 +350,15 @@ static struct rmd_core_pool *pool_of(struct rmd_session *session, const struct r
 	if (runtime.len == 0) {
 		*ret_error = rmd_outcome_refused(
 			"UnknownFunction",
-			"\"%.*s\" names no runtime: write RUNTIME:NAME, such as native:%.*s",
+			"\"%.*s\" names no runtime: write RUNTIME:NAME, such as "
+			"native:%.*s",
 			(int)spec->function.len, (const char *)spec->function.data,
 			(int)spec->function.len, (const char *)spec->function.data);
 		return NULL;
 	}
 	if (spec->pool == 0) {
-		int rc = rmd_coordinator_default_pool(session->coordinator, runtime, &pool);
+		int rc = rmd_coordinator_default_pool(session->coordinator, runtime,
+						      &pool);
 		if (rc < 0)
 			*ret_error = rmd_outcome_submit_refused(session->coordinator, rc,
 								spec->function);
@@ -354,23 +372,26 @@ static struct rmd_core_pool *pool_of(struct rmd_session *session, const struct r
 	return pool;
 }
 
-static void take_submit(struct rmd_session *session, const struct rmd_session_submit *submit,
-			struct rmd_buf *frame)
+static void take_submit(struct rmd_session *session,
+			const struct rmd_session_submit *submit, struct rmd_buf *frame)
 {
 	const struct rmd_task_spec *spec = &submit->task;
 	struct rmd_buf *whole = NULL, *error = NULL;
 	struct rmd_piece payload = {spec->arguments, frame};
 	if (spec->arguments_transfer != 0) {
-		int rc = rmd_transfers_take(&session->transfers, spec->arguments_transfer, &whole);
+		int rc = rmd_transfers_take(&session->transfers, spec->arguments_transfer,
+					    &whole);
 		if (rc < 0)
 			error = rmd_outcome_refused(
-				"InvalidTask", "its arguments (transfer %llu) have not come: %s",
+				"InvalidTask",
+				"its arguments (transfer %llu) have not come: %s",
 				(unsigned long long)spec->arguments_transfer,
 				rmd_errcode_text(rc));
 		else
 			payload = (struct rmd_piece){rmd_buf_slice(whole), whole};
 	}
-	struct rmd_core_pool *pool = error == NULL ? pool_of(session, spec, &error) : NULL;
+	struct rmd_core_pool *pool = error == NULL ? pool_of(session, spec, &error)
+						   : NULL;
 	if (pool != NULL) {
 		struct rmd_core_submit core_submit = {
 			.number = submit->number,
@@ -394,8 +415,8 @@ static void take_submit(struct rmd_session *session, const struct rmd_session_su
 	rmd_buf_unref(whole);
 }
 
-static int take_item(struct rmd_session *session, const struct rmd_session_request_item *item,
-		     struct rmd_buf *frame)
+static int take_item(struct rmd_session *session,
+		     const struct rmd_session_request_item *item, struct rmd_buf *frame)
 {
 	struct rmd_core *core = session->coordinator->core;
 	uint64_t now_ms = rmd_clock_mono_ms();
@@ -403,7 +424,7 @@ static int take_item(struct rmd_session *session, const struct rmd_session_reque
 	int rc;
 	switch (item->kind) {
 	case RMD_SESSION_REQUEST_HELLO:
-		return RMD_EPROTO;   /* taken before */
+		return RMD_EPROTO; /* taken before */
 	case RMD_SESSION_REQUEST_CHUNK:
 		rc = rmd_transfers_add(&session->transfers, &item->chunk);
 		return rc < 0 ? rc : 0;
@@ -528,9 +549,11 @@ static void on_open(struct rmd_stream *stream, void *service)
 
 int rmd_session_service_add(struct rmd_coordinator *coordinator)
 {
-	session_method = (struct rmd_method){
-		.path = session_path, .open = on_open, .message_max_bytes = MESSAGE_BYTES};
-	return rmd_server_add_methods(coordinator->server, &session_method, 1, coordinator);
+	session_method = (struct rmd_method){.path = session_path,
+					     .open = on_open,
+					     .message_max_bytes = MESSAGE_BYTES};
+	return rmd_server_add_methods(coordinator->server, &session_method, 1,
+				      coordinator);
 }
 
 void rmd_session_service_end(struct rmd_coordinator *coordinator)

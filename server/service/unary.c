@@ -9,13 +9,13 @@
 #include "proto/base/errcode.h"
 #include "proto/codec/wire.h"
 
-#define UNARY_MAGIC       0x04a41001u
+#define UNARY_MAGIC 0x04a41001u
 #define REQUEST_ARENA_MAX (64u * 1024u * 1024u)
-#define TEXT_MAX          1024
+#define TEXT_MAX 1024
 
 struct rmd_unary {
 	uint32_t magic;
-	struct rmd_stream *stream;   /* NULL once closed */
+	struct rmd_stream *stream; /* NULL once closed */
 	const struct rmd_unary_method *method;
 	void *ctx;
 	struct rmd_piece request;
@@ -31,7 +31,7 @@ static void *arena_malloc(void *arena, size_t size)
 
 static void arena_free(void *arena, void *ptr)
 {
-	(void)arena;                 /* gone with the arena */
+	(void)arena; /* gone with the arena */
 	(void)ptr;
 }
 
@@ -48,7 +48,8 @@ static void on_message(struct rmd_stream *stream, void *ctx, struct rmd_piece me
 	struct rmd_unary *call = ctx;
 	RMD_CHECK_OBJ(call, UNARY_MAGIC);
 	if (call->requested) {
-		rmd_stream_finish(stream, RMD_RPC_INVALID_ARGUMENT, "more than one request");
+		rmd_stream_finish(stream, RMD_RPC_INVALID_ARGUMENT,
+				  "more than one request");
 		return;
 	}
 	call->requested = true;
@@ -66,9 +67,9 @@ static void on_half_closed(struct rmd_stream *stream, void *ctx)
 		return;
 	}
 	call->allocator = (ProtobufCAllocator){arena_malloc, arena_free, &call->arena};
-	const ProtobufCMessage *request =
-		protobuf_c_message_unpack(call->method->request, &call->allocator,
-					  call->request.bytes.len, call->request.bytes.data);
+	const ProtobufCMessage *request = protobuf_c_message_unpack(
+		call->method->request, &call->allocator, call->request.bytes.len,
+		call->request.bytes.data);
 	if (request == NULL)
 		rmd_unary_fail(call, RMD_RPC_INVALID_ARGUMENT, "BAD_MESSAGE",
 			       "the request is not a %s", call->method->request->name);
@@ -118,9 +119,10 @@ static void on_open(struct rmd_stream *stream, void *service_ctx)
 int rmd_unary_service_add(struct rmd_server *server, struct rmd_unary_service *service)
 {
 	for (size_t i = 0; i < service->count; i++)
-		service->rpc_methods[i] =
-			(struct rmd_method){.path = service->methods[i].path, .open = on_open};
-	return rmd_server_add_methods(server, service->rpc_methods, service->count, service);
+		service->rpc_methods[i] = (struct rmd_method){
+			.path = service->methods[i].path, .open = on_open};
+	return rmd_server_add_methods(server, service->rpc_methods, service->count,
+				      service);
 }
 
 struct rmd_arena *rmd_unary_arena(struct rmd_unary *call)
@@ -172,8 +174,8 @@ void rmd_unary_reply(struct rmd_unary *call, const ProtobufCMessage *response)
 	answered(call);
 }
 
-void rmd_unary_fail(struct rmd_unary *call, enum rmd_rpc_status status, const char *reason,
-		    const char *format, ...)
+void rmd_unary_fail(struct rmd_unary *call, enum rmd_rpc_status status,
+		    const char *reason, const char *format, ...)
 {
 	RMD_CHECK_OBJ(call, UNARY_MAGIC);
 	RMD_CHECK(!call->answered);

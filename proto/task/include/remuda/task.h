@@ -94,7 +94,8 @@ struct remuda_message {
 	size_t (*packed_size)(const void *message);
 	size_t (*pack)(const void *message, uint8_t *ret_bytes);
 	/* Gives a message in memory of `alloc`, or NULL: not such a message. */
-	void *(*unpack)(void *(*alloc)(void *arg, size_t size), void (*release)(void *arg, void *memory),
+	void *(*unpack)(void *(*alloc)(void *arg, size_t size),
+			void (*release)(void *arg, void *memory),
 			void *arg, size_t len, const uint8_t *bytes);
 };
 
