@@ -17,6 +17,7 @@ void rmd_argument_list_init(struct rmd_argument_list *list)
 	rmd_arena_init(&list->arena, ARENA_MAX_BYTES);
 	list->args = NULL;
 	list->count = 0;
+	list->open = false;
 }
 
 void rmd_argument_list_fini(struct rmd_argument_list *list)
@@ -24,6 +25,7 @@ void rmd_argument_list_fini(struct rmd_argument_list *list)
 	rmd_arena_fini(&list->arena);
 	list->args = NULL;
 	list->count = 0;
+	list->open = false;
 }
 
 void rmd_argument_list_reset(struct rmd_argument_list *list)
@@ -31,6 +33,13 @@ void rmd_argument_list_reset(struct rmd_argument_list *list)
 	rmd_arena_reset(&list->arena);
 	list->args = NULL;
 	list->count = 0;
+	list->open = false;
+}
+
+void rmd_argument_list_cut(struct rmd_argument_list *list, size_t count)
+{
+	if (count < list->count)
+		list->count = count;
 }
 
 /* Adds one value. */
@@ -87,6 +96,12 @@ static int refuse(int rc, const char *what, char *why, char *ret_why)
 	return rc;
 }
 
+/* True if the function asks for a string where the next argument stands. */
+static bool wants_string(const struct rmd_argument_list *list, struct rmd_argument_rule rule)
+{
+	return rule.text || (list->count < 64 && (rule.strings >> list->count & 1) != 0);
+}
+
 static int spread(struct rmd_argument_list *list, struct rmd_slice word, char *ret_why)
 {
 	struct remuda_value array;
@@ -122,15 +137,18 @@ int rmd_argument_list_add(struct rmd_argument_list *list, struct rmd_argument_ru
 	char *why = NULL;
 	int rc;
 
+	list->open = false;
 	if (rule.spread)
 		return spread(list, word, ret_why);
-	if (rule.text || !may_be_json(word))
+	if (wants_string(list, rule) || !may_be_json(word))
 		return append_text(list, word, ret_why);
+	list->open = true;
 	rc = rmd_json_parse(word, &list->arena, &value, &why);
 	if (rc == 0)
 		return append(list, remuda_arg_value(value), ret_why);
 	if (rc != RMD_EINVAL)
 		return refuse(rc, "this JSON is no value (-R takes it as text)", why, ret_why);
 	rmd_free(why);
+	list->open = false;
 	return append_text(list, word, ret_why);
 }

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <remuda/arg.h>
 
@@ -21,6 +22,7 @@
 
 struct rmd_argument_rule {
 	bool text, spread;
+	uint64_t strings;            /* bit i: the function asks for a string as argument i */
 };
 
 /* Arguments of one task; they borrow from the words and from the arena. */
@@ -28,12 +30,15 @@ struct rmd_argument_list {
 	struct rmd_arena arena;
 	struct remuda_arg *args;     /* in the arena; NULL while there are none */
 	size_t count;
+	bool open;                   /* the word added last was not simply text: the rule mattered */
 };
 
 void rmd_argument_list_init(struct rmd_argument_list *list);
 void rmd_argument_list_fini(struct rmd_argument_list *list);
 /* Empties it for the next task. */
 void rmd_argument_list_reset(struct rmd_argument_list *list);
+/* Takes back what was added behind the first `count`. */
+void rmd_argument_list_cut(struct rmd_argument_list *list, size_t count);
 /* Adds what `word` says (borrowed until reset; needs no NUL). RMD_EINVAL: `spread`,
  * and it is no JSON array; RMD_EDEPTH, RMD_ERANGE: it is JSON, but no value;
  * RMD_ELIMIT: too much, or more than RMD_ARGUMENT_LIST_MAX; RMD_ENOMEM. On failure

@@ -1,4 +1,5 @@
 /* remuda module push, remuda module list. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -25,6 +26,24 @@ static const struct rmd_column columns[] = {
 	{"NAME", "name", RMD_COLUMN_TEXT},
 	{"SIZE", "size_bytes", RMD_COLUMN_BYTES},
 };
+
+/* A person's slip, told before a worker meets it: the file is no shared object at all. */
+static int check_module(const char *path)
+{
+	char magic[4] = "";
+	FILE *file = fopen(path, "re");
+	const char *trouble = NULL;
+
+	if (file == NULL)
+		trouble = strerror(errno);
+	else if (fread(magic, 1, sizeof magic, file) != sizeof magic || memcmp(magic, "\177ELF", 4) != 0)
+		trouble = "it is no shared object";
+	if (file != NULL)
+		fclose(file);
+	if (trouble != NULL)
+		rmd_report("module %s cannot be pushed: %s", path, trouble);
+	return trouble != NULL ? RMD_EXIT_USAGE : RMD_EXIT_OK;
+}
 
 static int push_all(struct remuda *client, int count, char **paths, bool json)
 {
@@ -60,8 +79,12 @@ static int push(const void *settings, int count, char **arguments)
 	struct rmd_place address = {0};
 	struct remuda_error *err = NULL;
 	struct remuda *client = NULL;
-	int rc = rmd_place_find(set->address, &address);
+	int rc = RMD_EXIT_OK;
 
+	for (int i = 0; rc == RMD_EXIT_OK && i < count; i++)
+		rc = check_module(arguments[i]);
+	if (rc == RMD_EXIT_OK)
+		rc = rmd_place_find(set->address, &address);
 	if (rc != RMD_EXIT_OK)
 		return rc;
 	options.start = REMUDA_START_NEVER; /* a private one would forget it at once */

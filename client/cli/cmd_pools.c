@@ -22,7 +22,7 @@ static const struct rmd_column columns[] = {
 	{"RUNTIME", "runtime", RMD_COLUMN_TEXT},
 	{"WORKERS", "workers", RMD_COLUMN_NUMBER},
 	{"IDLE", "idle", RMD_COLUMN_NUMBER},
-	{"MOST", "max_workers", RMD_COLUMN_NUMBER},
+	{"MOST", "max_workers", RMD_COLUMN_LIMIT},
 	{"QUEUED", "queued", RMD_COLUMN_NUMBER},
 	{"LEASED", "leased", RMD_COLUMN_NUMBER},
 	{"DONE", "done", RMD_COLUMN_NUMBER},
@@ -85,8 +85,8 @@ const struct rmd_command rmd_command_pools = {
 	.arguments = "",
 	.summary = "list pools of workers",
 	.description = "Lists the pools: reusable sets of workers with one runtime and one "
-		       "environment. MOST is the most workers a pool may have; it has as many as its "
-		       "tasks need. A pool without a name belongs to one client.",
+		       "environment. MOST is the most workers a pool may have (auto: as many as there are "
+		       "cpus); it has as many as its tasks need. A pool without a name belongs to one client.",
 	.options = options,
 	.option_count = RMD_COUNT(options),
 	.settings_bytes = sizeof(struct settings),

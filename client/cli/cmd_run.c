@@ -9,15 +9,19 @@
 #include "client/cli/report.h"
 #include "client/cli/submit.h"
 #include "proto/base/buf.h"
+#include "proto/base/errcode.h"
 
-static int read_arguments(const struct rmd_submitter *submitter, int count, char **words,
+static int read_arguments(struct rmd_submitter *submitter, int count, char **words,
 			  struct rmd_argument_list *arguments)
 {
 	char why[RMD_ARGUMENT_WHY_BYTES];
 
 	for (int i = 0; i < count; i++) {
-		if (rmd_argument_list_add(arguments, submitter->rule, rmd_slice_of_string(words[i]),
-				      why) < 0) {
+		int rc = rmd_submitter_add(submitter, arguments, rmd_slice_of_string(words[i]), why);
+
+		if (rc == RMD_ENOMEM)
+			return rmd_report_no_memory();
+		if (rc < 0) {
 			rmd_report("argument %d: %s", i + 1, why);
 			return RMD_EXIT_USAGE;
 		}
@@ -27,12 +31,12 @@ static int read_arguments(const struct rmd_submitter *submitter, int count, char
 
 /* Waits until the task's future comes off the done queue, showing what the task prints.
  * RMD_EXIT_INTERRUPTED: it did not; the task was told to end. */
-static int wait_done(struct rmd_submitter *submitter, struct remuda_future *future, int interrupt)
+static int wait_done(struct rmd_submitter *submitter, struct remuda_future *future)
 {
 	struct rmd_output *output = submitter->output;
 	struct pollfd fds[] = {
 		{.fd = remuda_fd(submitter->client), .events = POLLIN},
-		{.fd = interrupt, .events = POLLIN},
+		{.fd = submitter->interrupt_fd, .events = POLLIN},
 		{.fd = output != NULL ? rmd_output_fd(output) : -1, .events = POLLIN},
 	};
 
@@ -72,7 +76,6 @@ static int show(struct rmd_submitter *submitter, struct remuda_future *future)
 
 static int submit_and_wait(struct rmd_submitter *submitter, const struct rmd_argument_list *arguments)
 {
-	int interrupt = rmd_interrupt_notice();
 	struct remuda_future *future = rmd_submitter_submit(submitter, arguments, 0);
 	int rc;
 
@@ -83,7 +86,7 @@ static int submit_and_wait(struct rmd_submitter *submitter, const struct rmd_arg
 		return RMD_EXIT_SERVICE;
 	}
 	/* From here on it is the client's, until it comes off the done queue. */
-	rc = wait_done(submitter, future, interrupt);
+	rc = wait_done(submitter, future);
 	if (rc != RMD_EXIT_OK)
 		return rc;
 	rc = show(submitter, future);
@@ -99,10 +102,13 @@ static int run(const void *settings, int count, char **words)
 
 	rmd_argument_list_init(&arguments);
 	rc = rmd_submitter_check(&submitter, settings, words[0]);
-	if (rc == RMD_EXIT_OK)
+	bool early = submitter.learned; /* nobody need be asked: find mistakes before starting anything */
+	if (rc == RMD_EXIT_OK && early)
 		rc = read_arguments(&submitter, count - 1, words + 1, &arguments);
 	if (rc == RMD_EXIT_OK)
 		rc = rmd_submitter_open(&submitter);
+	if (rc == RMD_EXIT_OK && !early)
+		rc = read_arguments(&submitter, count - 1, words + 1, &arguments);
 	if (rc == RMD_EXIT_OK)
 		rc = submit_and_wait(&submitter, &arguments);
 	rmd_submitter_fini(&submitter);
@@ -124,8 +130,8 @@ const struct rmd_command rmd_command_run = {
 		"one line. What the task prints goes to standard error as it comes. If it fails, the "
 		"whole chain of errors is written to standard error, the root cause first, and the exit "
 		"code is 1.\n\n"
-		"An argument is JSON where it parses as JSON, else a string; so 21 is a number, and "
-		"notes.txt a string. A negative number is an argument, not an option; any other that "
+		"An argument is JSON where it parses as JSON and the function does not ask for a string "
+		"there, else a string; so 21 is a number, and notes.txt a string. A negative number is an argument, not an option; any other that "
 		"begins with a dash is written behind '--'.",
 	.examples = "remuda run native:demo.square 21\n"
 		    "remuda run python:math.factorial 20\n"

@@ -154,8 +154,9 @@ static void write_see_also(FILE *out)
 
 static const char arguments_text[] =
 	"One argument of 'run' and one line of 'map' is one argument of the function. "
-	"It is JSON where it parses as JSON, else text: 21 is a number, [1, 2] a list, notes.txt "
-	"and \"21\" are strings. With -R it is always text. Text that is not valid UTF-8 is sent as "
+	"It is JSON where it parses as JSON and the function does not ask for a string there, else "
+	"text: 21 is a number, [1, 2] a list, notes.txt and \"21\" are strings; but a file called 21 "
+	"is found. With -R it is always text. Text that is not valid UTF-8 is sent as "
 	"bytes. With --spread it must be a JSON array, whose items are the arguments.\n\n"
 	"Results are printed as JSON, one a line. What JSON has no word for is an object with "
 	"one key that begins with a dollar sign, such as {\"$bytes\": \"AAEC\"}; the same "

@@ -50,7 +50,7 @@ struct mapper {
 	struct rmd_argument_list arguments;
 	struct rmd_progress progress;
 	FILE *out;
-	int interrupt_fd;
+	bool out_is_terminal;        /* perhaps the one with the bar */
 	uint64_t input_bytes;        /* size of the input where it is a file, else 0 */
 	struct line_list list;       /* owned: not yet given out, in input order */
 	struct line_list cancelled;  /* owned: not wanted any more, still to come off the done queue */
@@ -131,7 +131,7 @@ static int submit_line(struct mapper *map, struct rmd_slice text)
 	int rc;
 
 	rmd_argument_list_reset(&map->arguments);
-	rc = rmd_argument_list_add(&map->arguments, map->submitter->rule, text, why);
+	rc = rmd_submitter_add(map->submitter, &map->arguments, text, why);
 	if (rc == RMD_ENOMEM)
 		return rc;
 	if (rc < 0)
@@ -256,6 +256,8 @@ static int give_out(struct mapper *map, struct line *line)
 
 	if (map->submitter->output != NULL)
 		rmd_output_drain(map->submitter->output);
+	if (map->out_is_terminal)
+		rmd_progress_hide(&map->progress);
 	map->done++;
 	errno = 0;
 	if (code < 0) {
@@ -366,6 +368,13 @@ static struct rmd_progress_view view_of(const struct mapper *map)
 	return view;
 }
 
+static void draw_bar(struct mapper *map)
+{
+	if (map->out_is_terminal && map->progress.shown) /* not in the middle of the bar */
+		fflush(map->out);
+	rmd_progress_update(&map->progress, view_of(map));
+}
+
 /* True if the input should be read: lines are wanted, or their number, for the bar. */
 static bool wants_input(const struct mapper *map)
 {
@@ -395,7 +404,7 @@ static int wait_for_more(struct mapper *map)
 	struct rmd_output *output = map->submitter->output;
 	struct pollfd fds[] = {
 		{.fd = remuda_fd(map->submitter->client), .events = POLLIN},
-		{.fd = map->interrupt_fd, .events = POLLIN},
+		{.fd = map->submitter->interrupt_fd, .events = POLLIN},
 		{.fd = output != NULL ? rmd_output_fd(output) : -1, .events = POLLIN},
 		{.fd = wants_input(map) ? map->lines.fd : -1, .events = POLLIN},
 	};
@@ -404,10 +413,10 @@ static int wait_for_more(struct mapper *map)
 	if (poll(fds, 4, 0) == 0) { /* a pause: show what there is */
 		fflush(map->out);
 		note_write(map);
-		rmd_progress_update(&map->progress, view_of(map));
+		draw_bar(map);
 		poll(fds, 4, rmd_progress_wait_ms(&map->progress));
 	}
-	rmd_progress_update(&map->progress, view_of(map));
+	draw_bar(map);
 	if (output != NULL && fds[2].revents != 0)
 		rmd_output_drain(output);
 	if (fds[3].revents != 0)
@@ -438,7 +447,7 @@ static int step(struct mapper *map)
 		return 0;
 	}
 	if (taken == MAPPER_SUBMITS_A_ROUND || (taken > 0 && ended > 0)) { /* busy: no sleep */
-		rmd_progress_update(&map->progress, view_of(map));
+		draw_bar(map);
 		return 0;
 	}
 	return wait_for_more(map);
@@ -467,7 +476,7 @@ static void report_end(struct mapper *map)
 	if (map->write_error != 0 && map->exit == RMD_EXIT_SYSTEM)
 		rmd_report("cannot write the output: %s", strerror(map->write_error));
 	else if (map->exit == RMD_EXIT_INTERRUPTED)
-		rmd_report("interrupted after %" PRIu64 " lines: what was open is cancelled",
+		rmd_report("interrupted (lines done: %" PRIu64 "): what was open is cancelled",
 			   map->done);
 	else if (map->exit == RMD_EXIT_SOME)
 		rmd_report("%" PRIu64 " of %" PRIu64 " lines failed", map->failed, map->done);
@@ -491,7 +500,7 @@ int rmd_mapper_run(struct rmd_submitter *submitter, int input_fd, FILE *out)
 		.submitter = submitter,
 		.settings = settings,
 		.out = out,
-		.interrupt_fd = rmd_interrupt_notice(),
+		.out_is_terminal = isatty(fileno(out)) != 0,
 		.input_bytes = size_left(input_fd),
 		.list = TAILQ_HEAD_INITIALIZER(map.list),
 		.cancelled = TAILQ_HEAD_INITIALIZER(map.cancelled),

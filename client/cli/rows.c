@@ -174,6 +174,8 @@ void rmd_rows_number(struct rmd_rows *rows, uint64_t number)
 		rmd_rows_format_span(number, text);
 	else if (column->kind == RMD_COLUMN_BYTES)
 		rmd_rows_format_bytes(number, text);
+	else if (column->kind == RMD_COLUMN_LIMIT && number == 0)
+		snprintf(text, sizeof text, "auto");
 	else
 		snprintf(text, sizeof text, "%" PRIu64, number);
 	if (!rows->json)

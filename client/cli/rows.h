@@ -14,6 +14,7 @@
 enum rmd_column_kind {
 	RMD_COLUMN_TEXT,
 	RMD_COLUMN_NUMBER,
+	RMD_COLUMN_LIMIT,            /* a number; 0 is "auto" in the table */
 	RMD_COLUMN_SPAN,             /* milliseconds; "1.2 s" in the table */
 	RMD_COLUMN_BYTES,            /* "1.5 MiB" in the table */
 	RMD_COLUMN_BOOLEAN,          /* "yes" or "no" in the table */

@@ -7,8 +7,10 @@
 #include "client/cli/place.h"
 #include "client/cli/exit.h"
 #include "client/cli/function.h"
+#include "client/cli/interrupt.h"
 #include "client/cli/outcome.h"
 #include "client/cli/report.h"
+#include "client/cli/signature.h"
 #include "proto/base/alloc.h"
 #include "proto/base/errcode.h"
 
@@ -150,8 +152,10 @@ int rmd_submitter_check(struct rmd_submitter *submitter, const struct rmd_submit
 	*submitter = (struct rmd_submitter){
 		.settings = settings,
 		.function = function,
+		.interrupt_fd = -1,
 		.options = REMUDA_TASK_OPTIONS_INIT,
 		.rule = {.text = settings->text, .spread = settings->spread},
+		.learned = settings->text || settings->spread,
 	};
 	submitter->options.priority = (int32_t)settings->priority.value;
 	submitter->options.max_attempts = (uint32_t)settings->attempts.value;
@@ -174,7 +178,26 @@ int rmd_submitter_open(struct rmd_submitter *submitter)
 	rc = open_client(submitter);
 	if (rc == RMD_EXIT_OK)
 		rc = open_pool(submitter);
+	if (rc == RMD_EXIT_OK)
+		submitter->interrupt_fd = rmd_interrupt_notice();
 	return rc;
+}
+
+int rmd_submitter_add(struct rmd_submitter *submitter, struct rmd_argument_list *arguments,
+		      struct rmd_slice word, char ret_why[RMD_ARGUMENT_WHY_BYTES])
+{
+	size_t before = arguments->count;
+	int rc = rmd_argument_list_add(arguments, submitter->rule, word, ret_why);
+
+	if (!arguments->open || submitter->learned)
+		return rc;
+	submitter->learned = true;
+	submitter->rule.strings = rmd_signature_strings(submitter->client, submitter->function,
+							&submitter->options);
+	if (submitter->rule.strings == 0)
+		return rc;
+	rmd_argument_list_cut(arguments, before);
+	return rmd_argument_list_add(arguments, submitter->rule, word, ret_why);
 }
 
 void rmd_submitter_fini(struct rmd_submitter *submitter)

@@ -72,8 +72,10 @@ struct rmd_submitter {
 	const char *function;        /* borrowed */
 	struct remuda *client;       /* owned */
 	struct rmd_output *output;   /* owned; NULL: output is not wanted */
+	int interrupt_fd;            /* readable once a signal came (interrupt.h); -1: none */
 	struct remuda_task_options options;
 	struct rmd_argument_rule rule;
+	bool learned;                /* rule.strings is what the function asks for */
 	struct rmd_argument_list named_values; /* owned: what `named` points into */
 	struct remuda_named_arg *named; /* owned */
 	size_t named_count;
@@ -83,8 +85,13 @@ struct rmd_submitter {
  * rmd_exit; what is wrong is reported. Always call fini. */
 int rmd_submitter_check(struct rmd_submitter *submitter, const struct rmd_submit_settings *settings,
 			const char *function);
-/* Opens the client and the pool. An enum rmd_exit; what is wrong is reported. */
+/* Opens the client and the pool; from then on signals are noticed (interrupt.h). An enum rmd_exit; what is
+ * wrong is reported. */
 int rmd_submitter_open(struct rmd_submitter *submitter);
+/* Adds a word to a task's arguments as rmd_argument_list_add does; where it matters what the function
+ * asks for, looks that up first, once. */
+int rmd_submitter_add(struct rmd_submitter *submitter, struct rmd_argument_list *arguments,
+		      struct rmd_slice word, char ret_why[RMD_ARGUMENT_WHY_BYTES]);
 /* Closes the client, which cancels what is open; shows the last output. */
 void rmd_submitter_fini(struct rmd_submitter *submitter);
 /* Submits one task; `line`: the number that what it prints is tagged with, 0: none. As

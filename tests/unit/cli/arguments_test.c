@@ -11,8 +11,10 @@
 #include "client/cli/argument.h"
 #include "client/cli/exit.h"
 #include "client/cli/outcome.h"
+#include "client/cli/signature.h"
 #include "proto/base/alloc.h"
 #include "proto/base/errcode.h"
+#include "proto/codec/json.h"
 #include "tests/unit/cli/said.h"
 
 static const struct rmd_argument_rule as_json = {0};
@@ -200,6 +202,66 @@ static void json_nested_too_deeply_is_refused_and_not_taken_as_text(void **state
 	assert_int_equal(add(as_text, deep), 0);
 }
 
+static void a_parameter_that_asks_for_a_string_gets_the_word_as_it_stands(void **state)
+{
+	static const struct rmd_argument_rule rule = {.strings = 1u << 1};
+
+	(void)state;
+	assert_int_equal(add(rule, "21"), 0);
+	assert_true(list.open);
+	assert_int_equal(add(rule, "21"), 0);
+	assert_false(list.open);
+	assert_int_equal(add(rule, "21"), 0);
+	assert_int_equal(list.args[0].value.kind, REMUDA_INT64);
+	assert_text(1, "21");
+	assert_int_equal(list.args[2].value.kind, REMUDA_INT64);
+	rmd_argument_list_cut(&list, 1);
+	assert_int_equal(list.count, 1);
+	assert_int_equal(add(rule, "\"x\""), 0);
+	assert_text(1, "\"x\"");
+}
+
+static void only_words_that_could_be_both_make_the_signature_matter(void **state)
+{
+	(void)state;
+	assert_int_equal(add(as_json, "notes.txt"), 0);
+	assert_false(list.open);
+	assert_int_equal(add(as_json, "[1"), 0);
+	assert_false(list.open);
+	assert_int_equal(add(as_text, "21"), 0);
+	assert_false(list.open);
+	assert_int_equal(add(as_json, "1e999999999999999999999"), RMD_ERANGE);
+	assert_true(list.open);
+	assert_int_equal(add(as_json, "21"), 0);
+	assert_true(list.open);
+}
+
+static uint64_t strings_of(const char *json)
+{
+	struct rmd_arena arena;
+	struct remuda_value value;
+	uint64_t strings;
+
+	rmd_arena_init(&arena, 0);
+	assert_int_equal(rmd_json_parse(rmd_slice_of_string(json), &arena, &value, NULL), 0);
+	strings = rmd_signature_strings_of(&value);
+	rmd_arena_fini(&arena);
+	return strings;
+}
+
+static void a_description_tells_which_parameters_ask_for_a_string(void **state)
+{
+	(void)state;
+	assert_int_equal(strings_of("{\"params\": [{\"kind\": \"context\"}, {\"kind\": \"string\"}, "
+				    "{\"kind\": \"int64\"}, {\"kind\": \"string\"}]}"),
+			 5);
+	assert_int_equal(strings_of("{\"params\": []}"), 0);
+	assert_int_equal(strings_of("{\"params\": [1, null, {\"kind\": 3}]}"), 0);
+	assert_int_equal(strings_of("{\"params\": {}}"), 0);
+	assert_int_equal(strings_of("{}"), 0);
+	assert_int_equal(strings_of("7"), 0);
+}
+
 static void each_allocation_may_fail(void **state)
 {
 	(void)state;
@@ -284,6 +346,9 @@ int main(void)
 		TEST(what_is_no_array_cannot_be_spread),
 		TEST(arguments_are_bounded_and_an_array_is_taken_whole_or_not),
 		TEST(json_nested_too_deeply_is_refused_and_not_taken_as_text),
+		TEST(a_parameter_that_asks_for_a_string_gets_the_word_as_it_stands),
+		TEST(only_words_that_could_be_both_make_the_signature_matter),
+		TEST(a_description_tells_which_parameters_ask_for_a_string),
 		TEST(each_allocation_may_fail),
 		TEST(raw_prints_strings_and_bytes_bare_and_the_rest_as_json),
 		TEST(codes_become_exits_that_tell_task_service_and_system_apart),
