@@ -106,8 +106,9 @@ static void put_frame(struct rmd_wire_writer *out, const struct remuda_frame *fr
 	}
 }
 
-/* "Type: message", with how a worker ended at the end of the first line. */
-static void put_what(struct rmd_wire_writer *out, const struct remuda_error *err)
+/* "Type: message", with how a worker ended at the end of the message's first line. */
+static void put_what(struct rmd_wire_writer *out, const struct remuda_error *err,
+		     enum newlines newlines)
 {
 	const char *message = remuda_error_message(err);
 	size_t len = strlen(message), first = strcspn(message, "\n");
@@ -115,13 +116,15 @@ static void put_what(struct rmd_wire_writer *out, const struct remuda_error *err
 	put_word(out, remuda_error_type(err));
 	if (len != 0)
 		put(out, ": ");
-	put_safe(out, message, first, NEWLINES_KEPT);
+	put_safe(out, message, first, newlines);
 	if (err->signal != 0)
 		put_format(out, " [signal %" PRId32 " %s]", err->signal,
 			   rmd_error_signal_name(err->signal));
 	if (err->exited)
 		put_format(out, " [exit code %" PRId32 "]", err->exit_code);
-	put_safe(out, message + first, len - first, NEWLINES_KEPT);
+	put_safe(out, message + first, len - first, newlines);
+	if (newlines == NEWLINES_ESCAPED)
+		return;
 	error_tail(err, tail);
 	put(out, tail);
 	put(out, "\n");
@@ -131,7 +134,7 @@ static void put_what(struct rmd_wire_writer *out, const struct remuda_error *err
 static void put_error(struct rmd_wire_writer *out, const struct remuda_error *err)
 {
 	if (err->frame_count == 0 && err->worker == 0 && err->host == NULL) {
-		put_what(out, err);
+		put_what(out, err, NEWLINES_KEPT);
 		return;
 	}
 	put(out, "RemoteTraceback:\n\"\"\"\n");
@@ -151,7 +154,7 @@ static void put_error(struct rmd_wire_writer *out, const struct remuda_error *er
 		put_place(out, err);
 		put(out, ":\n");
 	}
-	put_what(out, err);
+	put_what(out, err, NEWLINES_KEPT);
 	put(out, "\"\"\"\n");
 }
 
@@ -205,10 +208,7 @@ void remuda_error_print(const struct remuda_error *err, FILE *stream)
 char *remuda_error_line(const struct remuda_error *err)
 {
 	struct rmd_wire_writer out = {0};
-	put_word(&out, remuda_error_type(err));
-	if (remuda_error_message(err)[0] != '\0') {
-		put(&out, ": ");
-		put_word(&out, remuda_error_message(err));
-	}
+	RMD_CHECK_OBJ(err, RMD_ERROR_MAGIC);
+	put_what(&out, err, NEWLINES_ESCAPED);
 	return take_string(&out);
 }

@@ -1,31 +1,10 @@
 #include "worker/crash/crash.h"
 
-#include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
 
 /* Most of the tail that goes into a message. */
 #define TAIL_MAX 4096
-
-/* What the signal tells of itself, for whom its name says nothing. */
-static const char *signal_hint(int signal)
-{
-	switch (signal) {
-	case SIGSEGV:
-	case SIGBUS:
-		return " (a bad memory access)";
-	case SIGABRT:
-		return " (it aborted)";
-	case SIGFPE:
-		return " (a bad arithmetic operation)";
-	case SIGILL:
-		return " (a bad instruction)";
-	case SIGKILL:
-		return " (killed from outside; often for lack of memory)";
-	default:
-		return "";
-	}
-}
 
 /* The end of `from` as text, without its last newlines; NULs become '?'. False: it is
  * empty. */
@@ -45,23 +24,20 @@ static bool copy_tail(struct rmd_slice from, char tail[TAIL_MAX + 1])
 
 struct remuda_error *rmd_crash_error(const struct rmd_crash *crash)
 {
-	const char *hint = "";
 	bool exited = crash->status_known && WIFEXITED(crash->wait_status);
 	bool signalled = crash->status_known && WIFSIGNALED(crash->wait_status);
-	if (signalled)
-		hint = signal_hint(WTERMSIG(crash->wait_status));
 	char tail[TAIL_MAX + 1];
 	const char *said =
 		copy_tail(crash->stderr_tail, tail) ? "; it last wrote to stderr:\n" : "";
 	struct remuda_error *err;
 	if (crash->function.len > 0)
 		err = remuda_error_create(
-			"WorkerLost", "the worker process %s while it ran %.*s%s%s%s",
+			"WorkerLost", "the worker process %s while it ran %.*s%s%s",
 			exited ? "exited" : "ended", (int)crash->function.len,
-			(const char *)crash->function.data, hint, said, tail);
+			(const char *)crash->function.data, said, tail);
 	else
-		err = remuda_error_create("WorkerLost", "the worker process %s%s%s%s",
-					  exited ? "exited" : "ended", hint, said, tail);
+		err = remuda_error_create("WorkerLost", "the worker process %s%s%s",
+					  exited ? "exited" : "ended", said, tail);
 	rmd_error_set_origin(err, REMUDA_ORIGIN_WORKER);
 	rmd_error_set_place(err, crash->host, crash->worker, crash->attempt);
 	if (exited)

@@ -200,6 +200,25 @@ static void a_peers_text_cannot_steer_the_terminal(void **state)
 			   "\xc3\xa4 \\x7f\n");
 }
 
+static void the_line_says_signal_and_exit_code(void **state)
+{
+	(void)state;
+	struct remuda_error *err = remuda_error_create(
+		"WorkerLost", "it ended; it last wrote to stderr:\nbye\n");
+	rmd_error_set_signal(err, SIGSEGV);
+	char *line = remuda_error_line(err);
+	assert_string_equal(line, "WorkerLost: it ended; it last wrote to stderr: "
+				  "[signal 11 SIGSEGV]\\nbye\\n");
+	free(line);
+	remuda_error_free(err);
+	err = remuda_error_create("WorkerLost", "it exited");
+	rmd_error_set_exit_code(err, 7);
+	line = remuda_error_line(err);
+	assert_string_equal(line, "WorkerLost: it exited [exit code 7]");
+	free(line);
+	remuda_error_free(err);
+}
+
 static void json_is_protobufs_mapping(void **state)
 {
 	(void)state;
@@ -241,6 +260,7 @@ int main(void)
 		cmocka_unit_test(a_lost_worker_names_its_exit_code),
 		cmocka_unit_test(a_frame_without_a_file_shows_image_and_offset),
 		cmocka_unit_test(a_peers_text_cannot_steer_the_terminal),
+		cmocka_unit_test(the_line_says_signal_and_exit_code),
 		cmocka_unit_test(json_is_protobufs_mapping),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -124,8 +124,8 @@ REMUDA_ERROR_API const char *remuda_error_runtime_codec(const struct remuda_erro
 REMUDA_ERROR_API void remuda_error_print(const struct remuda_error *err, FILE *stream);
 /* The same as a string; give it to free(). NULL: out of memory. */
 REMUDA_ERROR_API char *remuda_error_string(const struct remuda_error *err);
-/* "Type: message", of `err` alone, on one line; give it to free(). NULL: out of memory.
- */
+/* "Type: message", of `err` alone, on one line, with a lost worker's signal or exit code;
+ * give it to free(). NULL: out of memory. */
 REMUDA_ERROR_API char *remuda_error_line(const struct remuda_error *err);
 /* The chain as JSON, in protobuf's mapping of remuda.v1.ErrorChain; give it to free().
  * NULL: out of memory. */
