@@ -53,8 +53,8 @@ static int append(struct rmd_argument_list *list, struct remuda_arg arg, char *r
 		return RMD_ENOMEM;
 	}
 	if (list->count == RMD_ARGUMENT_LIST_MAX) {
-		snprintf(ret_why, RMD_ARGUMENT_WHY_BYTES, "a task has at most %u arguments",
-			 RMD_ARGUMENT_LIST_MAX);
+		snprintf(ret_why, RMD_ARGUMENT_WHY_BYTES,
+			 "a task has at most %u arguments", RMD_ARGUMENT_LIST_MAX);
 		return RMD_ELIMIT;
 	}
 	list->args[list->count++] = arg;
@@ -62,7 +62,8 @@ static int append(struct rmd_argument_list *list, struct remuda_arg arg, char *r
 }
 
 /* Adds the word as text, or, where it is not UTF-8, as bytes. */
-static int append_text(struct rmd_argument_list *list, struct rmd_slice word, char *ret_why)
+static int append_text(struct rmd_argument_list *list, struct rmd_slice word,
+		       char *ret_why)
 {
 	struct remuda_bytes bytes = {word.data, word.len};
 
@@ -73,7 +74,8 @@ static int append_text(struct rmd_argument_list *list, struct rmd_slice word, ch
 		snprintf(ret_why, RMD_ARGUMENT_WHY_BYTES, "out of memory");
 		return RMD_ENOMEM;
 	}
-	return append(list, remuda_arg_text((struct remuda_string){copy, word.len}), ret_why);
+	return append(list, remuda_arg_text((struct remuda_string){copy, word.len}),
+		      ret_why);
 }
 
 /* True if JSON could begin so; spares most lines of text the parser. */
@@ -97,7 +99,8 @@ static int refuse(int rc, const char *what, char *why, char *ret_why)
 }
 
 /* True if the function asks for a string where the next argument stands. */
-static bool wants_string(const struct rmd_argument_list *list, struct rmd_argument_rule rule)
+static bool wants_string(const struct rmd_argument_list *list,
+			 struct rmd_argument_rule rule)
 {
 	return rule.text || (list->count < 64 && (rule.strings >> list->count & 1) != 0);
 }
@@ -111,18 +114,21 @@ static int spread(struct rmd_argument_list *list, struct rmd_slice word, char *r
 
 	if (rc < 0)
 		return refuse(rc, "--spread takes a JSON array", why, ret_why);
-	if (array.kind != REMUDA_LIST && array.kind != REMUDA_INTS && array.kind != REMUDA_DOUBLES)
-		return refuse(RMD_EINVAL, "--spread takes a JSON array, not another value", NULL,
+	if (array.kind != REMUDA_LIST && array.kind != REMUDA_INTS &&
+	    array.kind != REMUDA_DOUBLES)
+		return refuse(RMD_EINVAL,
+			      "--spread takes a JSON array, not another value", NULL,
 			      ret_why);
 	size_t len = array.kind == REMUDA_LIST	 ? array.u.list.len
 		     : array.kind == REMUDA_INTS ? array.u.ints.len
 						 : array.u.doubles.len;
 	for (size_t i = 0; rc == 0 && i < len; i++) {
-		struct remuda_arg arg = array.kind == REMUDA_LIST
-						? remuda_arg_value(array.u.list.items[i])
-					: array.kind == REMUDA_INTS
-						? remuda_arg_int64(array.u.ints.data[i])
-						: remuda_arg_double(array.u.doubles.data[i]);
+		struct remuda_arg arg =
+			array.kind == REMUDA_LIST
+				? remuda_arg_value(array.u.list.items[i])
+			: array.kind == REMUDA_INTS
+				? remuda_arg_int64(array.u.ints.data[i])
+				: remuda_arg_double(array.u.doubles.data[i]);
 		rc = append(list, arg, ret_why);
 	}
 	if (rc < 0)
@@ -147,7 +153,8 @@ int rmd_argument_list_add(struct rmd_argument_list *list, struct rmd_argument_ru
 	if (rc == 0)
 		return append(list, remuda_arg_value(value), ret_why);
 	if (rc != RMD_EINVAL)
-		return refuse(rc, "this JSON is no value (-R takes it as text)", why, ret_why);
+		return refuse(rc, "this JSON is no value (-R takes it as text)", why,
+			      ret_why);
 	rmd_free(why);
 	list->open = false;
 	return append_text(list, word, ret_why);

@@ -22,15 +22,15 @@
 
 struct rmd_argument_rule {
 	bool text, spread;
-	uint64_t strings;            /* bit i: the function asks for a string as argument i */
+	uint64_t strings; /* bit i: the function asks for a string as argument i */
 };
 
 /* Arguments of one task; they borrow from the words and from the arena. */
 struct rmd_argument_list {
 	struct rmd_arena arena;
-	struct remuda_arg *args;     /* in the arena; NULL while there are none */
+	struct remuda_arg *args; /* in the arena; NULL while there are none */
 	size_t count;
-	bool open;                   /* the word added last was not simply text: the rule mattered */
+	bool open; /* the word added last was not simply text: the rule mattered */
 };
 
 void rmd_argument_list_init(struct rmd_argument_list *list);

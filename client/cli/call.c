@@ -21,9 +21,9 @@ struct rmd_caller {
 	/* The present call. */
 	rmd_caller_message_fn *message;
 	void *ctx;
-	int exit;                    /* what `message` said */
+	int exit; /* what `message` said */
 	enum rmd_rpc_status status;
-	char *text;                  /* owned: the status's text */
+	char *text; /* owned: the status's text */
 };
 
 int rmd_caller_open(const char *option, struct rmd_caller **ret_caller)
@@ -107,7 +107,8 @@ static void on_closed(struct rmd_stream *stream, void *ctx, enum rmd_rpc_status 
 	rmd_loop_stop(caller->loop);
 }
 
-static const struct rmd_stream_events events = {.message = on_message, .closed = on_closed};
+static const struct rmd_stream_events events = {.message = on_message,
+						.closed = on_closed};
 
 /* Says how the call failed. Nobody there is one story, a refusal another. */
 static int report_status(const struct rmd_caller *caller, const char *path)
@@ -121,25 +122,28 @@ static int report_status(const struct rmd_caller *caller, const char *path)
 		if (*text == 0 || !rmd_place_is_served(&caller->address))
 			rmd_place_report_nobody(&caller->address, text);
 		else
-			rmd_report("the coordinator at %s: %s", caller->address.text, text);
+			rmd_report("the coordinator at %s: %s", caller->address.text,
+				   text);
 		break;
 	case RMD_RPC_DEADLINE_EXCEEDED:
 		rmd_report("the coordinator at %s does not answer", caller->address.text);
 		break;
 	case RMD_RPC_UNIMPLEMENTED:
-		rmd_report("the coordinator at %s does not know %s: is it of another version?",
+		rmd_report("the coordinator at %s does not know %s: is it of another "
+			   "version?",
 			   caller->address.text, path + 1);
 		break;
 	default:
-		rmd_report("the coordinator says %s: %s", rmd_rpc_status_name(caller->status), text);
+		rmd_report("the coordinator says %s: %s",
+			   rmd_rpc_status_name(caller->status), text);
 		break;
 	}
 	return RMD_EXIT_SERVICE;
 }
 
 /* Starts the call, sends `request`, and runs the loop until the call has ended. */
-static int call(struct rmd_caller *caller, const char *path, const ProtobufCMessage *request,
-		uint64_t deadline_ms)
+static int call(struct rmd_caller *caller, const char *path,
+		const ProtobufCMessage *request, uint64_t deadline_ms)
 {
 	size_t len = protobuf_c_message_get_packed_size(request);
 	uint8_t *packed = rmd_malloc(len + 1);
@@ -151,7 +155,8 @@ static int call(struct rmd_caller *caller, const char *path, const ProtobufCMess
 	rmd_free(caller->text);
 	caller->text = NULL;
 	caller->exit = RMD_EXIT_OK;
-	stream = rmd_channel_call(caller->channel, path, deadline_ms, false, &events, caller);
+	stream = rmd_channel_call(caller->channel, path, deadline_ms, false, &events,
+				  caller);
 	if (stream == NULL) {
 		rmd_free(packed);
 		return rmd_report_no_memory();
@@ -178,15 +183,16 @@ static int keep_answer(void *ctx, struct rmd_slice message)
 
 	if (answer->response != NULL)
 		return RMD_EXIT_OK;
-	answer->response =
-		protobuf_c_message_unpack(answer->descriptor, NULL, message.len, message.data);
+	answer->response = protobuf_c_message_unpack(answer->descriptor, NULL,
+						     message.len, message.data);
 	if (answer->response != NULL)
 		return RMD_EXIT_OK;
 	rmd_report("the coordinator's answer cannot be read: is it of another version?");
 	return RMD_EXIT_SERVICE;
 }
 
-int rmd_caller_unary(struct rmd_caller *caller, const char *path, const ProtobufCMessage *request,
+int rmd_caller_unary(struct rmd_caller *caller, const char *path,
+		     const ProtobufCMessage *request,
 		     const ProtobufCMessageDescriptor *descriptor, uint64_t timeout_ms,
 		     void *ret_response)
 {
@@ -197,7 +203,8 @@ int rmd_caller_unary(struct rmd_caller *caller, const char *path, const Protobuf
 	caller->message = keep_answer;
 	caller->ctx = &answer;
 	rc = call(caller, path, request, rmd_clock_mono_ms() + timeout_ms);
-	if (rc == RMD_EXIT_OK && answer.response == NULL) /* an empty message came as none */
+	if (rc == RMD_EXIT_OK &&
+	    answer.response == NULL) /* an empty message came as none */
 		rc = keep_answer(&answer, rmd_slice_of("", 0));
 	if (rc != RMD_EXIT_OK) {
 		if (answer.response != NULL)
@@ -208,8 +215,9 @@ int rmd_caller_unary(struct rmd_caller *caller, const char *path, const Protobuf
 	return RMD_EXIT_OK;
 }
 
-int rmd_caller_stream(struct rmd_caller *caller, const char *path, const ProtobufCMessage *request,
-		      rmd_caller_message_fn *message, void *ctx)
+int rmd_caller_stream(struct rmd_caller *caller, const char *path,
+		      const ProtobufCMessage *request, rmd_caller_message_fn *message,
+		      void *ctx)
 {
 	RMD_CHECK_OBJ(caller, CALLER_MAGIC);
 	caller->message = message;

@@ -27,7 +27,8 @@ void rmd_caller_set_silent(struct rmd_caller *caller, bool silent);
 /* Calls `path` ("/remuda.v1.Admin/Status", of static life), waits up to `timeout_ms`,
  * and gives the response: free it with protobuf_c_message_free_unpacked(response,
  * NULL). */
-int rmd_caller_unary(struct rmd_caller *caller, const char *path, const ProtobufCMessage *request,
+int rmd_caller_unary(struct rmd_caller *caller, const char *path,
+		     const ProtobufCMessage *request,
 		     const ProtobufCMessageDescriptor *descriptor, uint64_t timeout_ms,
 		     void *ret_response);
 
@@ -36,5 +37,6 @@ int rmd_caller_unary(struct rmd_caller *caller, const char *path, const Protobuf
 typedef int rmd_caller_message_fn(void *ctx, struct rmd_slice message);
 /* Calls `path` and hears messages until the stream ends. RMD_EXIT_OK: it ended in
  * order. */
-int rmd_caller_stream(struct rmd_caller *caller, const char *path, const ProtobufCMessage *request,
-		      rmd_caller_message_fn *message, void *ctx);
+int rmd_caller_stream(struct rmd_caller *caller, const char *path,
+		      const ProtobufCMessage *request, rmd_caller_message_fn *message,
+		      void *ctx);

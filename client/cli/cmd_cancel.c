@@ -36,13 +36,15 @@ static bool needs_list(int count, char **words)
 	struct rmd_taskid id;
 
 	for (int i = 0; i < count; i++)
-		if (rmd_taskid_parse(words[i], &pattern) == 0 && !rmd_taskid_is_whole(&pattern, &id))
+		if (rmd_taskid_parse(words[i], &pattern) == 0 &&
+		    !rmd_taskid_is_whole(&pattern, &id))
 			return true;
 	return false;
 }
 
 /* Finds each task before any is cancelled. */
-static int fill(struct request *request, struct rmd_caller *caller, int count, char **words)
+static int fill(struct request *request, struct rmd_caller *caller, int count,
+		char **words)
 {
 	Remuda__V1__ListTasksResponse *tasks = NULL;
 	int rc = RMD_EXIT_OK;
@@ -83,9 +85,10 @@ static int run(const void *settings, int count, char **arguments)
 	if (rc == RMD_EXIT_OK)
 		rc = fill(&request, caller, count, arguments);
 	if (rc == RMD_EXIT_OK)
-		rc = rmd_caller_unary(caller, "/remuda.v1.Admin/CancelTasks", &request.message.base,
-				      &remuda__v1__cancel_tasks_response__descriptor, TIMEOUT_MS,
-				      &response);
+		rc = rmd_caller_unary(caller, "/remuda.v1.Admin/CancelTasks",
+				      &request.message.base,
+				      &remuda__v1__cancel_tasks_response__descriptor,
+				      TIMEOUT_MS, &response);
 	if (rc == RMD_EXIT_OK) {
 		printf("%" PRIu32 " of %d told to end\n", response->cancelled, count);
 		if (response->cancelled < (uint32_t)count)
@@ -105,11 +108,15 @@ const struct rmd_command rmd_command_cancel = {
 	.name = "cancel",
 	.arguments = "TASK...",
 	.summary = "cancel tasks",
-	.description = "Cancels tasks of any client. A TASK is written as 'remuda ps' shows it; of its "
-		       "session (before the dash) as many digits as make it unique are enough. None is "
-		       "cancelled unless each can be found. A queued task ends at once; a running one "
+	.description = "Cancels tasks of any client. A TASK is written as 'remuda ps' "
+		       "shows it; of its "
+		       "session (before the dash) as many digits as make it unique are "
+		       "enough. None is "
+		       "cancelled unless each can be found. A queued task ends at once; "
+		       "a running one "
 		       "is told, and its worker is stopped if it does not listen.",
-	.examples = "remuda cancel 3fa91c02-17\nremuda ps --json | jq -r .task | xargs remuda cancel",
+	.examples = "remuda cancel 3fa91c02-17\nremuda ps --json | jq -r .task | xargs "
+		    "remuda cancel",
 	.options = options,
 	.option_count = RMD_COUNT(options),
 	.settings_bytes = sizeof(struct settings),

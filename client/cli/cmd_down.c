@@ -15,7 +15,7 @@
 
 #define TIMEOUT_MS 10000u
 #define GRACE_MS 10000
-#define AFTER_GRACE_MS 15000u        /* workers are killed, files removed */
+#define AFTER_GRACE_MS 15000u /* workers are killed, files removed */
 
 struct settings {
 	const char *address;
@@ -30,7 +30,8 @@ static int ask(struct rmd_caller *caller, uint64_t grace_ms)
 
 	request.grace_ms = grace_ms;
 	rc = rmd_caller_unary(caller, "/remuda.v1.Admin/Shutdown", &request.base,
-			      &remuda__v1__shutdown_response__descriptor, TIMEOUT_MS, &response);
+			      &remuda__v1__shutdown_response__descriptor, TIMEOUT_MS,
+			      &response);
 	if (rc == RMD_EXIT_OK)
 		remuda__v1__shutdown_response__free_unpacked(response, NULL);
 	return rc;
@@ -74,7 +75,8 @@ static int stop(struct rmd_caller *caller, int pidfd, uint64_t grace_ms)
 	if (rc == RMD_EXIT_OK)
 		printf("down: %s\n", address);
 	else
-		rmd_report("the coordinator at %s was told to stop, but is still there", address);
+		rmd_report("the coordinator at %s was told to stop, but is still there",
+			   address);
 	return rc;
 }
 
@@ -92,7 +94,8 @@ static int run(const void *settings, int count, char **arguments)
 	socket_path = rmd_place_unix_path(address.text);
 	if (socket_path != NULL)
 		pidfd = rmd_coordinator_pidfd(socket_path);
-	if (pidfd < 0 && address.by_default && (errno == ENOENT || errno == ECONNREFUSED)) {
+	if (pidfd < 0 && address.by_default &&
+	    (errno == ENOENT || errno == ECONNREFUSED)) {
 		puts("nothing is up");
 		goto out;
 	}
@@ -109,8 +112,10 @@ out:
 }
 
 static const struct rmd_option options[] = {
-	{"grace", 'g', RMD_OPTION_DURATION, "TIME", offsetof(struct settings, grace), 0, 0,
-	 "let tasks run so long before they are cancelled (default 10s; 0: cancel them now)"},
+	{"grace", 'g', RMD_OPTION_DURATION, "TIME", offsetof(struct settings, grace), 0,
+	 0,
+	 "let tasks run so long before they are cancelled (default 10s; 0: cancel them "
+	 "now)"},
 	RMD_OPTION_ROW_ADDRESS(struct settings),
 };
 
@@ -118,9 +123,11 @@ const struct rmd_command rmd_command_down = {
 	.name = "down",
 	.arguments = "",
 	.summary = "stop the coordinator",
-	.description = "Stops the coordinator of 'remuda up', or the one at --address or "
-		       "REMUDA_ADDRESS: it accepts nothing new, lets tasks end for the time of grace, "
-		       "cancels the rest. Waits until it is gone. That none is up is no error.",
+	.description =
+		"Stops the coordinator of 'remuda up', or the one at --address or "
+		"REMUDA_ADDRESS: it accepts nothing new, lets tasks end for the time of "
+		"grace, "
+		"cancels the rest. Waits until it is gone. That none is up is no error.",
 	.examples = "remuda down\nremuda down --grace 0",
 	.options = options,
 	.option_count = RMD_COUNT(options),

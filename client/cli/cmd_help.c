@@ -42,7 +42,8 @@ static int help(const void *settings, int count, char **arguments)
 		return RMD_EXIT_OK;
 	const char *nearest = rmd_command_nearest(arguments[0]);
 	if (nearest != NULL)
-		rmd_report("there is no command '%s': did you mean '%s'?", arguments[0], nearest);
+		rmd_report("there is no command '%s': did you mean '%s'?", arguments[0],
+			   nearest);
 	else
 		rmd_report("there is no command '%s': see 'remuda help'", arguments[0]);
 	return RMD_EXIT_USAGE;
@@ -72,7 +73,8 @@ const struct rmd_command rmd_command_help = {
 	.name = "help",
 	.arguments = "[COMMAND]",
 	.summary = "show what there is, or tell about one command",
-	.description = "Without COMMAND, lists the commands. With it, shows its usage, options and "
+	.description = "Without COMMAND, lists the commands. With it, shows its usage, "
+		       "options and "
 		       "examples.",
 	.arguments_max = 2,
 	.argument_kind = RMD_ARGUMENT_COMMAND,
@@ -92,7 +94,8 @@ const struct rmd_command rmd_command_complete = {
 	.name = "__complete",
 	.arguments = "WORD...",
 	.summary = "write what may stand at the end of a command line",
-	.description = "Takes the words behind 'remuda' after '--', the last one unfinished.",
+	.description =
+		"Takes the words behind 'remuda' after '--', the last one unfinished.",
 	.arguments_min = 1,
 	.arguments_max = RMD_ARGUMENTS_ANY,
 	.hidden = true,
@@ -103,7 +106,8 @@ const struct rmd_command rmd_command_complete_tasks = {
 	.name = "__tasks",
 	.arguments = "",
 	.summary = "write the ids of tasks, for completion",
-	.description = "Writes one id a line, a tab and the function; nothing where no coordinator is up.",
+	.description = "Writes one id a line, a tab and the function; nothing where no "
+		       "coordinator is up.",
 	.hidden = true,
 	.run = complete_tasks,
 };

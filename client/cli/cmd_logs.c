@@ -19,7 +19,7 @@ struct settings {
 struct listener {
 	struct rmd_tagger tagger;
 	bool json;
-	bool tagged;                 /* several tasks may speak */
+	bool tagged; /* several tasks may speak */
 };
 
 static const char *stream_name(Remuda__V1__LogStream stream)
@@ -47,8 +47,8 @@ static void write_json(const Remuda__V1__LogsResponse *piece, const char *task)
 	rmd_rows_write_json_text(task, strlen(task), stdout);
 	fputs(", \"agent\": ", stdout);
 	rmd_rows_write_json_text(piece->agent, strlen(piece->agent), stdout);
-	printf(", \"worker\": %" PRIu64 ", \"stream\": \"%s\", \"dropped_bytes\": %" PRIu64
-	       ", \"data\": ",
+	printf(", \"worker\": %" PRIu64
+	       ", \"stream\": \"%s\", \"dropped_bytes\": %" PRIu64 ", \"data\": ",
 	       piece->worker, stream_name(log->stream), log->dropped_bytes);
 	rmd_rows_write_json_text((const char *)log->data.data, log->data.len, stdout);
 	fputs("}\n", stdout);
@@ -64,7 +64,8 @@ static void write_text(struct listener *listener, const Remuda__V1__LogsResponse
 		task = "";
 	if (log->dropped_bytes > 0) {
 		rmd_tagger_end_line(&listener->tagger);
-		int len = snprintf(note, sizeof note, "(%" PRIu64 " bytes were dropped)\n",
+		int len = snprintf(note, sizeof note,
+				   "(%" PRIu64 " bytes were dropped)\n",
 				   log->dropped_bytes);
 		rmd_tagger_write(&listener->tagger, task, note, (size_t)len);
 	}
@@ -79,7 +80,8 @@ static int hear(void *ctx, struct rmd_slice message)
 	char task[RMD_TASKID_FULL_BYTES] = "";
 
 	if (piece == NULL) {
-		rmd_report("the coordinator's answer cannot be read: is it of another version?");
+		rmd_report("the coordinator's answer cannot be read: is it of another "
+			   "version?");
 		return RMD_EXIT_SERVICE;
 	}
 	struct rmd_taskid id = rmd_tasks_id(piece->task);
@@ -97,13 +99,15 @@ static int hear(void *ctx, struct rmd_slice message)
 	return rmd_report_flush();
 }
 
-static int find_task(struct rmd_caller *caller, const char *word, struct rmd_taskid *ret_id)
+static int find_task(struct rmd_caller *caller, const char *word,
+		     struct rmd_taskid *ret_id)
 {
 	struct rmd_taskid_pattern pattern;
 	Remuda__V1__ListTasksResponse *tasks = NULL;
 	int rc = RMD_EXIT_OK;
 
-	if (rmd_taskid_parse(word, &pattern) == 0 && !rmd_taskid_is_whole(&pattern, ret_id))
+	if (rmd_taskid_parse(word, &pattern) == 0 &&
+	    !rmd_taskid_is_whole(&pattern, ret_id))
 		rc = rmd_tasks_list(caller, RMD_TASKS_MAX, &tasks);
 	if (rc == RMD_EXIT_OK)
 		rc = rmd_tasks_find(tasks, word, ret_id);
@@ -134,8 +138,8 @@ static int run(const void *settings, int count, char **arguments)
 		request.task = &task;
 	}
 	if (rc == RMD_EXIT_OK)
-		rc = rmd_caller_stream(caller, "/remuda.v1.Admin/Logs", &request.base, hear,
-				       &listener);
+		rc = rmd_caller_stream(caller, "/remuda.v1.Admin/Logs", &request.base,
+				       hear, &listener);
 	rmd_tagger_end_line(&listener.tagger);
 	rmd_caller_close(caller);
 	return rc;
@@ -143,7 +147,8 @@ static int run(const void *settings, int count, char **arguments)
 
 static const struct rmd_option options[] = {
 	{"follow", 'f', RMD_OPTION_FLAG, NULL, offsetof(struct settings, follow), 0, 0,
-	 "go on as more is printed: what 'logs' always does, since no past output is kept"},
+	 "go on as more is printed: what 'logs' always does, since no past output is "
+	 "kept"},
 	RMD_OPTION_ROW_JSON(struct settings),
 	RMD_OPTION_ROW_ADDRESS(struct settings),
 };
@@ -152,9 +157,12 @@ const struct rmd_command rmd_command_logs = {
 	.name = "logs",
 	.arguments = "[TASK]",
 	.summary = "show what tasks print, from now on",
-	.description = "Shows what tasks print from now on, until interrupted; of all tasks, each line "
-		       "with the task's id before it, or of TASK alone, as it comes. The coordinator "
-		       "keeps no past output: 'run' and 'map' show that of their own tasks.",
+	.description =
+		"Shows what tasks print from now on, until interrupted; of all tasks, "
+		"each line "
+		"with the task's id before it, or of TASK alone, as it comes. The "
+		"coordinator "
+		"keeps no past output: 'run' and 'map' show that of their own tasks.",
 	.examples = "remuda logs\nremuda logs 3fa91c02-17",
 	.options = options,
 	.option_count = RMD_COUNT(options),

@@ -25,38 +25,50 @@ static int run(const void *settings, int count, char **words)
 	return rc;
 }
 
+/* Rows, each on a line or two. */
+/* clang-format off */
 #define MAP_FLAG(name, letter, field, help)                                          \
-	{name, letter, RMD_OPTION_FLAG, NULL, offsetof(struct rmd_submit_settings, field), 0, 0, help}
+	RMD_SUBMIT_ROW(name, letter, FLAG, NULL, field, 0, 0, help)
 
 static const struct rmd_option options[] = {
 	MAP_FLAG("null", '0', nul, "lines end with a NUL, as 'find -print0' writes them"),
 	RMD_SUBMIT_ROWS_ARGUMENT,
 	MAP_FLAG("unordered", 'u', unordered, "print each result as soon as it is there"),
 	MAP_FLAG("keep-going", 'K', keep_going,
-		 "go on when a line fails: report it, and print null (with -r an empty line) in its "
-		 "place; exit code 4 if any failed"),
+		 "go on when a line fails: report it, and print null (with -r an empty "
+		 "line) in its place; exit code 4 if any failed"),
 	MAP_FLAG("json", 'j', json,
-		 "print {\"line\": N, \"value\": ...} or {\"line\": N, \"error\": ...} for each line"),
+		 "print {\"line\": N, \"value\": ...} or {\"line\": N, \"error\": ...} for "
+		 "each line"),
 	MAP_FLAG("no-progress", 0, no_progress, "draw no bar, also on a terminal"),
 	RMD_SUBMIT_ROWS_TASK,
 };
+/* clang-format on */
 
 const struct rmd_command rmd_command_map = {
 	.name = "map",
 	.arguments = "FUNCTION",
 	.summary = "run one function over each line of the input",
-	.description =
-		"Runs FUNCTION once for each line of standard input, on all workers at a time, and "
-		"prints one result a line, in the order of the input. The input may be of any size: it "
-		"is read no faster than it is worked off. On a terminal, a bar on standard error shows "
-		"how far it is.\n\n"
-		"A line is one argument: JSON where it parses as JSON and the function does not ask for a "
-		"string, else a string; with -R always a string. A line may be up to 64 MiB long.\n\n"
-		"The first line that fails, in the order of the input, ends the run with exit code 1: "
-		"results of lines before it are printed, what runs behind it is cancelled. With "
-		"--keep-going the others go on. With --unordered a line that failed leaves no gap.\n\n"
-		"What tasks print goes to standard error, each line with the number of the input line "
-		"before it, as in \"[17] text\".",
+	.description = "Runs FUNCTION once for each line of standard input, on all "
+		       "workers at a time, and "
+		       "prints one result a line, in the order of the input. The input "
+		       "may be of any size: it "
+		       "is read no faster than it is worked off. On a terminal, a bar on "
+		       "standard error shows "
+		       "how far it is.\n\n"
+		       "A line is one argument: JSON where it parses as JSON and the "
+		       "function does not ask for a "
+		       "string, else a string; with -R always a string. A line may be up "
+		       "to 64 MiB long.\n\n"
+		       "The first line that fails, in the order of the input, ends the "
+		       "run with exit code 1: "
+		       "results of lines before it are printed, what runs behind it is "
+		       "cancelled. With "
+		       "--keep-going the others go on. With --unordered a line that "
+		       "failed leaves no gap.\n\n"
+		       "What tasks print goes to standard error, each line with the "
+		       "number of the input line "
+		       "before it, as in \"[17] text\".",
 	.examples = "find . -name '*.c' | remuda map -r native:files.sha256\n"
 		    "find . -type f -print0 | remuda map -0 -R -r native:files.sha256\n"
 		    "seq 1000 | remuda map native:demo.square\n"

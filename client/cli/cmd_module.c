@@ -36,7 +36,8 @@ static int check_module(const char *path)
 
 	if (file == NULL)
 		trouble = strerror(errno);
-	else if (fread(magic, 1, sizeof magic, file) != sizeof magic || memcmp(magic, "\177ELF", 4) != 0)
+	else if (fread(magic, 1, sizeof magic, file) != sizeof magic ||
+		 memcmp(magic, "\177ELF", 4) != 0)
 		trouble = "it is no shared object";
 	if (file != NULL)
 		fclose(file);
@@ -126,9 +127,10 @@ static int list(const void *settings, int count, char **arguments)
 
 	(void)count, (void)arguments;
 	if (rc == RMD_EXIT_OK)
-		rc = rmd_caller_unary(caller, "/remuda.v1.Admin/ListModules", &request.base,
-				      &remuda__v1__list_modules_response__descriptor, TIMEOUT_MS,
-				      &modules);
+		rc = rmd_caller_unary(caller, "/remuda.v1.Admin/ListModules",
+				      &request.base,
+				      &remuda__v1__list_modules_response__descriptor,
+				      TIMEOUT_MS, &modules);
 	if (rc == RMD_EXIT_OK) {
 		rmd_rows_init(&rows, columns, RMD_COUNT(columns), set->json, stdout);
 		for (size_t i = 0; i < modules->n_modules; i++)
@@ -151,9 +153,11 @@ const struct rmd_command rmd_command_module_push = {
 	.name = "module push",
 	.arguments = "FILE...",
 	.summary = "send modules of task functions to the coordinator",
-	.description = "Sends shared objects of task functions, once each, so that native workers on "
+	.description = "Sends shared objects of task functions, once each, so that "
+		       "native workers on "
 		       "all agents can run them. Prints the SHA-256 of each.",
-	.examples = "remuda module push ./orders.so\nremuda run native:orders.parse_row 'a,b,c'",
+	.examples = "remuda module push ./orders.so\nremuda run native:orders.parse_row "
+		    "'a,b,c'",
 	.options = options,
 	.option_count = RMD_COUNT(options),
 	.settings_bytes = sizeof(struct settings),

@@ -60,7 +60,8 @@ static int run(const void *settings, int count, char **arguments)
 	(void)count, (void)arguments;
 	if (rc == RMD_EXIT_OK)
 		rc = rmd_caller_unary(caller, "/remuda.v1.Pools/List", &request.base,
-				      &remuda__v1__list_response__descriptor, TIMEOUT_MS, &pools);
+				      &remuda__v1__list_response__descriptor, TIMEOUT_MS,
+				      &pools);
 	if (rc != RMD_EXIT_OK)
 		goto out;
 	rmd_rows_init(&rows, columns, RMD_COUNT(columns), set->json, stdout);
@@ -84,9 +85,12 @@ const struct rmd_command rmd_command_pools = {
 	.name = "pools",
 	.arguments = "",
 	.summary = "list pools of workers",
-	.description = "Lists the pools: reusable sets of workers with one runtime and one "
-		       "environment. MOST is the most workers a pool may have (auto: as many as there are "
-		       "cpus); it has as many as its tasks need. A pool without a name belongs to one client.",
+	.description =
+		"Lists the pools: reusable sets of workers with one runtime and one "
+		"environment. MOST is the most workers a pool may have (auto: as many as "
+		"there are "
+		"cpus); it has as many as its tasks need. A pool without a name belongs "
+		"to one client.",
 	.options = options,
 	.option_count = RMD_COUNT(options),
 	.settings_bytes = sizeof(struct settings),

@@ -74,7 +74,8 @@ static int run(const void *settings, int count, char **arguments)
 
 	(void)count, (void)arguments;
 	if (rc == RMD_EXIT_OK)
-		rc = rmd_tasks_list(caller, set->limit.given ? (uint32_t)set->limit.value : 1000,
+		rc = rmd_tasks_list(caller,
+				    set->limit.given ? (uint32_t)set->limit.value : 1000,
 				    &tasks);
 	if (rc != RMD_EXIT_OK)
 		goto out;
@@ -96,8 +97,8 @@ out:
 static const struct rmd_option options[] = {
 	{"full", 'f', RMD_OPTION_FLAG, NULL, offsetof(struct settings, full), 0, 0,
 	 "show task ids in full (--json always does)"},
-	{"limit", 'n', RMD_OPTION_NUMBER, "N", offsetof(struct settings, limit), 1, RMD_TASKS_MAX,
-	 "list at most N tasks, the oldest (default 1000)"},
+	{"limit", 'n', RMD_OPTION_NUMBER, "N", offsetof(struct settings, limit), 1,
+	 RMD_TASKS_MAX, "list at most N tasks, the oldest (default 1000)"},
 	RMD_OPTION_ROW_JSON(struct settings),
 	RMD_OPTION_ROW_ADDRESS(struct settings),
 };
@@ -106,12 +107,15 @@ const struct rmd_command rmd_command_ps = {
 	.name = "ps",
 	.arguments = "",
 	.summary = "list tasks, and what the waiting ones wait for",
-	.description =
-		"Lists the tasks that have not ended, and ended ones whose client has not yet taken "
-		"the outcome, oldest first. A task is queued, leased (given to an agent, not yet "
-		"begun), running or done. The last column says why a queued task waits, where that "
-		"is more than its turn: no agent has its runtime, for instance.",
-	.examples = "remuda ps\nremuda ps --json | jq -r 'select(.state == \"queued\") | .task'",
+	.description = "Lists the tasks that have not ended, and ended ones whose client "
+		       "has not yet taken "
+		       "the outcome, oldest first. A task is queued, leased (given to an "
+		       "agent, not yet "
+		       "begun), running or done. The last column says why a queued task "
+		       "waits, where that "
+		       "is more than its turn: no agent has its runtime, for instance.",
+	.examples = "remuda ps\nremuda ps --json | jq -r 'select(.state == \"queued\") | "
+		    ".task'",
 	.options = options,
 	.option_count = RMD_COUNT(options),
 	.settings_bytes = sizeof(struct settings),

@@ -17,7 +17,8 @@ static int read_arguments(struct rmd_submitter *submitter, int count, char **wor
 	char why[RMD_ARGUMENT_WHY_BYTES];
 
 	for (int i = 0; i < count; i++) {
-		int rc = rmd_submitter_add(submitter, arguments, rmd_slice_of_string(words[i]), why);
+		int rc = rmd_submitter_add(submitter, arguments,
+					   rmd_slice_of_string(words[i]), why);
 
 		if (rc == RMD_ENOMEM)
 			return rmd_report_no_memory();
@@ -74,7 +75,8 @@ static int show(struct rmd_submitter *submitter, struct remuda_future *future)
 	return RMD_EXIT_OK;
 }
 
-static int submit_and_wait(struct rmd_submitter *submitter, const struct rmd_argument_list *arguments)
+static int submit_and_wait(struct rmd_submitter *submitter,
+			   const struct rmd_argument_list *arguments)
 {
 	struct remuda_future *future = rmd_submitter_submit(submitter, arguments, 0);
 	int rc;
@@ -102,7 +104,8 @@ static int run(const void *settings, int count, char **words)
 
 	rmd_argument_list_init(&arguments);
 	rc = rmd_submitter_check(&submitter, settings, words[0]);
-	bool early = submitter.learned; /* nobody need be asked: find mistakes before starting anything */
+	bool early = submitter.learned; /* nobody need be asked: find mistakes before
+					   starting anything */
 	if (rc == RMD_EXIT_OK && early)
 		rc = read_arguments(&submitter, count - 1, words + 1, &arguments);
 	if (rc == RMD_EXIT_OK)
@@ -125,14 +128,18 @@ const struct rmd_command rmd_command_run = {
 	.name = "run",
 	.arguments = "FUNCTION [ARG...]",
 	.summary = "run one function and print its value",
-	.description =
-		"Runs FUNCTION, named RUNTIME:NAME, with the arguments, and prints its value as JSON on "
-		"one line. What the task prints goes to standard error as it comes. If it fails, the "
-		"whole chain of errors is written to standard error, the root cause first, and the exit "
-		"code is 1.\n\n"
-		"An argument is JSON where it parses as JSON and the function does not ask for a string "
-		"there, else a string; so 21 is a number, and notes.txt a string. A negative number is an argument, not an option; any other that "
-		"begins with a dash is written behind '--'.",
+	.description = "Runs FUNCTION, named RUNTIME:NAME, with the arguments, and "
+		       "prints its value as JSON on "
+		       "one line. What the task prints goes to standard error as it "
+		       "comes. If it fails, the "
+		       "whole chain of errors is written to standard error, the root "
+		       "cause first, and the exit "
+		       "code is 1.\n\n"
+		       "An argument is JSON where it parses as JSON and the function "
+		       "does not ask for a string "
+		       "there, else a string; so 21 is a number, and notes.txt a string. "
+		       "A negative number is an argument, not an option; any other that "
+		       "begins with a dash is written behind '--'.",
 	.examples = "remuda run native:demo.square 21\n"
 		    "remuda run python:math.factorial 20\n"
 		    "remuda run -r native:files.sha256 /etc/hostname\n"

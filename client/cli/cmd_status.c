@@ -42,7 +42,8 @@ static char *join(const Remuda__V1__StatusResponse *status)
 	char *joined = rmd_strdup("");
 
 	for (size_t i = 0; joined != NULL && i < status->n_addresses; i++) {
-		char *longer = rmd_asprintf("%s%s%s", joined, i > 0 ? " " : "", status->addresses[i]);
+		char *longer = rmd_asprintf("%s%s%s", joined, i > 0 ? " " : "",
+					    status->addresses[i]);
 
 		rmd_free(joined);
 		joined = longer;
@@ -88,7 +89,8 @@ static int run(const void *settings, int count, char **arguments)
 	(void)count, (void)arguments;
 	if (rc == RMD_EXIT_OK)
 		rc = rmd_caller_unary(caller, "/remuda.v1.Admin/Status", &request.base,
-				      &remuda__v1__status_response__descriptor, TIMEOUT_MS, &status);
+				      &remuda__v1__status_response__descriptor,
+				      TIMEOUT_MS, &status);
 	if (rc == RMD_EXIT_OK) {
 		rc = show(status, rmd_caller_place(caller)->text, set->json);
 		remuda__v1__status_response__free_unpacked(status, NULL);
@@ -106,7 +108,8 @@ const struct rmd_command rmd_command_status = {
 	.name = "status",
 	.arguments = "",
 	.summary = "show what the coordinator is and does",
-	.description = "Shows version, process id, load and addresses of the coordinator.",
+	.description =
+		"Shows version, process id, load and addresses of the coordinator.",
 	.options = options,
 	.option_count = RMD_COUNT(options),
 	.settings_bytes = sizeof(struct settings),

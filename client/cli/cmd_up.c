@@ -5,10 +5,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "client/cli/place.h"
 #include "client/cli/commands.h"
 #include "client/cli/coordinator.h"
 #include "client/cli/exit.h"
+#include "client/cli/place.h"
 #include "client/cli/report.h"
 #include "client/cli/rows.h"
 #include "proto/base/alloc.h"
@@ -33,7 +33,8 @@ static bool answers(const char *socket_path)
 
 /* The modules by their whole paths: the coordinator may look from elsewhere. Free with
  * free_paths. */
-static int resolve(const struct rmd_option_texts *modules, struct rmd_option_texts *ret_paths)
+static int resolve(const struct rmd_option_texts *modules,
+		   struct rmd_option_texts *ret_paths)
 {
 	struct rmd_option_texts paths = {0};
 
@@ -76,7 +77,8 @@ static void say_up(const char *address, bool json, bool before)
 		printf("%s at %s\n", before ? "already up" : "up", address);
 	}
 	if (elsewhere != NULL && *elsewhere != 0)
-		rmd_report("REMUDA_ADDRESS is set: programs go to %s, not here", elsewhere);
+		rmd_report("REMUDA_ADDRESS is set: programs go to %s, not here",
+			   elsewhere);
 }
 
 static int start(const struct settings *set, const char *address, const char *socket_path,
@@ -88,7 +90,8 @@ static int start(const struct settings *set, const char *address, const char *so
 		.log_path = log_path,
 		.workers = (uint32_t)set->workers.value,
 		.modules = &modules,
-		.timeout_ms = (uint64_t)(set->timeout.given ? set->timeout.value : READY_TIMEOUT_MS),
+		.timeout_ms = (uint64_t)(set->timeout.given ? set->timeout.value
+							    : READY_TIMEOUT_MS),
 	};
 	char *program = NULL;
 	pid_t pid;
@@ -101,7 +104,8 @@ static int start(const struct settings *set, const char *address, const char *so
 	}
 	if (rc == RMD_EXIT_OK) {
 		say_up(address, set->json, false);
-	} else if (rc == RMD_EXIT_SERVICE && answers(socket_path)) { /* another `up` was quicker */
+	} else if (rc == RMD_EXIT_SERVICE &&
+		   answers(socket_path)) { /* another `up` was quicker */
 		say_up(address, set->json, true);
 		rc = RMD_EXIT_OK;
 	} else if (rc == RMD_EXIT_SERVICE) {
@@ -132,7 +136,8 @@ static int run(const void *settings, int count, char **arguments)
 	if (rc == RMD_EXIT_OK && answers(socket_path)) {
 		say_up(address, set->json, true);
 		if (set->workers.given || set->modules.count > 0)
-			rmd_report("--workers and --module had no effect: 'remuda down' first");
+			rmd_report("--workers and --module had no effect: 'remuda down' "
+				   "first");
 	} else if (rc == RMD_EXIT_OK) {
 		rc = start(set, address, socket_path, log_path);
 	}
@@ -143,12 +148,12 @@ static int run(const void *settings, int count, char **arguments)
 }
 
 static const struct rmd_option options[] = {
-	{"workers", 'w', RMD_OPTION_NUMBER, "N", offsetof(struct settings, workers), 1, 100000,
-	 "run at most N workers at a time (default: one a cpu)"},
-	{"module", 'm', RMD_OPTION_FILES, "FILE", offsetof(struct settings, modules), 0, 0,
-	 "load this module of task functions; may be given often"},
-	{"timeout", 't', RMD_OPTION_DURATION, "TIME", offsetof(struct settings, timeout), 0, 0,
-	 "wait so long for it to be ready (default 30s)"},
+	{"workers", 'w', RMD_OPTION_NUMBER, "N", offsetof(struct settings, workers), 1,
+	 100000, "run at most N workers at a time (default: one a cpu)"},
+	{"module", 'm', RMD_OPTION_FILES, "FILE", offsetof(struct settings, modules), 0,
+	 0, "load this module of task functions; may be given often"},
+	{"timeout", 't', RMD_OPTION_DURATION, "TIME", offsetof(struct settings, timeout),
+	 0, 0, "wait so long for it to be ready (default 30s)"},
 	RMD_OPTION_ROW_JSON(struct settings),
 };
 
@@ -156,11 +161,13 @@ const struct rmd_command rmd_command_up = {
 	.name = "up",
 	.arguments = "",
 	.summary = "start a coordinator for your programs on this machine",
-	.description =
-		"Starts a coordinator with workers on this machine, in the background, and prints its "
-		"address once it is ready. All your programs, and 'run' and 'map', then share its warm "
-		"workers instead of starting their own. It stays until 'remuda down'. If one is up "
-		"already, says so and does nothing.",
+	.description = "Starts a coordinator with workers on this machine, in the "
+		       "background, and prints its "
+		       "address once it is ready. All your programs, and 'run' and "
+		       "'map', then share its warm "
+		       "workers instead of starting their own. It stays until 'remuda "
+		       "down'. If one is up "
+		       "already, says so and does nothing.",
 	.examples = "remuda up --workers 4\nremuda status",
 	.options = options,
 	.option_count = RMD_COUNT(options),

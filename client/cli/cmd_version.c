@@ -29,7 +29,8 @@ const struct rmd_command rmd_command_version = {
 	.name = "version",
 	.arguments = "",
 	.summary = "show the version of this program",
-	.description = "Shows the version of this program. That of the coordinator is in 'remuda status'.",
+	.description = "Shows the version of this program. That of the coordinator is in "
+		       "'remuda status'.",
 	.options = options,
 	.option_count = RMD_COUNT(options),
 	.settings_bytes = sizeof(struct settings),

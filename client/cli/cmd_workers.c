@@ -18,12 +18,9 @@ struct settings {
 };
 
 static const struct rmd_column columns[] = {
-	{"AGENT", "agent", RMD_COLUMN_TEXT},
-	{"WORKER", "worker", RMD_COLUMN_NUMBER},
-	{"PID", "pid", RMD_COLUMN_NUMBER},
-	{"POOL", "pool", RMD_COLUMN_NUMBER},
-	{"STATE", "state", RMD_COLUMN_TEXT},
-	{"DONE", "tasks_done", RMD_COLUMN_NUMBER},
+	{"AGENT", "agent", RMD_COLUMN_TEXT}, {"WORKER", "worker", RMD_COLUMN_NUMBER},
+	{"PID", "pid", RMD_COLUMN_NUMBER},   {"POOL", "pool", RMD_COLUMN_NUMBER},
+	{"STATE", "state", RMD_COLUMN_TEXT}, {"DONE", "tasks_done", RMD_COLUMN_NUMBER},
 };
 
 static const char *state_name(Remuda__V1__WorkerState state)
@@ -37,6 +34,8 @@ static const char *state_name(Remuda__V1__WorkerState state)
 		return "busy";
 	case REMUDA__V1__WORKER_STATE__WORKER_STATE_STOPPING:
 		return "stopping";
+	case REMUDA__V1__WORKER_STATE__WORKER_STATE_WAITING:
+		return "waiting";
 	case REMUDA__V1__WORKER_STATE__WORKER_STATE_UNSPECIFIED:
 	case _REMUDA__V1__WORKER_STATE_IS_INT_SIZE:
 		break;
@@ -92,9 +91,10 @@ static int run(const void *settings, int count, char **arguments)
 
 	(void)count, (void)arguments;
 	if (rc == RMD_EXIT_OK)
-		rc = rmd_caller_unary(caller, "/remuda.v1.Admin/ListWorkers", &request.base,
-				      &remuda__v1__list_workers_response__descriptor, TIMEOUT_MS,
-				      &list);
+		rc = rmd_caller_unary(caller, "/remuda.v1.Admin/ListWorkers",
+				      &request.base,
+				      &remuda__v1__list_workers_response__descriptor,
+				      TIMEOUT_MS, &list);
 	if (rc != RMD_EXIT_OK)
 		goto out;
 	rmd_rows_init(&rows, columns, RMD_COUNT(columns), set->json, stdout);
@@ -102,11 +102,13 @@ static int run(const void *settings, int count, char **arguments)
 		workers += put_agent(&rows, list->agents[i]);
 	rc = rmd_rows_finish(&rows);
 	if (list->n_agents == 0 && !set->json)
-		rmd_report("no agents: workers run where an agent is; see remuda-agent(8), or "
+		rmd_report("no agents: workers run where an agent is; see "
+			   "remuda-agent(8), or "
 			   "'remuda up' for one on this machine");
 	else if (workers == 0 && !set->json)
-		rmd_report("no workers now on %zu agent%s: they start with the first task",
-			   list->n_agents, list->n_agents == 1 ? "" : "s");
+		rmd_report(
+			"no workers now on %zu agent%s: they start with the first task",
+			list->n_agents, list->n_agents == 1 ? "" : "s");
 	remuda__v1__list_workers_response__free_unpacked(list, NULL);
 out:
 	rmd_caller_close(caller);
@@ -122,7 +124,8 @@ const struct rmd_command rmd_command_workers = {
 	.name = "workers",
 	.arguments = "",
 	.summary = "list worker processes and the agents they run under",
-	.description = "Lists the worker processes by agent: number and process id there, pool, state "
+	.description = "Lists the worker processes by agent: number and process id "
+		       "there, pool, state "
 		       "and the tasks each has ended.",
 	.options = options,
 	.option_count = RMD_COUNT(options),

@@ -81,8 +81,8 @@ static bool report_second_word(const char *first, const char *second)
 
 		if (strncmp(name, first, len) != 0 || name[len] != ' ')
 			continue;
-		snprintf(known + strlen(known), sizeof known - strlen(known), "%s'remuda %s'",
-			 *known != 0 ? " or " : "", name);
+		snprintf(known + strlen(known), sizeof known - strlen(known),
+			 "%s'remuda %s'", *known != 0 ? " or " : "", name);
 	}
 	if (*known == 0)
 		return false;
@@ -101,10 +101,11 @@ static int unknown_command(int count, char **words)
 		return RMD_EXIT_USAGE;
 	nearest = rmd_command_nearest(words[0]);
 	if (strchr(words[0], ':') != NULL)
-		rmd_report("there is no command '%s': to run a function, 'remuda run %s'", words[0],
-			   words[0]);
+		rmd_report("there is no command '%s': to run a function, 'remuda run %s'",
+			   words[0], words[0]);
 	else if (nearest != NULL)
-		rmd_report("there is no command '%s': did you mean '%s'?", words[0], nearest);
+		rmd_report("there is no command '%s': did you mean '%s'?", words[0],
+			   nearest);
 	else
 		rmd_report("there is no command '%s': see 'remuda help'", words[0]);
 	return RMD_EXIT_USAGE;
@@ -128,7 +129,8 @@ static int run_command(const struct rmd_command *command, int count, char **word
 	if (rc == RMD_EXIT_OK && parsed.help_wanted)
 		rmd_help_command(command, stdout);
 	else if (rc == RMD_EXIT_OK)
-		rc = command->run(parsed.settings, parsed.argument_count, parsed.arguments);
+		rc = command->run(parsed.settings, parsed.argument_count,
+				  parsed.arguments);
 	rmd_options_fini(command, &parsed);
 	return rc;
 }
@@ -146,8 +148,8 @@ int rmd_command_line(int count, char **words)
 	if (command == NULL)
 		command = rmd_command_find(count, words, &taken);
 	if (command == NULL && words[0][0] == '-') {
-		rmd_report("%s: options stand behind the command: remuda COMMAND %s", words[0],
-			   words[0]);
+		rmd_report("%s: options stand behind the command: remuda COMMAND %s",
+			   words[0], words[0]);
 		return RMD_EXIT_USAGE;
 	}
 	if (command == NULL)

@@ -23,17 +23,17 @@ enum rmd_argument_kind {
 #define RMD_ARGUMENTS_ANY (-1)
 
 struct rmd_command {
-	const char *name;            /* "map"; of two words: "module push" */
-	const char *arguments;       /* "FUNCTION [ARG...]"; "": none */
-	const char *summary;         /* one line, no full stop */
-	const char *description;     /* paragraphs, divided by "\n\n" */
-	const char *examples;        /* lines "command line"; NULL: none */
+	const char *name;	 /* "map"; of two words: "module push" */
+	const char *arguments;	 /* "FUNCTION [ARG...]"; "": none */
+	const char *summary;	 /* one line, no full stop */
+	const char *description; /* paragraphs, divided by "\n\n" */
+	const char *examples;	 /* lines "command line"; NULL: none */
 	const struct rmd_option *options;
 	size_t option_count;
 	size_t settings_bytes;
 	int arguments_min, arguments_max;
 	enum rmd_argument_kind argument_kind;
-	bool hidden;                 /* for scripts of ours: not in help, manual or completion */
+	bool hidden; /* for scripts of ours: not in help, manual or completion */
 	/* Runs it; `settings` and `arguments` are borrowed for the call. Gives an enum
 	 * rmd_exit. */
 	int (*run)(const void *settings, int argument_count, char **arguments);
@@ -53,12 +53,17 @@ int rmd_command_line(int count, char **words);
 
 /* Rows that many commands have. `S` is the settings' type; fields: `const char
  * *address`, `bool json`. */
-#define RMD_OPTION_ROW_ADDRESS(S)                                                    \
-	{"address", 'a', RMD_OPTION_TEXT, "ADDR", offsetof(S, address), 0, 0,        \
-	 "the coordinator: unix:PATH, tcp:HOST:PORT or dns:///HOST:PORT (default: "  \
-	 "REMUDA_ADDRESS, else that of 'remuda up')"}
-#define RMD_OPTION_ROW_JSON(S)                                                       \
-	{"json", 'j', RMD_OPTION_FLAG, NULL, offsetof(S, json), 0, 0,                \
-	 "print one JSON object a line"}
+#define RMD_OPTION_ROW_ADDRESS(S)                                                        \
+	{                                                                                \
+		"address", 'a', RMD_OPTION_TEXT, "ADDR", offsetof(S, address), 0, 0,     \
+			"the coordinator: unix:PATH, tcp:HOST:PORT or dns:///HOST:PORT " \
+			"(default: "                                                     \
+			"REMUDA_ADDRESS, else that of 'remuda up')"                      \
+	}
+#define RMD_OPTION_ROW_JSON(S)                                               \
+	{                                                                    \
+		"json", 'j', RMD_OPTION_FLAG, NULL, offsetof(S, json), 0, 0, \
+			"print one JSON object a line"                       \
+	}
 
 #define RMD_COUNT(array) (sizeof(array) / sizeof(array)[0])

@@ -23,7 +23,8 @@ static void offer_commands(const char *first, const char *begun, FILE *out)
 		if (command->hidden)
 			continue;
 		if (first != NULL) {
-			if (strncmp(name, first, first_len) != 0 || name[first_len] != ' ')
+			if (strncmp(name, first, first_len) != 0 ||
+			    name[first_len] != ' ')
 				continue;
 			name += first_len + 1;
 		}
@@ -32,7 +33,8 @@ static void offer_commands(const char *first, const char *begun, FILE *out)
 		if (strcmp(word, last) == 0)
 			continue; /* "module" stands in several rows */
 		snprintf(last, sizeof last, "%s", word);
-		offer(word, name[len] == 0 ? command->summary : "commands on modules", begun, out);
+		offer(word, name[len] == 0 ? command->summary : "commands on modules",
+		      begun, out);
 	}
 }
 
@@ -50,7 +52,8 @@ static void offer_options(const struct rmd_command *command, const char *begun, 
 }
 
 /* The option whose value the word after `word` is, or NULL. */
-static const struct rmd_option *awaits_value(const struct rmd_command *command, const char *word)
+static const struct rmd_option *awaits_value(const struct rmd_command *command,
+					     const char *word)
 {
 	const struct rmd_option *option = NULL;
 
@@ -72,7 +75,8 @@ static void offer_value(const struct rmd_option *option, const char *begun, FILE
 	}
 }
 
-static void offer_arguments(const struct rmd_command *command, const char *begun, FILE *out)
+static void offer_arguments(const struct rmd_command *command, const char *begun,
+			    FILE *out)
 {
 	switch (command->argument_kind) {
 	case RMD_ARGUMENT_NONE:

@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 #include "client/c/src/locate.h"
-#include "client/cli/place.h"
 #include "client/cli/exit.h"
+#include "client/cli/place.h"
 #include "client/cli/report.h"
 #include "proto/base/alloc.h"
 #include "proto/base/clock.h"
@@ -50,11 +50,13 @@ static void make_words(struct words *words, const char *program,
 {
 	snprintf(words->workers, sizeof words->workers, "%u", start->workers);
 	snprintf(words->ready_fd, sizeof words->ready_fd, "%d", READY_FD);
-	const char *fixed[] = {program,         "--listen",   start->address,   "--local-workers",
-			       words->workers,  "--ready-fd", words->ready_fd};
+	const char *fixed[] = {program,		  "--listen",	  start->address,
+			       "--local-workers", words->workers, "--ready-fd",
+			       words->ready_fd};
 	for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
 		words->items[words->count++] = fixed[i];
-	for (size_t i = 0; i < start->modules->count && words->count + 3 < WORDS_MAX; i++) {
+	for (size_t i = 0; i < start->modules->count && words->count + 3 < WORDS_MAX;
+	     i++) {
 		words->items[words->count++] = "--module";
 		words->items[words->count++] = start->modules->items[i];
 	}
@@ -63,8 +65,8 @@ static void make_words(struct words *words, const char *program,
 
 /* In the child: becomes the coordinator, or writes errno to `fail_fd` and ends.
  * Nothing but system calls. */
-_Noreturn static void become(const struct words *words, int null_fd, int log_fd, int ready_fd,
-			     int fail_fd)
+_Noreturn static void become(const struct words *words, int null_fd, int log_fd,
+			     int ready_fd, int fail_fd)
 {
 	int number, fail = fcntl(fail_fd, F_DUPFD_CLOEXEC, READY_FD + 1);
 	int ready = fcntl(ready_fd, F_DUPFD_CLOEXEC, READY_FD + 1);
@@ -75,7 +77,8 @@ _Noreturn static void become(const struct words *words, int null_fd, int log_fd,
 	signal(SIGTERM, SIG_DFL);
 	if (fail >= 0 && ready >= 0 && dup2(null_fd, 0) >= 0 && dup2(log_fd, 1) >= 0 &&
 	    dup2(log_fd, 2) >= 0 && dup2(ready, READY_FD) >= 0) {
-		for (int fd = READY_FD + 1; fd < 1024; fd++) /* what our caller left open */
+		for (int fd = READY_FD + 1; fd < 1024;
+		     fd++) /* what our caller left open */
 			fcntl(fd, F_SETFD, FD_CLOEXEC);
 		execv(words->items[0], (char *const *)(uintptr_t)words->items);
 	}
@@ -143,8 +146,9 @@ static int open_pipes(struct pipes *pipes, const char *log_path)
 {
 	*pipes = (struct pipes){{-1, -1}, {-1, -1}, -1, -1};
 	pipes->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	pipes->log_fd = open(log_path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW,
-			     0600);
+	pipes->log_fd = open(
+		log_path,
+		O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (pipes->log_fd < 0) {
 		rmd_report("the log %s cannot be written: %s", log_path, strerror(errno));
 		return RMD_EXIT_SYSTEM;
@@ -167,7 +171,7 @@ static void close_fd(int *fd)
 static void close_pipes(struct pipes *pipes)
 {
 	int *fds[] = {&pipes->ready[0], &pipes->ready[1], &pipes->fail[0],
-		      &pipes->fail[1],  &pipes->null_fd,  &pipes->log_fd};
+		      &pipes->fail[1],	&pipes->null_fd,  &pipes->log_fd};
 
 	for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
 		close_fd(fds[i]);
@@ -187,7 +191,8 @@ int rmd_coordinator_start(const char *program, const struct rmd_coordinator_star
 	rc = RMD_EXIT_SYSTEM;
 	pid = fork();
 	if (pid == 0)
-		become(&words, pipes.null_fd, pipes.log_fd, pipes.ready[1], pipes.fail[1]);
+		become(&words, pipes.null_fd, pipes.log_fd, pipes.ready[1],
+		       pipes.fail[1]);
 	if (pid < 0) {
 		rmd_report("no process can be started: %s", strerror(errno));
 		goto out;

@@ -11,11 +11,11 @@
 
 /* How to start it. */
 struct rmd_coordinator_start {
-	const char *address;         /* where to listen */
-	const char *log_path;        /* where its output goes */
-	uint32_t workers;            /* most local workers; 0: one a cpu */
+	const char *address;			/* where to listen */
+	const char *log_path;			/* where its output goes */
+	uint32_t workers;			/* most local workers; 0: one a cpu */
 	const struct rmd_option_texts *modules; /* paths */
-	uint64_t timeout_ms;         /* for it to be ready */
+	uint64_t timeout_ms;			/* for it to be ready */
 };
 
 /* Gives the program to start (rmd_free), as libremuda finds it. NULL: there is none;

@@ -34,10 +34,11 @@ static int report_runtime(const char *name, size_t len)
 			rmd_nearest_offer(&search, runtimes[i]);
 	}
 	if (search.best != NULL)
-		rmd_report("'%s': there is no runtime '%.*s': did you mean %s:%s?", name, (int)len, name,
-			   search.best, name + len + 1);
+		rmd_report("'%s': there is no runtime '%.*s': did you mean %s:%s?", name,
+			   (int)len, name, search.best, name + len + 1);
 	else
-		rmd_report("'%s': there is no runtime '%.*s': it is native: (functions of modules) or "
+		rmd_report("'%s': there is no runtime '%.*s': it is native: (functions "
+			   "of modules) or "
 			   "python:",
 			   name, (int)len, name);
 	return RMD_EXIT_USAGE;
@@ -49,16 +50,18 @@ int rmd_function_check(const char *name)
 	size_t len = strlen(name);
 
 	if (len > NAME_MAX_BYTES || !rmd_wire_utf8_valid(rmd_slice_of(name, len))) {
-		rmd_report("a function's name is UTF-8 text of at most %u bytes", NAME_MAX_BYTES);
+		rmd_report("a function's name is UTF-8 text of at most %u bytes",
+			   NAME_MAX_BYTES);
 		return RMD_EXIT_USAGE;
 	}
 	if (colon == NULL && strchr(name, '.') != NULL) {
-		rmd_report("'%s' lacks its runtime: did you mean native:%s or python:%s?", name, name,
-			   name);
+		rmd_report("'%s' lacks its runtime: did you mean native:%s or python:%s?",
+			   name, name, name);
 		return RMD_EXIT_USAGE;
 	}
 	if (colon == NULL || colon[1] == 0) {
-		rmd_report("'%s' is no function: it must be RUNTIME:NAME, as in native:demo.square",
+		rmd_report("'%s' is no function: it must be RUNTIME:NAME, as in "
+			   "native:demo.square",
 			   name);
 		return RMD_EXIT_USAGE;
 	}

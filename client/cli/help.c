@@ -44,11 +44,13 @@ static void write_option(const struct rmd_option *option, FILE *out)
 	int len;
 
 	if (option->letter != 0)
-		len = snprintf(left, sizeof left, "  -%c, --%s", option->letter, option->name);
+		len = snprintf(left, sizeof left, "  -%c, --%s", option->letter,
+			       option->name);
 	else
 		len = snprintf(left, sizeof left, "      --%s", option->name);
 	if (rmd_option_takes_value(option))
-		len += snprintf(left + len, sizeof left - (size_t)len, " %s", option->metavar);
+		len += snprintf(left + len, sizeof left - (size_t)len, " %s",
+				option->metavar);
 	fputs(left, out);
 	if ((size_t)len + 2 > OPTION_INDENT)
 		fprintf(out, "\n%*s", (int)OPTION_INDENT, "");
@@ -78,8 +80,8 @@ void rmd_help_program(FILE *out)
 void rmd_help_command(const struct rmd_command *command, FILE *out)
 {
 	fprintf(out, "usage: remuda %s%s%s%s\n\n", command->name,
-		command->option_count > 0 ? " [OPTION...]" : "", *command->arguments != 0 ? " " : "",
-		command->arguments);
+		command->option_count > 0 ? " [OPTION...]" : "",
+		*command->arguments != 0 ? " " : "", command->arguments);
 	write_wrapped(command->description, 0, 0, out);
 	if (command->option_count > 0)
 		fputs("\nOptions:\n", out);

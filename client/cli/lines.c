@@ -11,7 +11,8 @@
 #define LINES_MAGIC 0x11ae5001u
 #define READ_BYTES ((size_t)256 << 10)
 
-void rmd_lines_init(struct rmd_lines *lines, int fd, char delimiter, size_t line_max_bytes)
+void rmd_lines_init(struct rmd_lines *lines, int fd, char delimiter,
+		    size_t line_max_bytes)
 {
 	*lines = (struct rmd_lines){
 		.magic = LINES_MAGIC,
@@ -42,7 +43,8 @@ static int make_room(struct rmd_lines *lines)
 
 	if (lines->capacity - lines->end >= READ_BYTES)
 		return 0;
-	if (lines->begin > 0 && lines->begin >= held) { /* each byte moves at most once a round */
+	if (lines->begin > 0 &&
+	    lines->begin >= held) { /* each byte moves at most once a round */
 		memmove(lines->data, lines->data + lines->begin, held);
 		lines->scanned -= lines->begin;
 		lines->begin = 0;
@@ -91,7 +93,8 @@ int rmd_lines_fill(struct rmd_lines *lines)
 			lines->lines_read++; /* the last one lacks its delimiter */
 		return 0;
 	}
-	lines->lines_read += count_delimiters(lines->data + lines->end, (size_t)got, lines->delimiter);
+	lines->lines_read +=
+		count_delimiters(lines->data + lines->end, (size_t)got, lines->delimiter);
 	lines->bytes_read += (uint64_t)got;
 	lines->end += (size_t)got;
 	return 1;
@@ -123,7 +126,8 @@ int rmd_lines_next(struct rmd_lines *lines, struct rmd_slice *ret_line)
 	if (at == NULL && lines->begin == lines->end && !lines->skipping)
 		return 0;
 	size_t line_end = at != NULL ? (size_t)(at - lines->data) : lines->end;
-	bool too_long = lines->skipping || line_end - lines->begin > lines->line_max_bytes;
+	bool too_long = lines->skipping ||
+			line_end - lines->begin > lines->line_max_bytes;
 	*ret_line = rmd_slice_of(lines->data + lines->begin, line_end - lines->begin);
 	lines->begin = lines->scanned = at != NULL ? line_end + 1 : line_end;
 	lines->skipping = false;

@@ -15,19 +15,21 @@
 
 struct rmd_lines {
 	uint32_t magic;
-	int fd;                      /* borrowed */
-	char delimiter;              /* '\n' or 0 */
-	bool ended;                  /* all has been read */
-	bool skipping;               /* inside a line that is over the limit */
+	int fd;		/* borrowed */
+	char delimiter; /* '\n' or 0 */
+	bool ended;	/* all has been read */
+	bool skipping;	/* inside a line that is over the limit */
 	size_t line_max_bytes;
-	char *data;                  /* owned */
-	size_t begin, scanned, end, capacity; /* [begin, end) is unread; no delimiter before scanned */
-	uint64_t bytes_read;         /* so far */
-	uint64_t lines_read;         /* delimiters so far, and a last line without one */
+	char *data; /* owned */
+	size_t begin, scanned, end,
+		capacity;    /* [begin, end) is unread; no delimiter before scanned */
+	uint64_t bytes_read; /* so far */
+	uint64_t lines_read; /* delimiters so far, and a last line without one */
 };
 
 /* Starts at the present position of `fd`. */
-void rmd_lines_init(struct rmd_lines *lines, int fd, char delimiter, size_t line_max_bytes);
+void rmd_lines_init(struct rmd_lines *lines, int fd, char delimiter,
+		    size_t line_max_bytes);
 void rmd_lines_fini(struct rmd_lines *lines);
 /* Reads once (blocks where nothing is there). 1: something came; 0: the input has
  * ended; RMD_EAGAIN: a signal came first, or a descriptor that does not block has

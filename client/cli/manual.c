@@ -112,8 +112,8 @@ static void write_command(const struct rmd_command *command, FILE *out)
 static void write_exits(FILE *out)
 {
 	fputs(".Sh EXIT STATUS\n.Bl -tag -width 130\n", out);
-#define X(name, number, text)                                                        \
-	fprintf(out, ".It %d\n", number);                                            \
+#define X(name, number, text)             \
+	fprintf(out, ".It %d\n", number); \
 	write_text(text, out);
 	RMD_EXITS(X)
 #undef X
@@ -154,26 +154,32 @@ static void write_see_also(FILE *out)
 
 static const char arguments_text[] =
 	"One argument of 'run' and one line of 'map' is one argument of the function. "
-	"It is JSON where it parses as JSON and the function does not ask for a string there, else "
-	"text: 21 is a number, [1, 2] a list, notes.txt and \"21\" are strings; but a file called 21 "
+	"It is JSON where it parses as JSON and the function does not ask for a string "
+	"there, else "
+	"text: 21 is a number, [1, 2] a list, notes.txt and \"21\" are strings; but a "
+	"file called 21 "
 	"is found. With -R it is always text. Text that is not valid UTF-8 is sent as "
 	"bytes. With --spread it must be a JSON array, whose items are the arguments.\n\n"
-	"Results are printed as JSON, one a line. What JSON has no word for is an object with "
-	"one key that begins with a dollar sign, such as {\"$bytes\": \"AAEC\"}; the same "
+	"Results are printed as JSON, one a line. What JSON has no word for is an object "
+	"with "
+	"one key that begins with a dollar sign, such as {\"$bytes\": \"AAEC\"}; the "
+	"same "
 	"form is understood in arguments.";
 
 void rmd_manual_write(FILE *out)
 {
-	fprintf(out, ".\\\" Written by 'remuda __man' from the table of commands.\n"
-		     ".Dd November 22, 2026\n.Dt REMUDA 1\n.Os\n"
-		     ".Sh NAME\n.Nm remuda\n.Nd %s\n.Sh SYNOPSIS\n",
+	fprintf(out,
+		".\\\" Written by 'remuda __man' from the table of commands.\n"
+		".Dd November 22, 2026\n.Dt REMUDA 1\n.Os\n"
+		".Sh NAME\n.Nm remuda\n.Nd %s\n.Sh SYNOPSIS\n",
 		rmd_help_tagline);
 	for (size_t i = 0; rmd_commands[i] != NULL; i++)
 		if (!rmd_commands[i]->hidden)
 			write_usage(rmd_commands[i], out);
 	fprintf(out, ".Sh DESCRIPTION\n.Nm\n%s.\n.Pp\n", rmd_help_tagline);
 	write_text("A function is named RUNTIME:NAME, as in native:demo.square or "
-		   "python:math.factorial. Where no coordinator is named or up, 'run' and 'map' "
+		   "python:math.factorial. Where no coordinator is named or up, 'run' "
+		   "and 'map' "
 		   "start a private one, which ends with them.",
 		   out);
 	fputs(".Ss Arguments and results\n", out);

@@ -22,23 +22,23 @@
 #define MAPPER_WINDOW_MAX 16384u
 #define MAPPER_INPUT_MAX_BYTES ((size_t)64 << 20)
 #define MAPPER_RESULTS_MAX_BYTES ((size_t)256 << 20)
-#define MAPPER_AHEAD_BYTES ((size_t)64 << 20)  /* read to know the total, for the bar */
+#define MAPPER_AHEAD_BYTES ((size_t)64 << 20) /* read to know the total, for the bar */
 #define NO_EXIT (-1)
 #define MAPPER_SUBMITS_A_ROUND 256
 
 /* One line: submitted, or found to be no argument. */
 struct line {
 	TAILQ_ENTRY(line) link;
-	uint64_t number;             /* from 1 */
-	size_t bytes;                /* of input */
-	size_t result_bytes;         /* once ended */
+	uint64_t number;     /* from 1 */
+	size_t bytes;	     /* of input */
+	size_t result_bytes; /* once ended */
 	/* NULL: it never became a task. The client's until it comes off the done
 	 * queue, then ours. */
 	struct remuda_future *future;
-	bool queued;                 /* the future is the client's */
-	bool cancelled;              /* in the list of those */
+	bool queued;	/* the future is the client's */
+	bool cancelled; /* in the list of those */
 	bool ended;
-	char *why;                   /* owned: why it never became one */
+	char *why; /* owned: why it never became one */
 };
 
 TAILQ_HEAD(line_list, line);
@@ -50,21 +50,22 @@ struct mapper {
 	struct rmd_argument_list arguments;
 	struct rmd_progress progress;
 	FILE *out;
-	bool out_is_terminal;        /* perhaps the one with the bar */
-	uint64_t input_bytes;        /* size of the input where it is a file, else 0 */
-	struct line_list list;       /* owned: not yet given out, in input order */
-	struct line_list cancelled;  /* owned: not wanted any more, still to come off the done queue */
-	size_t listed, running;      /* in the list; of them not ended */
-	size_t listed_bytes;         /* input of those that run */
-	size_t waiting_bytes;        /* results of those that ended */
-	size_t largest_bytes;        /* largest result so far */
+	bool out_is_terminal;	    /* perhaps the one with the bar */
+	uint64_t input_bytes;	    /* size of the input where it is a file, else 0 */
+	struct line_list list;	    /* owned: not yet given out, in input order */
+	struct line_list cancelled; /* owned: not wanted any more, still to come off the
+				       done queue */
+	size_t listed, running;	    /* in the list; of them not ended */
+	size_t listed_bytes;	    /* input of those that run */
+	size_t waiting_bytes;	    /* results of those that ended */
+	size_t largest_bytes;	    /* largest result so far */
 	size_t window;
 	uint64_t taken, done, failed; /* lines */
-	uint64_t stop_at;            /* number of the first line that failed; 0: none */
-	bool hungry;                 /* no whole line is held */
-	bool no_more;                /* nothing more is submitted */
-	int write_error;             /* errno of the first write that failed, or 0 */
-	int exit;                    /* how the run ends, once it does */
+	uint64_t stop_at;	      /* number of the first line that failed; 0: none */
+	bool hungry;		      /* no whole line is held */
+	bool no_more;		      /* nothing more is submitted */
+	int write_error;	      /* errno of the first write that failed, or 0 */
+	int exit;		      /* how the run ends, once it does */
 };
 
 /* ---- taking lines in ---- */
@@ -139,7 +140,8 @@ static int submit_line(struct mapper *map, struct rmd_slice text)
 	line = add_line(map, text.len);
 	if (line == NULL)
 		return RMD_ENOMEM;
-	line->future = rmd_submitter_submit(map->submitter, &map->arguments, line->number);
+	line->future =
+		rmd_submitter_submit(map->submitter, &map->arguments, line->number);
 	map->running++;
 	map->listed_bytes += text.len;
 	if (line->future == NULL)
@@ -154,7 +156,8 @@ static bool has_room(const struct mapper *map)
 	if (map->listed == 0)
 		return true;
 	return map->listed < map->window && map->listed_bytes < MAPPER_INPUT_MAX_BYTES &&
-	       map->waiting_bytes + map->running * map->largest_bytes < MAPPER_RESULTS_MAX_BYTES;
+	       map->waiting_bytes + map->running * map->largest_bytes <
+		       MAPPER_RESULTS_MAX_BYTES;
 }
 
 /* Submits lines that are there already. Gives how many, or a code. */
@@ -212,13 +215,14 @@ static void note_write(struct mapper *map)
 
 /* In place of the result of a line that failed, so that the lines of the output stay
  * those of the input. */
-static void write_gap(struct mapper *map, const struct line *line, struct remuda_error *err)
+static void write_gap(struct mapper *map, const struct line *line,
+		      struct remuda_error *err)
 {
 	char *json = map->settings->json && err != NULL ? remuda_error_json(err) : NULL;
 
 	if (map->settings->json)
-		fprintf(map->out, "{\"line\": %" PRIu64 ", \"error\": %s}\n", line->number,
-			json != NULL ? json : "null");
+		fprintf(map->out, "{\"line\": %" PRIu64 ", \"error\": %s}\n",
+			line->number, json != NULL ? json : "null");
 	else if (map->settings->keep_going && !map->settings->unordered)
 		fputs(map->settings->raw ? "\n" : "null\n", map->out);
 	free(json);
@@ -251,7 +255,8 @@ static void fail_line(struct mapper *map, const struct line *line, int code)
 static int give_out(struct mapper *map, struct line *line)
 {
 	const struct remuda_value *value = NULL;
-	int code = line->future != NULL ? remuda_result(line->future, &value, NULL) : REMUDA_ETASK;
+	int code = line->future != NULL ? remuda_result(line->future, &value, NULL)
+					: REMUDA_ETASK;
 	int rc = 0;
 
 	if (map->submitter->output != NULL)
@@ -264,8 +269,10 @@ static int give_out(struct mapper *map, struct line *line)
 		fail_line(map, line, code);
 	} else {
 		if (map->settings->json)
-			fprintf(map->out, "{\"line\": %" PRIu64 ", \"value\": ", line->number);
-		rc = rmd_outcome_write(value, map->settings->raw && !map->settings->json, map->out);
+			fprintf(map->out,
+				"{\"line\": %" PRIu64 ", \"value\": ", line->number);
+		rc = rmd_outcome_write(value, map->settings->raw && !map->settings->json,
+				       map->out);
 		fputs(map->settings->json ? "}\n" : "\n", map->out);
 	}
 	note_write(map);
@@ -341,7 +348,8 @@ static int give_ready(struct mapper *map)
 	struct line *line, *next;
 	int rc = 0;
 
-	for (line = TAILQ_FIRST(&map->list); line != NULL && map->exit == NO_EXIT && rc == 0; line = next) {
+	for (line = TAILQ_FIRST(&map->list);
+	     line != NULL && map->exit == NO_EXIT && rc == 0; line = next) {
 		next = TAILQ_NEXT(line, link);
 		if (line->ended)
 			rc = give_out(map, line);
@@ -361,7 +369,8 @@ static struct rmd_progress_view view_of(const struct mapper *map)
 	if (lines->ended) {
 		view.total = lines->lines_read;
 	} else if (map->input_bytes > 0 && lines->bytes_read > 0) {
-		view.total = (uint64_t)((double)lines->lines_read * (double)map->input_bytes /
+		view.total = (uint64_t)((double)lines->lines_read *
+					(double)map->input_bytes /
 					(double)lines->bytes_read);
 		view.estimated = true;
 	}
@@ -370,7 +379,8 @@ static struct rmd_progress_view view_of(const struct mapper *map)
 
 static void draw_bar(struct mapper *map)
 {
-	if (map->out_is_terminal && map->progress.shown) /* not in the middle of the bar */
+	if (map->out_is_terminal &&
+	    map->progress.shown) /* not in the middle of the bar */
 		fflush(map->out);
 	rmd_progress_update(&map->progress, view_of(map));
 }
@@ -446,7 +456,8 @@ static int step(struct mapper *map)
 		end_run(map, map->failed > 0 ? RMD_EXIT_SOME : RMD_EXIT_OK);
 		return 0;
 	}
-	if (taken == MAPPER_SUBMITS_A_ROUND || (taken > 0 && ended > 0)) { /* busy: no sleep */
+	if (taken == MAPPER_SUBMITS_A_ROUND ||
+	    (taken > 0 && ended > 0)) { /* busy: no sleep */
 		draw_bar(map);
 		return 0;
 	}
@@ -459,7 +470,7 @@ static void clear(struct mapper *map)
 {
 	struct line *line;
 
-	TAILQ_FOREACH(line, &map->list, link)
+	TAILQ_FOREACH (line, &map->list, link)
 		if (line->queued)
 			remuda_cancel(line->future);
 	while ((line = TAILQ_FIRST(&map->list)) != NULL)
@@ -476,10 +487,12 @@ static void report_end(struct mapper *map)
 	if (map->write_error != 0 && map->exit == RMD_EXIT_SYSTEM)
 		rmd_report("cannot write the output: %s", strerror(map->write_error));
 	else if (map->exit == RMD_EXIT_INTERRUPTED)
-		rmd_report("interrupted (lines done: %" PRIu64 "): what was open is cancelled",
+		rmd_report("interrupted (lines done: %" PRIu64
+			   "): what was open is cancelled",
 			   map->done);
 	else if (map->exit == RMD_EXIT_SOME)
-		rmd_report("%" PRIu64 " of %" PRIu64 " lines failed", map->failed, map->done);
+		rmd_report("%" PRIu64 " of %" PRIu64 " lines failed", map->failed,
+			   map->done);
 }
 
 static uint64_t size_left(int fd)
@@ -509,7 +522,8 @@ int rmd_mapper_run(struct rmd_submitter *submitter, int input_fd, FILE *out)
 	};
 	int rc = 0;
 
-	rmd_lines_init(&map.lines, input_fd, settings->nul ? 0 : '\n', RMD_LINE_MAX_BYTES);
+	rmd_lines_init(&map.lines, input_fd, settings->nul ? 0 : '\n',
+		       RMD_LINE_MAX_BYTES);
 	rmd_argument_list_init(&map.arguments);
 	rmd_progress_start(&map.progress, !settings->no_progress);
 	rmd_report_hook(hide_bar, &map.progress);

@@ -20,14 +20,16 @@ size_t rmd_nearest_distance(const char *a, const char *b)
 	for (size_t j = 0; j <= b_len; j++)
 		rows[0][j] = j;
 	for (size_t i = 1; i <= a_len; i++) {
-		size_t *row = rows[i % 3], *up = rows[(i + 2) % 3], *upper = rows[(i + 1) % 3];
+		size_t *row = rows[i % 3], *up = rows[(i + 2) % 3],
+		       *upper = rows[(i + 1) % 3];
 
 		row[0] = i;
 		for (size_t j = 1; j <= b_len; j++) {
 			size_t change = up[j - 1] + (a[i - 1] != b[j - 1]);
 
 			row[j] = least(change, least(up[j], row[j - 1]) + 1);
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] &&
+			    a[i - 2] == b[j - 1])
 				row[j] = least(row[j], upper[j - 2] + 1);
 		}
 	}

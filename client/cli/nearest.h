@@ -5,9 +5,9 @@
 
 /* A search: start with {word}, offer each candidate, read `best`. */
 struct rmd_nearest {
-	const char *word;            /* borrowed: what was typed */
-	const char *best;            /* borrowed: the nearest candidate, or NULL: none is near */
-	size_t distance;             /* of `best` */
+	const char *word; /* borrowed: what was typed */
+	const char *best; /* borrowed: the nearest candidate, or NULL: none is near */
+	size_t distance;  /* of `best` */
 };
 
 /* Considers `candidate` (borrowed as long as the search). Near is: one begins with the

@@ -18,8 +18,8 @@ bool rmd_option_takes_value(const struct rmd_option *option)
 	return option->kind != RMD_OPTION_FLAG;
 }
 
-const struct rmd_option *rmd_option_by_name(const struct rmd_command *command, const char *name,
-					    size_t len)
+const struct rmd_option *rmd_option_by_name(const struct rmd_command *command,
+					    const char *name, size_t len)
 {
 	for (size_t i = 0; i < command->option_count; i++) {
 		const struct rmd_option *option = &command->options[i];
@@ -30,7 +30,8 @@ const struct rmd_option *rmd_option_by_name(const struct rmd_command *command, c
 	return NULL;
 }
 
-const struct rmd_option *rmd_option_by_letter(const struct rmd_command *command, char letter)
+const struct rmd_option *rmd_option_by_letter(const struct rmd_command *command,
+					      char letter)
 {
 	for (size_t i = 0; i < command->option_count; i++)
 		if (letter != 0 && command->options[i].letter == letter)
@@ -43,7 +44,8 @@ int rmd_option_duration_parse(const char *text, int64_t *ret_ms)
 	static const struct {
 		const char *unit;
 		int64_t ms;
-	} units[] = {{"", 1000}, {"s", 1000}, {"ms", 1}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
+	} units[] = {{"", 1000},   {"s", 1000},	   {"ms", 1},
+		     {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
 	char *end;
 
 	if (!isdigit((unsigned char)text[0]))
@@ -90,16 +92,18 @@ static int set_number(const struct rmd_option *option, const char *value, void *
 	return RMD_EXIT_OK;
 }
 
-static int set_duration(const struct rmd_option *option, const char *value, void *settings)
+static int set_duration(const struct rmd_option *option, const char *value,
+			void *settings)
 {
 	int64_t ms = 0;
 	int rc = rmd_option_duration_parse(value, &ms);
 
 	if (rc == RMD_EINVAL)
-		rmd_report("--%s takes a time such as 250ms, 30s, 5m or 2h, not '%s'", option->name,
-			   value);
+		rmd_report("--%s takes a time such as 250ms, 30s, 5m or 2h, not '%s'",
+			   option->name, value);
 	else if (rc < 0)
-		rmd_report("--%s: %s is over the limit of ten years", option->name, value);
+		rmd_report("--%s: %s is over the limit of ten years", option->name,
+			   value);
 	if (rc < 0)
 		return RMD_EXIT_USAGE;
 	*number_field(option, settings) = ms;
@@ -176,15 +180,16 @@ static int unknown_option(const struct rmd_command *command, const char *word, s
 			rmd_nearest_offer(&search, command->options[i].name);
 	}
 	if (search.best != NULL)
-		rmd_report("'%s' has no option %.*s: did you mean --%s?", command->name, (int)len,
-			   word, search.best);
+		rmd_report("'%s' has no option %.*s: did you mean --%s?", command->name,
+			   (int)len, word, search.best);
 	else
-		rmd_report("'%s' has no option %.*s: see 'remuda help %s'", command->name, (int)len,
-			   word, command->name);
+		rmd_report("'%s' has no option %.*s: see 'remuda help %s'", command->name,
+			   (int)len, word, command->name);
 	return RMD_EXIT_USAGE;
 }
 
-static int parse_long(struct cursor *cursor, const char *word, struct rmd_options_parsed *parsed)
+static int parse_long(struct cursor *cursor, const char *word,
+		      struct rmd_options_parsed *parsed)
 {
 	const char *name = word + 2, *equals = strchr(name, '=');
 	size_t len = equals != NULL ? (size_t)(equals - name) : strlen(name);
@@ -200,14 +205,17 @@ static int parse_long(struct cursor *cursor, const char *word, struct rmd_option
 		rmd_report("--%s takes no value", option->name);
 		return RMD_EXIT_USAGE;
 	}
-	return take_option(cursor, option, equals != NULL ? equals + 1 : NULL, parsed->settings);
+	return take_option(cursor, option, equals != NULL ? equals + 1 : NULL,
+			   parsed->settings);
 }
 
 /* "-r", "-rR", "-j4", "-j 4". */
-static int parse_short(struct cursor *cursor, const char *word, struct rmd_options_parsed *parsed)
+static int parse_short(struct cursor *cursor, const char *word,
+		       struct rmd_options_parsed *parsed)
 {
 	for (const char *at = word + 1; *at != 0; at++) {
-		const struct rmd_option *option = rmd_option_by_letter(cursor->command, *at);
+		const struct rmd_option *option =
+			rmd_option_by_letter(cursor->command, *at);
 
 		if (option == NULL && *at == 'h') {
 			parsed->help_wanted = true;
@@ -241,12 +249,14 @@ static int check_count(const struct rmd_command *command, int count, char **argu
 {
 	if (count < command->arguments_min) {
 		rmd_report("%s is missing: remuda %s %s",
-			   command->argument_kind == RMD_ARGUMENT_FUNCTION ? "FUNCTION"
-									   : "an argument",
+			   command->argument_kind == RMD_ARGUMENT_FUNCTION
+				   ? "FUNCTION"
+				   : "an argument",
 			   command->name, command->arguments);
 		return RMD_EXIT_USAGE;
 	}
-	if (command->arguments_max != RMD_ARGUMENTS_ANY && count > command->arguments_max) {
+	if (command->arguments_max != RMD_ARGUMENTS_ANY &&
+	    count > command->arguments_max) {
 		rmd_report("'%s' is one argument too many: remuda %s%s%s",
 			   arguments[command->arguments_max], command->name,
 			   *command->arguments != 0 ? " " : "", command->arguments);
@@ -272,7 +282,8 @@ int rmd_options_parse(const struct rmd_command *command, int count, char **words
 		char *word = words[cursor.at];
 		int rc = RMD_EXIT_OK;
 
-		if (ended || word[0] != '-' || word[1] == 0 || is_negative_number(command, word))
+		if (ended || word[0] != '-' || word[1] == 0 ||
+		    is_negative_number(command, word))
 			parsed->arguments[parsed->argument_count++] = word;
 		else if (strcmp(word, "--") == 0)
 			ended = true;
@@ -288,12 +299,14 @@ int rmd_options_parse(const struct rmd_command *command, int count, char **words
 	return check_count(command, parsed->argument_count, parsed->arguments);
 }
 
-void rmd_options_fini(const struct rmd_command *command, struct rmd_options_parsed *parsed)
+void rmd_options_fini(const struct rmd_command *command,
+		      struct rmd_options_parsed *parsed)
 {
 	for (size_t i = 0; parsed->settings != NULL && i < command->option_count; i++) {
 		const struct rmd_option *option = &command->options[i];
 
-		if (option->kind == RMD_OPTION_TEXTS || option->kind == RMD_OPTION_FILES) {
+		if (option->kind == RMD_OPTION_TEXTS ||
+		    option->kind == RMD_OPTION_FILES) {
 			struct rmd_option_texts *texts =
 				(void *)((char *)parsed->settings + option->offset);
 			rmd_free(texts->items);

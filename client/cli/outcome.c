@@ -69,9 +69,11 @@ void rmd_outcome_report_line(const char *what, int code, const struct remuda_err
 	char *inner = root != NULL && root != err ? remuda_error_line(root) : NULL;
 
 	if (inner != NULL)
-		rmd_report("%s: %s; caused by %s", what, outer != NULL ? outer : "", inner);
+		rmd_report("%s: %s; caused by %s", what, outer != NULL ? outer : "",
+			   inner);
 	else
-		rmd_report("%s: %s", what, outer != NULL ? outer : remuda_code_text(code));
+		rmd_report("%s: %s", what,
+			   outer != NULL ? outer : remuda_code_text(code));
 	free(outer);
 	free(inner);
 }

@@ -25,12 +25,12 @@ STAILQ_HEAD(pieces, piece);
 
 struct rmd_output {
 	uint32_t magic;
-	int event_fd;                /* owned */
-	pthread_mutex_t lock;        /* guards what follows, but for the tagger */
-	struct pieces pieces;        /* owned */
+	int event_fd;	      /* owned */
+	pthread_mutex_t lock; /* guards what follows, but for the tagger */
+	struct pieces pieces; /* owned */
 	size_t held_bytes;
-	uint64_t dropped_bytes;      /* since the last piece that was kept */
-	struct rmd_tagger tagger;    /* main thread */
+	uint64_t dropped_bytes;	  /* since the last piece that was kept */
+	struct rmd_tagger tagger; /* main thread */
 };
 
 struct rmd_output *rmd_output_create(void)
@@ -73,8 +73,8 @@ int rmd_output_fd(const struct rmd_output *output)
 	return output->event_fd;
 }
 
-void rmd_output_push(struct rmd_output *output, uint64_t line, const void *data, size_t len,
-		     uint64_t dropped_bytes)
+void rmd_output_push(struct rmd_output *output, uint64_t line, const void *data,
+		     size_t len, uint64_t dropped_bytes)
 {
 	RMD_CHECK_OBJ(output, OUTPUT_MAGIC);
 	struct piece *piece = rmd_malloc(sizeof *piece + len);
@@ -109,7 +109,8 @@ static void write_piece(struct rmd_tagger *tagger, const struct piece *piece)
 		snprintf(tag, sizeof tag, "[%" PRIu64 "]", piece->line);
 	if (piece->dropped_bytes > 0) {
 		rmd_tagger_end_line(tagger);
-		rmd_report("%" PRIu64 " bytes of output were dropped here: it came too fast",
+		rmd_report("%" PRIu64
+			   " bytes of output were dropped here: it came too fast",
 			   piece->dropped_bytes);
 	}
 	rmd_tagger_write(tagger, tag, piece->data, piece->len);

@@ -23,8 +23,8 @@ void rmd_output_destroy(struct rmd_output *output);
 int rmd_output_fd(const struct rmd_output *output);
 /* (any thread) Hands over a piece (copied) of the task of line `line`, 0: of the only
  * one. `dropped_bytes` were lost before it. */
-void rmd_output_push(struct rmd_output *output, uint64_t line, const void *data, size_t len,
-		     uint64_t dropped_bytes);
+void rmd_output_push(struct rmd_output *output, uint64_t line, const void *data,
+		     size_t len, uint64_t dropped_bytes);
 /* Writes what is held to stderr: as it comes, or with the line's number before each
  * line ("[17] "). */
 void rmd_output_drain(struct rmd_output *output);

@@ -20,7 +20,8 @@ char *rmd_place_run_path(const char *name)
 {
 	char folder[RMD_PATH_MAX];
 
-	return rmd_locate_run_dir(folder) < 0 ? NULL : rmd_asprintf("%s/%s", folder, name);
+	return rmd_locate_run_dir(folder) < 0 ? NULL
+					      : rmd_asprintf("%s/%s", folder, name);
 }
 
 /* What is wrong with the folder, or NULL. */
@@ -73,7 +74,8 @@ static bool host_port_valid(const char *text)
 			return false;
 		port = port * 10 + (*at - '0');
 	}
-	return port >= 1 && port <= 65535 && (text[0] == '[' || strchr(text, ':') == colon);
+	return port >= 1 && port <= 65535 &&
+	       (text[0] == '[' || strchr(text, ':') == colon);
 }
 
 int rmd_place_check(const char *text, const char *said_by)
@@ -84,8 +86,8 @@ int rmd_place_check(const char *text, const char *said_by)
 	if (path != NULL && *path != 0) {
 		if (strlen(path) < sizeof name.sun_path)
 			return RMD_EXIT_OK;
-		rmd_report("the path in %s is over the system's limit of %zu bytes: %s", said_by,
-			   sizeof name.sun_path - 1, text);
+		rmd_report("the path in %s is over the system's limit of %zu bytes: %s",
+			   said_by, sizeof name.sun_path - 1, text);
 		return RMD_EXIT_USAGE;
 	}
 	if (strncmp(text, "tcp:", 4) == 0 && host_port_valid(text + 4))
@@ -93,13 +95,16 @@ int rmd_place_check(const char *text, const char *said_by)
 	if (strncmp(text, "dns:///", 7) == 0 && host_port_valid(text + 7))
 		return RMD_EXIT_OK;
 	if (text[0] == '/')
-		rmd_report("%s is no address: '%s': did you mean unix:%s?", said_by, text, text);
+		rmd_report("%s is no address: '%s': did you mean unix:%s?", said_by, text,
+			   text);
 	else if (host_port_valid(text))
-		rmd_report("%s is no address: '%s': did you mean tcp:%s?", said_by, text, text);
+		rmd_report("%s is no address: '%s': did you mean tcp:%s?", said_by, text,
+			   text);
 	else
-		rmd_report("%s is no address: '%s': it must be unix:PATH, tcp:HOST:PORT or "
-			   "dns:///HOST:PORT",
-			   said_by, text);
+		rmd_report(
+			"%s is no address: '%s': it must be unix:PATH, tcp:HOST:PORT or "
+			"dns:///HOST:PORT",
+			said_by, text);
 	return RMD_EXIT_USAGE;
 }
 
@@ -154,13 +159,15 @@ bool rmd_place_is_served(const struct rmd_place *address)
 int rmd_place_report_nobody(const struct rmd_place *address, const char *why)
 {
 	if (address->by_default)
-		rmd_report("no coordinator is up (looked at %s): start one with 'remuda up', or name "
+		rmd_report("no coordinator is up (looked at %s): start one with 'remuda "
+			   "up', or name "
 			   "one with --address",
 			   address->text);
 	else if (*why != 0)
 		rmd_report("%s (%s)", why, address->said_by);
 	else
-		rmd_report("no coordinator answers at %s (%s)", address->text, address->said_by);
+		rmd_report("no coordinator answers at %s (%s)", address->text,
+			   address->said_by);
 	return RMD_EXIT_SERVICE;
 }
 

@@ -8,9 +8,10 @@
 
 /* Where to look, and who said so. */
 struct rmd_place {
-	char *text;                  /* owned: "unix:/run/user/1000/remuda/up.sock" */
-	const char *said_by;         /* "--address", "REMUDA_ADDRESS", "remuda up": for messages */
-	bool by_default;             /* nobody said: it is the socket of `remuda up` */
+	char *text; /* owned: "unix:/run/user/1000/remuda/up.sock" */
+	const char
+		*said_by; /* "--address", "REMUDA_ADDRESS", "remuda up": for messages */
+	bool by_default;  /* nobody said: it is the socket of `remuda up` */
 };
 
 /* Gives the address that `option` (NULL: not given) or REMUDA_ADDRESS says, else that

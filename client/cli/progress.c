@@ -62,7 +62,8 @@ static void format_bar(double part, size_t width, char *ret_bar)
 }
 
 /* "  512/s  ETA 0:08  3 failed": what stands behind the bar. */
-static void format_tail(const struct rmd_progress_view *view, bool known, char ret_tail[160])
+static void format_tail(const struct rmd_progress_view *view, bool known,
+			char ret_tail[160])
 {
 	char rate[40], time[32], failed[48] = "", count[32];
 
@@ -73,8 +74,8 @@ static void format_tail(const struct rmd_progress_view *view, bool known, char r
 	bool eta = known && view->done < view->total && view->rate > 0;
 	if (eta) {
 		double left = (double)(view->total - view->done) / view->rate;
-		rmd_progress_format_time(left < 1e12 ? (uint64_t)(left * 1000) : UINT64_MAX / 2,
-					 time);
+		rmd_progress_format_time(
+			left < 1e12 ? (uint64_t)(left * 1000) : UINT64_MAX / 2, time);
 	} else {
 		rmd_progress_format_time(view->elapsed_ms, time);
 	}
@@ -85,7 +86,8 @@ void rmd_progress_format(const struct rmd_progress_view *view, size_t columns,
 			 char ret_line[RMD_PROGRESS_COLUMNS_MAX])
 {
 	char done[32], total[32], tail[160], head[96], bar[BAR_MAX + 1], whole[512];
-	size_t room = columns < RMD_PROGRESS_COLUMNS_MAX ? columns : RMD_PROGRESS_COLUMNS_MAX;
+	size_t room = columns < RMD_PROGRESS_COLUMNS_MAX ? columns
+							 : RMD_PROGRESS_COLUMNS_MAX;
 	bool known = view->total > 0 && view->total >= view->done;
 	double part = known ? (double)view->done / (double)view->total : 0;
 	int percent = (int)(part * 100);
@@ -101,7 +103,8 @@ void rmd_progress_format(const struct rmd_progress_view *view, size_t columns,
 		snprintf(whole, sizeof whole, "%s %3d %%%s", head, percent, tail);
 	} else {
 		format_bar(part, room - used < BAR_MAX ? room - used : BAR_MAX, bar);
-		snprintf(whole, sizeof whole, "%s [%s] %3d %%%s", head, bar, percent, tail);
+		snprintf(whole, sizeof whole, "%s [%s] %3d %%%s", head, bar, percent,
+			 tail);
 	}
 	size_t len = strlen(whole);
 	if (len + 1 > room)
@@ -123,8 +126,8 @@ void rmd_progress_start(struct rmd_progress *progress, bool wanted)
 	};
 }
 
-static void draw(struct rmd_progress *progress, struct rmd_progress_view view, uint64_t now_ms,
-		 double rate)
+static void draw(struct rmd_progress *progress, struct rmd_progress_view view,
+		 uint64_t now_ms, double rate)
 {
 	char line[RMD_PROGRESS_COLUMNS_MAX];
 	struct winsize size = {0};
@@ -155,7 +158,8 @@ void rmd_progress_update(struct rmd_progress *progress, struct rmd_progress_view
 		return;
 	if (since_ms >= MARK_EVERY_MS) { /* half of it old, half of it new */
 		double fresh = rate_since(view.done - progress->marked_done, since_ms);
-		progress->rate = progress->rate > 0 ? (progress->rate + fresh) / 2 : fresh;
+		progress->rate = progress->rate > 0 ? (progress->rate + fresh) / 2
+						    : fresh;
 		progress->marked_at_ms = now_ms;
 		progress->marked_done = view.done;
 	}
@@ -179,7 +183,8 @@ void rmd_progress_finish(struct rmd_progress *progress, struct rmd_progress_view
 
 	if (!progress->shown)
 		return;
-	draw(progress, view, now_ms, rate_since(view.done, now_ms - progress->begun_at_ms));
+	draw(progress, view, now_ms,
+	     rate_since(view.done, now_ms - progress->begun_at_ms));
 	fputc('\n', stderr);
 	progress->shown = progress->drawn = false;
 }

@@ -10,11 +10,11 @@
 
 /* What is drawn. */
 struct rmd_progress_view {
-	uint64_t done, failed;       /* failed is a part of done */
-	uint64_t total;              /* 0: not known */
-	bool estimated;              /* the total is a guess from the size of the input */
+	uint64_t done, failed; /* failed is a part of done */
+	uint64_t total;	       /* 0: not known */
+	bool estimated;	       /* the total is a guess from the size of the input */
 	uint64_t elapsed_ms;
-	double rate;                 /* lines a second of late; 0: not known */
+	double rate; /* lines a second of late; 0: not known */
 };
 
 /* Longest line that is drawn. */
@@ -30,8 +30,8 @@ void rmd_progress_format_count(uint64_t count, char ret_text[32]);
 void rmd_progress_format_time(uint64_t ms, char ret_text[32]);
 
 struct rmd_progress {
-	bool shown;                  /* the terminal can show it and it is wanted */
-	bool drawn;                  /* a line of ours stands there */
+	bool shown; /* the terminal can show it and it is wanted */
+	bool drawn; /* a line of ours stands there */
 	uint64_t begun_at_ms, drawn_at_ms;
 	uint64_t marked_at_ms, marked_done; /* for the rate */
 	double rate;

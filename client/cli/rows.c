@@ -20,14 +20,17 @@ void rmd_rows_format_span(uint64_t ms, char ret_text[32])
 	else if (s < 3600)
 		snprintf(ret_text, 32, "%" PRIu64 " min %" PRIu64 " s", s / 60, s % 60);
 	else if (s < 86400)
-		snprintf(ret_text, 32, "%" PRIu64 " h %" PRIu64 " min", s / 3600, s % 3600 / 60);
+		snprintf(ret_text, 32, "%" PRIu64 " h %" PRIu64 " min", s / 3600,
+			 s % 3600 / 60);
 	else
-		snprintf(ret_text, 32, "%" PRIu64 " d %" PRIu64 " h", s / 86400, s % 86400 / 3600);
+		snprintf(ret_text, 32, "%" PRIu64 " d %" PRIu64 " h", s / 86400,
+			 s % 86400 / 3600);
 }
 
 void rmd_rows_format_bytes(uint64_t bytes, char ret_text[32])
 {
-	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+	static const char *const units[] = {"B",   "KiB", "MiB", "GiB",
+					    "TiB", "PiB", "EiB"};
 	double number = (double)bytes;
 	size_t unit = 0;
 
@@ -53,8 +56,9 @@ char *rmd_rows_harmless(const char *text)
 	while (harmless != NULL && at < len) {
 		size_t step = character_len(text + at, len - at);
 		unsigned char c = (unsigned char)text[at];
-		bool control = c < 0x20 || c == 0x7f || /* C0, DEL; C1 is U+0080 to U+009F */
-			       (step == 2 && c == 0xc2 && (unsigned char)text[at + 1] < 0xa0);
+		bool control =
+			c < 0x20 || c == 0x7f || /* C0, DEL; C1 is U+0080 to U+009F */
+			(step == 2 && c == 0xc2 && (unsigned char)text[at + 1] < 0xa0);
 
 		if (step == 0 || control) {
 			out += sprintf(out, "\\x%02x", c);
@@ -91,8 +95,8 @@ void rmd_rows_write_json_text(const char *text, size_t len, FILE *out)
 	fputc('"', out);
 }
 
-void rmd_rows_init(struct rmd_rows *rows, const struct rmd_column *columns, size_t count, bool json,
-		   FILE *out)
+void rmd_rows_init(struct rmd_rows *rows, const struct rmd_column *columns, size_t count,
+		   bool json, FILE *out)
 {
 	*rows = (struct rmd_rows){
 		.columns = columns,
@@ -257,8 +261,9 @@ int rmd_rows_finish(struct rmd_rows *rows)
 				     column->kind != RMD_COLUMN_BOOLEAN;
 
 			if (column->title != NULL)
-				write_padded(row == 0 ? column->title
-						      : rows->cells[(row - 1) * count + i],
+				write_padded(row == 0
+						     ? column->title
+						     : rows->cells[(row - 1) * count + i],
 					     widths[i], right, i == last, rows->out);
 		}
 	}
@@ -272,11 +277,12 @@ int rmd_rows_finish_upright(struct rmd_rows *rows)
 	if (rows->json || rows->failed)
 		return finish(rows);
 	for (size_t i = 0; i < count; i++)
-		if (rows->columns[i].title != NULL && strlen(rows->columns[i].title) > width)
+		if (rows->columns[i].title != NULL &&
+		    strlen(rows->columns[i].title) > width)
 			width = strlen(rows->columns[i].title);
 	for (size_t i = 0; i < rows->cell_count; i++)
 		if (rows->columns[i % count].title != NULL)
-			fprintf(rows->out, "%-*s  %s\n", (int)width, rows->columns[i % count].title,
-				rows->cells[i]);
+			fprintf(rows->out, "%-*s  %s\n", (int)width,
+				rows->columns[i % count].title, rows->cells[i]);
 	return finish(rows);
 }

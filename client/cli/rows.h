@@ -14,15 +14,15 @@
 enum rmd_column_kind {
 	RMD_COLUMN_TEXT,
 	RMD_COLUMN_NUMBER,
-	RMD_COLUMN_LIMIT,            /* a number; 0 is "auto" in the table */
-	RMD_COLUMN_SPAN,             /* milliseconds; "1.2 s" in the table */
-	RMD_COLUMN_BYTES,            /* "1.5 MiB" in the table */
-	RMD_COLUMN_BOOLEAN,          /* "yes" or "no" in the table */
+	RMD_COLUMN_LIMIT,   /* a number; 0 is "auto" in the table */
+	RMD_COLUMN_SPAN,    /* milliseconds; "1.2 s" in the table */
+	RMD_COLUMN_BYTES,   /* "1.5 MiB" in the table */
+	RMD_COLUMN_BOOLEAN, /* "yes" or "no" in the table */
 };
 
 struct rmd_column {
-	const char *title;           /* "AGE"; NULL: only in JSON */
-	const char *key;             /* "age_ms"; NULL: only in the table */
+	const char *title; /* "AGE"; NULL: only in JSON */
+	const char *key;   /* "age_ms"; NULL: only in the table */
 	enum rmd_column_kind kind;
 };
 
@@ -30,17 +30,17 @@ struct rmd_rows {
 	const struct rmd_column *columns; /* borrowed */
 	size_t column_count;
 	bool json;
-	bool failed;                 /* memory ran out */
-	size_t at;                   /* the next column */
+	bool failed; /* memory ran out */
+	size_t at;   /* the next column */
 	size_t row_count;
-	char **cells;                /* owned: row by row, the table only */
+	char **cells; /* owned: row by row, the table only */
 	size_t cell_count, cell_capacity;
-	bool first;                  /* of the present JSON object */
+	bool first; /* of the present JSON object */
 	FILE *out;
 };
 
-void rmd_rows_init(struct rmd_rows *rows, const struct rmd_column *columns, size_t count, bool json,
-		   FILE *out);
+void rmd_rows_init(struct rmd_rows *rows, const struct rmd_column *columns, size_t count,
+		   bool json, FILE *out);
 /* Each puts the next cell; `kind` of its column must fit. NULL text: "". */
 void rmd_rows_text(struct rmd_rows *rows, const char *text);
 void rmd_rows_number(struct rmd_rows *rows, uint64_t number);

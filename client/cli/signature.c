@@ -6,7 +6,7 @@
 
 #define RUNTIME "native:"
 #define DESCRIBE "native:remuda.describe"
-#define LOOK_EVERY_MS 100            /* for an interrupt */
+#define LOOK_EVERY_MS 100 /* for an interrupt */
 #define PARAMS_MAX 64u
 
 /* The value under a text key of a map, or NULL. */
@@ -15,7 +15,8 @@ static const struct remuda_value *member(const struct remuda_value *map, const c
 	for (size_t i = 0; map->kind == REMUDA_MAP && i < map->u.map.len; i++) {
 		const struct remuda_entry *entry = &map->u.map.entries[i];
 
-		if (entry->key.kind == REMUDA_STRING && entry->key.u.string.len == strlen(key) &&
+		if (entry->key.kind == REMUDA_STRING &&
+		    entry->key.u.string.len == strlen(key) &&
 		    memcmp(entry->key.u.string.data, key, strlen(key)) == 0)
 			return &entry->value;
 	}
@@ -38,7 +39,8 @@ uint64_t rmd_signature_strings_of(const struct remuda_value *description)
 	if (params == NULL || params->kind != REMUDA_LIST)
 		return 0;
 	for (size_t i = 0; i < params->u.list.len && place < PARAMS_MAX; i++) {
-		const struct remuda_value *kind = member(&params->u.list.items[i], "kind");
+		const struct remuda_value *kind =
+			member(&params->u.list.items[i], "kind");
 
 		if (is_text(kind, "context")) /* the runtime's own, no argument */
 			continue;
@@ -60,10 +62,12 @@ uint64_t rmd_signature_strings(struct remuda *client, const char *function,
 	if (strncmp(function, RUNTIME, strlen(RUNTIME)) != 0)
 		return 0;
 	ours.on_log = NULL;
-	future = remuda_submit_name_with(client, &ours, DESCRIBE, function + strlen(RUNTIME));
+	future = remuda_submit_name_with(client, &ours, DESCRIBE,
+					 function + strlen(RUNTIME));
 	if (future == NULL)
 		return 0;
-	while (!rmd_interrupt_seen() && remuda_wait(future, LOOK_EVERY_MS) == REMUDA_ETIMEOUT)
+	while (!rmd_interrupt_seen() &&
+	       remuda_wait(future, LOOK_EVERY_MS) == REMUDA_ETIMEOUT)
 		;
 	if (rmd_interrupt_seen())
 		remuda_cancel(future);

@@ -4,11 +4,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "client/cli/place.h"
 #include "client/cli/exit.h"
 #include "client/cli/function.h"
 #include "client/cli/interrupt.h"
 #include "client/cli/outcome.h"
+#include "client/cli/place.h"
 #include "client/cli/report.h"
 #include "client/cli/signature.h"
 #include "proto/base/alloc.h"
@@ -19,7 +19,8 @@
 #define ENVIRONMENT_MAX 256u
 
 /* Checks that each is KEY=VALUE with a key, and that there are at most `most`. */
-static int check_pairs(const struct rmd_option_texts *texts, const char *option, size_t most)
+static int check_pairs(const struct rmd_option_texts *texts, const char *option,
+		       size_t most)
 {
 	if (texts->count > most) {
 		rmd_report("--%s can be given at most %zu times", option, most);
@@ -27,7 +28,8 @@ static int check_pairs(const struct rmd_option_texts *texts, const char *option,
 	}
 	for (size_t i = 0; i < texts->count; i++) {
 		if (strchr(texts->items[i], '=') == NULL || texts->items[i][0] == '=') {
-			rmd_report("--%s takes NAME=VALUE, not '%s'", option, texts->items[i]);
+			rmd_report("--%s takes NAME=VALUE, not '%s'", option,
+				   texts->items[i]);
 			return RMD_EXIT_USAGE;
 		}
 	}
@@ -54,7 +56,8 @@ static int check(const struct rmd_submit_settings *settings, const char *functio
 	int rc = rmd_function_check(function);
 
 	if (rc == RMD_EXIT_OK && settings->text && settings->spread) {
-		rmd_report("--raw-strings and --spread exclude each other: a list is no text");
+		rmd_report("--raw-strings and --spread exclude each other: a list is no "
+			   "text");
 		rc = RMD_EXIT_USAGE;
 	}
 	if (rc == RMD_EXIT_OK && settings->address != NULL)
@@ -84,10 +87,11 @@ static int read_named(struct rmd_submitter *submitter)
 		return rmd_report_no_memory();
 	for (size_t i = 0; i < texts->count; i++) {
 		const char *equals = strchr(texts->items[i], '=');
-		struct rmd_slice name = rmd_slice_of(texts->items[i],
-						     (size_t)(equals - texts->items[i]));
+		struct rmd_slice name =
+			rmd_slice_of(texts->items[i], (size_t)(equals - texts->items[i]));
 
-		if (rmd_argument_list_add(values, rule, rmd_slice_of_string(equals + 1), why) < 0) {
+		if (rmd_argument_list_add(values, rule, rmd_slice_of_string(equals + 1),
+					  why) < 0) {
 			rmd_report("--named %s: %s", texts->items[i], why);
 			return RMD_EXIT_USAGE;
 		}
@@ -136,7 +140,8 @@ static int open_pool(struct rmd_submitter *submitter)
 	options.runtime = runtime;
 	options.max_workers = (uint32_t)settings->workers.value;
 	options.environment = settings->environment.items;
-	code = remuda_pool_open(submitter->client, &options, &submitter->options.pool, &err);
+	code = remuda_pool_open(submitter->client, &options, &submitter->options.pool,
+				&err);
 	if (code == 0)
 		return RMD_EXIT_OK;
 	rmd_outcome_report("opening the pool", code, err);
@@ -144,8 +149,8 @@ static int open_pool(struct rmd_submitter *submitter)
 	return rmd_outcome_exit(code, RMD_EXIT_SERVICE);
 }
 
-int rmd_submitter_check(struct rmd_submitter *submitter, const struct rmd_submit_settings *settings,
-			const char *function)
+int rmd_submitter_check(struct rmd_submitter *submitter,
+			const struct rmd_submit_settings *settings, const char *function)
 {
 	int rc;
 
@@ -183,8 +188,9 @@ int rmd_submitter_open(struct rmd_submitter *submitter)
 	return rc;
 }
 
-int rmd_submitter_add(struct rmd_submitter *submitter, struct rmd_argument_list *arguments,
-		      struct rmd_slice word, char ret_why[RMD_ARGUMENT_WHY_BYTES])
+int rmd_submitter_add(struct rmd_submitter *submitter,
+		      struct rmd_argument_list *arguments, struct rmd_slice word,
+		      char ret_why[RMD_ARGUMENT_WHY_BYTES])
 {
 	size_t before = arguments->count;
 	int rc = rmd_argument_list_add(arguments, submitter->rule, word, ret_why);
@@ -192,8 +198,8 @@ int rmd_submitter_add(struct rmd_submitter *submitter, struct rmd_argument_list 
 	if (!arguments->open || submitter->learned)
 		return rc;
 	submitter->learned = true;
-	submitter->rule.strings = rmd_signature_strings(submitter->client, submitter->function,
-							&submitter->options);
+	submitter->rule.strings = rmd_signature_strings(
+		submitter->client, submitter->function, &submitter->options);
 	if (submitter->rule.strings == 0)
 		return rc;
 	rmd_argument_list_cut(arguments, before);
@@ -225,7 +231,8 @@ static void on_log(void *ctx, enum remuda_stream stream, const void *data, size_
 }
 
 struct remuda_future *rmd_submitter_submit(struct rmd_submitter *submitter,
-					   const struct rmd_argument_list *arguments, uint64_t line)
+					   const struct rmd_argument_list *arguments,
+					   uint64_t line)
 {
 	struct remuda_task_options options = submitter->options;
 	struct remuda_call call = {

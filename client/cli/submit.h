@@ -21,80 +21,81 @@ struct rmd_submit_settings {
 	bool nul, unordered, keep_going, json, no_progress;
 };
 
+/* Rows, each on a line or two. */
+/* clang-format off */
+#define RMD_SUBMIT_ROW(name, letter, kind, metavar, field, min, max, help)           \
+	{name, letter, RMD_OPTION_##kind, metavar,                                   \
+	 offsetof(struct rmd_submit_settings, field), min, max, help}
+
 /* The rows of options that both have. */
 #define RMD_SUBMIT_ROWS_ARGUMENT                                                     \
-	{"raw-strings", 'R', RMD_OPTION_FLAG, NULL,                                  \
-	 offsetof(struct rmd_submit_settings, text), 0, 0,                           \
-	 "take every argument as text, also where it looks like JSON"},              \
-	{"spread", 's', RMD_OPTION_FLAG, NULL,                                       \
-	 offsetof(struct rmd_submit_settings, spread), 0, 0,                         \
-	 "an argument is a JSON array, and its items are the function's arguments"}, \
-	{"named", 'k', RMD_OPTION_TEXTS, "NAME=ARG",                                 \
-	 offsetof(struct rmd_submit_settings, named), 0, 0,                          \
-	 "add an argument by name (python); may be given often"},                    \
-	{"raw", 'r', RMD_OPTION_FLAG, NULL, offsetof(struct rmd_submit_settings, raw), 0, 0, \
-	 "print strings and bytes bare instead of as JSON"}
+	RMD_SUBMIT_ROW("raw-strings", 'R', FLAG, NULL, text, 0, 0,                   \
+		"take every argument as text, also where it looks like JSON"),       \
+	RMD_SUBMIT_ROW("spread", 's', FLAG, NULL, spread, 0, 0,                      \
+		"an argument is a JSON array, and its items are the function's "     \
+		"arguments"),                                                        \
+	RMD_SUBMIT_ROW("named", 'k', TEXTS, "NAME=ARG", named, 0, 0,                 \
+		"add an argument by name (python); may be given often"),             \
+	RMD_SUBMIT_ROW("raw", 'r', FLAG, NULL, raw, 0, 0,                            \
+		"print strings and bytes bare instead of as JSON")
 
 #define RMD_SUBMIT_ROWS_TASK                                                         \
-	{"quiet", 'q', RMD_OPTION_FLAG, NULL,                                        \
-	 offsetof(struct rmd_submit_settings, quiet), 0, 0,                          \
-	 "do not show what tasks print"},                                            \
-	{"deadline", 't', RMD_OPTION_DURATION, "TIME",                               \
-	 offsetof(struct rmd_submit_settings, deadline), 0, 0,                       \
-	 "a task that has not ended after this time fails (default: no limit)"},     \
-	{"max-attempts", 0, RMD_OPTION_NUMBER, "N",                                  \
-	 offsetof(struct rmd_submit_settings, attempts), 1, 100,                     \
-	 "begin a task again when its worker is lost, up to N times in all (default 1)"}, \
-	{"priority", 'p', RMD_OPTION_NUMBER, "N",                                    \
-	 offsetof(struct rmd_submit_settings, priority), -1000, 1000,                \
-	 "higher goes first among your own tasks (default 0)"},                      \
-	{"label", 'l', RMD_OPTION_TEXTS, "KEY=VALUE",                                \
-	 offsetof(struct rmd_submit_settings, labels), 0, 0,                         \
-	 "words for the task that others may see; may be given often"},              \
-	{"workers", 'w', RMD_OPTION_NUMBER, "N",                                     \
-	 offsetof(struct rmd_submit_settings, workers), 1, 100000,                   \
-	 "use at most N workers (default: as many as there are cpus)"},              \
-	{"module", 'm', RMD_OPTION_FILES, "FILE",                                    \
-	 offsetof(struct rmd_submit_settings, modules), 0, 0,                        \
-	 "load this module of task functions; may be given often"},                  \
-	{"env", 'e', RMD_OPTION_TEXTS, "NAME=VALUE",                                 \
-	 offsetof(struct rmd_submit_settings, environment), 0, 0,                    \
-	 "set this in the workers' environment; may be given often"},                \
-	{"pool", 0, RMD_OPTION_TEXT, "NAME", offsetof(struct rmd_submit_settings, pool), 0, 0, \
-	 "use, or open, the shared pool of this name"},                              \
-	{"address", 'a', RMD_OPTION_TEXT, "ADDR",                                    \
-	 offsetof(struct rmd_submit_settings, address), 0, 0,                        \
-	 "the coordinator: unix:PATH, tcp:HOST:PORT or dns:///HOST:PORT (default: "  \
-	 "REMUDA_ADDRESS, else that of 'remuda up', else a private one)"}
+	RMD_SUBMIT_ROW("quiet", 'q', FLAG, NULL, quiet, 0, 0,                        \
+		"do not show what tasks print"),                                     \
+	RMD_SUBMIT_ROW("deadline", 't', DURATION, "TIME", deadline, 0, 0,            \
+		"a task that has not ended after this time fails (default: no "      \
+		"limit)"),                                                           \
+	RMD_SUBMIT_ROW("max-attempts", 0, NUMBER, "N", attempts, 1, 100,             \
+		"begin a task again when its worker is lost, up to N times in all "  \
+		"(default 1)"),                                                      \
+	RMD_SUBMIT_ROW("priority", 'p', NUMBER, "N", priority, -1000, 1000,          \
+		"higher goes first among your own tasks (default 0)"),               \
+	RMD_SUBMIT_ROW("label", 'l', TEXTS, "KEY=VALUE", labels, 0, 0,               \
+		"words for the task that others may see; may be given often"),       \
+	RMD_SUBMIT_ROW("workers", 'w', NUMBER, "N", workers, 1, 100000,              \
+		"use at most N workers (default: as many as there are cpus)"),       \
+	RMD_SUBMIT_ROW("module", 'm', FILES, "FILE", modules, 0, 0,                  \
+		"load this module of task functions; may be given often"),           \
+	RMD_SUBMIT_ROW("env", 'e', TEXTS, "NAME=VALUE", environment, 0, 0,           \
+		"set this in the workers' environment; may be given often"),         \
+	RMD_SUBMIT_ROW("pool", 0, TEXT, "NAME", pool, 0, 0,                          \
+		"use, or open, the shared pool of this name"),                       \
+	RMD_SUBMIT_ROW("address", 'a', TEXT, "ADDR", address, 0, 0,                  \
+		"the coordinator: unix:PATH, tcp:HOST:PORT or dns:///HOST:PORT "     \
+		"(default: REMUDA_ADDRESS, else that of 'remuda up', else a private " \
+		"one)")
+/* clang-format on */
 
 struct rmd_submitter {
 	const struct rmd_submit_settings *settings; /* borrowed */
-	const char *function;        /* borrowed */
-	struct remuda *client;       /* owned */
-	struct rmd_output *output;   /* owned; NULL: output is not wanted */
-	int interrupt_fd;            /* readable once a signal came (interrupt.h); -1: none */
+	const char *function;			    /* borrowed */
+	struct remuda *client;			    /* owned */
+	struct rmd_output *output; /* owned; NULL: output is not wanted */
+	int interrupt_fd; /* readable once a signal came (interrupt.h); -1: none */
 	struct remuda_task_options options;
 	struct rmd_argument_rule rule;
-	bool learned;                /* rule.strings is what the function asks for */
+	bool learned; /* rule.strings is what the function asks for */
 	struct rmd_argument_list named_values; /* owned: what `named` points into */
-	struct remuda_named_arg *named; /* owned */
+	struct remuda_named_arg *named;	       /* owned */
 	size_t named_count;
 };
 
 /* Checks the settings and the function's name, before anything is started. An enum
  * rmd_exit; what is wrong is reported. Always call fini. */
-int rmd_submitter_check(struct rmd_submitter *submitter, const struct rmd_submit_settings *settings,
-			const char *function);
-/* Opens the client and the pool; from then on signals are noticed (interrupt.h). An enum rmd_exit; what is
- * wrong is reported. */
+int rmd_submitter_check(struct rmd_submitter *submitter,
+			const struct rmd_submit_settings *settings, const char *function);
+/* Opens the client and the pool; from then on signals are noticed (interrupt.h). An enum
+ * rmd_exit; what is wrong is reported. */
 int rmd_submitter_open(struct rmd_submitter *submitter);
-/* Adds a word to a task's arguments as rmd_argument_list_add does; where it matters what the function
- * asks for, looks that up first, once. */
-int rmd_submitter_add(struct rmd_submitter *submitter, struct rmd_argument_list *arguments,
-		      struct rmd_slice word, char ret_why[RMD_ARGUMENT_WHY_BYTES]);
+/* Adds a word to a task's arguments as rmd_argument_list_add does; where it matters what
+ * the function asks for, looks that up first, once. */
+int rmd_submitter_add(struct rmd_submitter *submitter,
+		      struct rmd_argument_list *arguments, struct rmd_slice word,
+		      char ret_why[RMD_ARGUMENT_WHY_BYTES]);
 /* Closes the client, which cancels what is open; shows the last output. */
 void rmd_submitter_fini(struct rmd_submitter *submitter);
 /* Submits one task; `line`: the number that what it prints is tagged with, 0: none. As
  * remuda_submit_call. One submitter at a time may be open. */
 struct remuda_future *rmd_submitter_submit(struct rmd_submitter *submitter,
-					   const struct rmd_argument_list *arguments, uint64_t line);
+					   const struct rmd_argument_list *arguments,
+					   uint64_t line);

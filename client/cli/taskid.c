@@ -15,13 +15,15 @@ static void format_hex(const uint8_t *bytes, size_t len, char *ret_text)
 		snprintf(ret_text + 2 * i, 3, "%02x", bytes[i]);
 }
 
-void rmd_taskid_format_short(const struct rmd_taskid *id, char ret_text[RMD_TASKID_SHORT_BYTES])
+void rmd_taskid_format_short(const struct rmd_taskid *id,
+			     char ret_text[RMD_TASKID_SHORT_BYTES])
 {
 	format_hex(id->session, 4, ret_text);
 	snprintf(ret_text + 8, RMD_TASKID_SHORT_BYTES - 8, "-%" PRIu64, id->number);
 }
 
-void rmd_taskid_format_full(const struct rmd_taskid *id, char ret_text[RMD_TASKID_FULL_BYTES])
+void rmd_taskid_format_full(const struct rmd_taskid *id,
+			    char ret_text[RMD_TASKID_FULL_BYTES])
 {
 	format_hex(id->session, RMD_TASKID_SESSION_BYTES, ret_text);
 	snprintf(ret_text + 32, RMD_TASKID_FULL_BYTES - 32, "-%" PRIu64, id->number);
@@ -53,7 +55,8 @@ int rmd_taskid_parse(const char *text, struct rmd_taskid_pattern *ret_pattern)
 	return 0;
 }
 
-bool rmd_taskid_matches(const struct rmd_taskid_pattern *pattern, const struct rmd_taskid *id)
+bool rmd_taskid_matches(const struct rmd_taskid_pattern *pattern,
+			const struct rmd_taskid *id)
 {
 	char session[33];
 
@@ -62,12 +65,15 @@ bool rmd_taskid_matches(const struct rmd_taskid_pattern *pattern, const struct r
 	       (!pattern->has_number || pattern->number == id->number);
 }
 
-bool rmd_taskid_is_whole(const struct rmd_taskid_pattern *pattern, struct rmd_taskid *ret_id)
+bool rmd_taskid_is_whole(const struct rmd_taskid_pattern *pattern,
+			 struct rmd_taskid *ret_id)
 {
-	if (!pattern->has_number || strlen(pattern->session) != 2 * RMD_TASKID_SESSION_BYTES)
+	if (!pattern->has_number ||
+	    strlen(pattern->session) != 2 * RMD_TASKID_SESSION_BYTES)
 		return false;
 	for (size_t i = 0; i < RMD_TASKID_SESSION_BYTES; i++) {
-		char digits[3] = {pattern->session[2 * i], pattern->session[2 * i + 1], 0};
+		char digits[3] = {pattern->session[2 * i], pattern->session[2 * i + 1],
+				  0};
 
 		ret_id->session[i] = (uint8_t)strtoul(digits, NULL, 16);
 	}

@@ -21,15 +21,19 @@ struct rmd_taskid {
 
 /* What a person wrote: the first digits of a session, and perhaps a number. */
 struct rmd_taskid_pattern {
-	char session[33];            /* hex digits, lower case; at least one */
-	bool has_number;             /* else any */
+	char session[33]; /* hex digits, lower case; at least one */
+	bool has_number;  /* else any */
 	uint64_t number;
 };
 
-void rmd_taskid_format_short(const struct rmd_taskid *id, char ret_text[RMD_TASKID_SHORT_BYTES]);
-void rmd_taskid_format_full(const struct rmd_taskid *id, char ret_text[RMD_TASKID_FULL_BYTES]);
+void rmd_taskid_format_short(const struct rmd_taskid *id,
+			     char ret_text[RMD_TASKID_SHORT_BYTES]);
+void rmd_taskid_format_full(const struct rmd_taskid *id,
+			    char ret_text[RMD_TASKID_FULL_BYTES]);
 /* 0, or RMD_EINVAL: it is not of the form HEX or HEX-NUMBER. */
 int rmd_taskid_parse(const char *text, struct rmd_taskid_pattern *ret_pattern);
-bool rmd_taskid_matches(const struct rmd_taskid_pattern *pattern, const struct rmd_taskid *id);
+bool rmd_taskid_matches(const struct rmd_taskid_pattern *pattern,
+			const struct rmd_taskid *id);
 /* True, and the id, if the pattern is a whole id, which needs no looking up. */
-bool rmd_taskid_is_whole(const struct rmd_taskid_pattern *pattern, struct rmd_taskid *ret_id);
+bool rmd_taskid_is_whole(const struct rmd_taskid_pattern *pattern,
+			 struct rmd_taskid *ret_id);

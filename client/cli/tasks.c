@@ -17,7 +17,8 @@ static int list(struct rmd_caller *caller, uint32_t limit, uint64_t timeout_ms,
 
 	request.limit = limit;
 	return rmd_caller_unary(caller, "/remuda.v1.Admin/ListTasks", &request.base,
-				&remuda__v1__list_tasks_response__descriptor, timeout_ms, ret_tasks);
+				&remuda__v1__list_tasks_response__descriptor, timeout_ms,
+				ret_tasks);
 }
 
 int rmd_tasks_list(struct rmd_caller *caller, uint32_t limit,
@@ -63,7 +64,8 @@ int rmd_tasks_find(const Remuda__V1__ListTasksResponse *tasks, const char *word,
 		return RMD_EXIT_USAGE;
 	}
 	if (matches > 1) {
-		rmd_report("%zu tasks begin with %s: write more of the id ('remuda ps --full' shows "
+		rmd_report("%zu tasks begin with %s: write more of the id ('remuda ps "
+			   "--full' shows "
 			   "all of it)",
 			   matches, word);
 		return RMD_EXIT_USAGE;
@@ -87,7 +89,8 @@ int rmd_tasks_write_ids(FILE *out)
 			char *function = rmd_rows_harmless(tasks->tasks[i]->function);
 
 			rmd_taskid_format_short(&id, id_text);
-			fprintf(out, "%s\t%s\n", id_text, function != NULL ? function : "");
+			fprintf(out, "%s\t%s\n", id_text,
+				function != NULL ? function : "");
 			rmd_free(function);
 		}
 		remuda__v1__list_tasks_response__free_unpacked(tasks, NULL);

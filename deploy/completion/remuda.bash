@@ -2,17 +2,17 @@
 
 _remuda()
 {
-	local word help
+	local word
 	local -a words=("${COMP_WORDS[@]:1:COMP_CWORD}")
 
 	COMPREPLY=()
-	while IFS=$'\t' read -r word help; do
+	while IFS=$'\t' read -r word _; do
 		case $word in
 		:files)
 			compopt -o default
 			;;
 		:tasks)
-			while IFS=$'\t' read -r word help; do
+			while IFS=$'\t' read -r word _; do
 				[[ $word == "${words[-1]}"* ]] && COMPREPLY+=("$word")
 			done < <("${COMP_WORDS[0]}" __tasks 2>/dev/null)
 			;;

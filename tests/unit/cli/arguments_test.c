@@ -81,8 +81,9 @@ static void what_parses_as_json_is_json(void **state)
 static void what_does_not_is_a_string_as_it_stands(void **state)
 {
 	static const char *const words[] = {
-		"", "notes.txt", "/etc/hosts", "21 apples", "1.2.3", "truely", "[1", "{", "\"open",
-		"Infinity", "NaN", "0x10", "-", "- 5", "'a'", " space", "a\nb",
+		"",   "notes.txt", "/etc/hosts", "21 apples", "1.2.3", "truely",
+		"[1", "{",	   "\"open",	 "Infinity",  "NaN",   "0x10",
+		"-",  "- 5",	   "'a'",	 " space",    "a\nb",
 	};
 
 	(void)state;
@@ -115,7 +116,8 @@ static void what_is_not_utf8_is_bytes(void **state)
 static void text_may_hold_nuls(void **state)
 {
 	(void)state;
-	assert_int_equal(rmd_argument_list_add(&list, as_json, rmd_slice_of("a\0b", 3), why), 0);
+	assert_int_equal(
+		rmd_argument_list_add(&list, as_json, rmd_slice_of("a\0b", 3), why), 0);
 	assert_int_equal(list.args[0].value.u.string.len, 3);
 	assert_memory_equal(list.args[0].value.u.string.data, "a\0b", 4);
 }
@@ -243,7 +245,8 @@ static uint64_t strings_of(const char *json)
 	uint64_t strings;
 
 	rmd_arena_init(&arena, 0);
-	assert_int_equal(rmd_json_parse(rmd_slice_of_string(json), &arena, &value, NULL), 0);
+	assert_int_equal(rmd_json_parse(rmd_slice_of_string(json), &arena, &value, NULL),
+			 0);
 	strings = rmd_signature_strings_of(&value);
 	rmd_arena_fini(&arena);
 	return strings;
@@ -252,9 +255,11 @@ static uint64_t strings_of(const char *json)
 static void a_description_tells_which_parameters_ask_for_a_string(void **state)
 {
 	(void)state;
-	assert_int_equal(strings_of("{\"params\": [{\"kind\": \"context\"}, {\"kind\": \"string\"}, "
-				    "{\"kind\": \"int64\"}, {\"kind\": \"string\"}]}"),
-			 5);
+	assert_int_equal(
+		strings_of(
+			"{\"params\": [{\"kind\": \"context\"}, {\"kind\": \"string\"}, "
+			"{\"kind\": \"int64\"}, {\"kind\": \"string\"}]}"),
+		5);
 	assert_int_equal(strings_of("{\"params\": []}"), 0);
 	assert_int_equal(strings_of("{\"params\": [1, null, {\"kind\": 3}]}"), 0);
 	assert_int_equal(strings_of("{\"params\": {}}"), 0);
@@ -269,7 +274,8 @@ static void each_allocation_may_fail(void **state)
 		rmd_argument_list_fini(&list);
 		rmd_argument_list_init(&list);
 		rmd_alloc_fail_at(n);
-		int first = add(as_json, "notes.txt"), second = add(as_spread, "[1, \"x\"]");
+		int first = add(as_json, "notes.txt"),
+		    second = add(as_spread, "[1, \"x\"]");
 		uint64_t asked = rmd_alloc_count();
 		rmd_alloc_fail_at(0);
 		if (asked < n) {
@@ -277,7 +283,8 @@ static void each_allocation_may_fail(void **state)
 			assert_int_equal(second, 0);
 			break;
 		}
-		assert_true(first == RMD_ENOMEM || second == RMD_ENOMEM || first + second == 0);
+		assert_true(first == RMD_ENOMEM || second == RMD_ENOMEM ||
+			    first + second == 0);
 	}
 }
 
@@ -294,7 +301,8 @@ static const char *written(const struct remuda_value *value, bool raw)
 static void raw_prints_strings_and_bytes_bare_and_the_rest_as_json(void **state)
 {
 	struct remuda_value string = remuda_arg_string("a\"b\n").value;
-	struct remuda_value bytes = remuda_arg_bytes((struct remuda_bytes){"\x01\x02", 2}).value;
+	struct remuda_value bytes =
+		remuda_arg_bytes((struct remuda_bytes){"\x01\x02", 2}).value;
 	struct remuda_value number = remuda_arg_int64(-3).value;
 
 	(void)state;
@@ -309,24 +317,29 @@ static void codes_become_exits_that_tell_task_service_and_system_apart(void **st
 {
 	(void)state;
 	assert_int_equal(rmd_outcome_exit(REMUDA_ETASK, RMD_EXIT_SYSTEM), RMD_EXIT_TASK);
-	assert_int_equal(rmd_outcome_exit(REMUDA_ECANCELLED, RMD_EXIT_SYSTEM), RMD_EXIT_TASK);
-	assert_int_equal(rmd_outcome_exit(REMUDA_EUNREACHABLE, RMD_EXIT_TASK), RMD_EXIT_SERVICE);
+	assert_int_equal(rmd_outcome_exit(REMUDA_ECANCELLED, RMD_EXIT_SYSTEM),
+			 RMD_EXIT_TASK);
+	assert_int_equal(rmd_outcome_exit(REMUDA_EUNREACHABLE, RMD_EXIT_TASK),
+			 RMD_EXIT_SERVICE);
 	assert_int_equal(rmd_outcome_exit(REMUDA_ENOMEM, RMD_EXIT_TASK), RMD_EXIT_SYSTEM);
 	assert_int_equal(rmd_outcome_exit(REMUDA_EINVAL, RMD_EXIT_TASK), RMD_EXIT_TASK);
 }
 
 static void a_failure_on_one_line_names_the_outermost_and_the_root(void **state)
 {
-	struct remuda_error *err = remuda_error_create("ParseError", "row 7: expected 4 fields");
+	struct remuda_error *err =
+		remuda_error_create("ParseError", "row 7: expected 4 fields");
 	err = remuda_error_wrap(err, "LoadError", "orders.csv");
 
 	(void)state;
 	said_begin();
 	rmd_outcome_report_line("line 3", REMUDA_ETASK, err);
 	rmd_outcome_report_line("line 4", REMUDA_ETIMEOUT, NULL);
-	assert_string_equal(said_end(), "remuda: line 3: LoadError: orders.csv; caused by ParseError: "
-					"row 7: expected 4 fields\n"
-					"remuda: line 4: timed out\n");
+	assert_string_equal(
+		said_end(),
+		"remuda: line 3: LoadError: orders.csv; caused by ParseError: "
+		"row 7: expected 4 fields\n"
+		"remuda: line 4: timed out\n");
 	said_free();
 	remuda_error_free(err);
 }

@@ -98,7 +98,8 @@ static void *serve(void *ctx)
 	fake.loop = rmd_loop_create();
 	fake.server = rmd_server_create(fake.loop, &options);
 	rmd_server_add_methods(fake.server, methods, RMD_COUNT(methods), NULL);
-	rmd_server_listen(fake.server, fake.address, RMD_LISTEN_INSECURE, &address, &trouble);
+	rmd_server_listen(fake.server, fake.address, RMD_LISTEN_INSECURE, &address,
+			  &trouble);
 	rmd_server_start(fake.server);
 	rmd_free(address);
 	rmd_free(trouble);
@@ -112,7 +113,8 @@ static void *serve(void *ctx)
 static int setup(void **state)
 {
 	(void)state;
-	fake = (struct fake){.folder = "/tmp/remuda-cli-XXXXXX", .text = "", .stop = {.run = stop}};
+	fake = (struct fake){
+		.folder = "/tmp/remuda-cli-XXXXXX", .text = "", .stop = {.run = stop}};
 	if (mkdtemp(fake.folder) == NULL)
 		return -1;
 	snprintf(fake.address, sizeof fake.address, "unix:%s/s", fake.folder);
@@ -168,7 +170,7 @@ static int command(const char *first, ...)
 	for (const char *word = first; word != NULL; word = va_arg(list, const char *))
 		words[count++] = (char *)(uintptr_t)word;
 	va_end(list);
-	words[count++] = (char *)(uintptr_t)"--address";
+	words[count++] = (char *)(uintptr_t) "--address";
 	words[count++] = fake.address;
 	free(out_text);
 	said_free();
@@ -181,7 +183,8 @@ static int command(const char *first, ...)
 	return rc;
 }
 
-static uint8_t session_a[16] = {0x3f, 0xa9, 0x1c, 0x02, 1}, session_b[16] = {0x3f, 0x00, 0, 0, 2};
+static uint8_t session_a[16] = {0x3f, 0xa9, 0x1c, 0x02, 1},
+	       session_b[16] = {0x3f, 0x00, 0, 0, 2};
 
 /* Two tasks; the second waits. */
 static void answer_with_tasks(void)
@@ -194,17 +197,19 @@ static void answer_with_tasks(void)
 	for (int i = 0; i < 2; i++) {
 		remuda__v1__task_id__init(&ids[i]);
 		remuda__v1__task_info__init(&infos[i]);
-		ids[i].session = (ProtobufCBinaryData){16, i == 0 ? session_a : session_b};
+		ids[i].session =
+			(ProtobufCBinaryData){16, i == 0 ? session_a : session_b};
 		ids[i].number = 17;
 		infos[i].task = &ids[i];
-		infos[i].function = (char *)(uintptr_t)"native:demo.square";
+		infos[i].function = (char *)(uintptr_t) "native:demo.square";
 		infos[i].pool = 1;
 		infos[i].state = i == 0 ? REMUDA__V1__TASK_STATE__TASK_STATE_RUNNING
 					: REMUDA__V1__TASK_STATE__TASK_STATE_QUEUED;
 	}
 	infos[0].attempt = 1;
 	infos[0].age_ms = 1500;
-	infos[1].waiting_for = (char *)(uintptr_t)"no agent has the runtime \x1b[31mpython";
+	infos[1].waiting_for =
+		(char *)(uintptr_t) "no agent has the runtime \x1b[31mpython";
 	response.tasks = list;
 	response.n_tasks = 2;
 	response.more = 3;
@@ -230,7 +235,8 @@ static void ps_asks_for_as_many_as_it_was_told(void **state)
 	(void)state;
 	answer_with_tasks();
 	assert_int_equal(command("ps", "-n", "7", NULL), RMD_EXIT_OK);
-	request = remuda__v1__list_tasks_request__unpack(NULL, fake.heard_len, fake.heard);
+	request =
+		remuda__v1__list_tasks_request__unpack(NULL, fake.heard_len, fake.heard);
 	assert_non_null(request);
 	assert_int_equal(request->limit, 7);
 	remuda__v1__list_tasks_request__free_unpacked(request, NULL);
@@ -241,8 +247,9 @@ static void ps_as_json_is_one_object_a_line_with_whole_ids(void **state)
 	(void)state;
 	answer_with_tasks();
 	assert_int_equal(command("ps", "--json", NULL), RMD_EXIT_OK);
-	assert_ptr_equal(strstr(out_text, "{\"task\": \"3fa91c02010000000000000000000000-17\", "
-					  "\"state\": \"running\", "),
+	assert_ptr_equal(strstr(out_text,
+				"{\"task\": \"3fa91c02010000000000000000000000-17\", "
+				"\"state\": \"running\", "),
 			 out_text);
 	assert_non_null(strstr(out_text, "}\n{\"task\": \"3f000000"));
 }
@@ -261,15 +268,18 @@ static void a_task_is_found_by_the_start_of_its_id_unless_two_begin_so(void **st
 
 static void a_whole_id_is_cancelled_without_looking_it_up(void **state)
 {
-	Remuda__V1__CancelTasksResponse response = REMUDA__V1__CANCEL_TASKS_RESPONSE__INIT;
+	Remuda__V1__CancelTasksResponse response =
+		REMUDA__V1__CANCEL_TASKS_RESPONSE__INIT;
 	Remuda__V1__CancelTasksRequest *request;
 
 	(void)state;
 	response.cancelled = 1;
 	answer_with(&response);
-	assert_int_equal(command("cancel", "3fa91c02010000000000000000000000-17", NULL), RMD_EXIT_OK);
+	assert_int_equal(command("cancel", "3fa91c02010000000000000000000000-17", NULL),
+			 RMD_EXIT_OK);
 	assert_string_equal(out_text, "1 of 1 told to end\n");
-	request = remuda__v1__cancel_tasks_request__unpack(NULL, fake.heard_len, fake.heard);
+	request = remuda__v1__cancel_tasks_request__unpack(NULL, fake.heard_len,
+							   fake.heard);
 	assert_non_null(request);
 	assert_int_equal(request->n_tasks, 1);
 	assert_memory_equal(request->tasks[0]->session.data, session_a, 16);
@@ -287,14 +297,15 @@ static void logs_carry_the_id_of_their_task(void **state)
 	id.session = (ProtobufCBinaryData){16, session_a};
 	id.number = 17;
 	log.stream = REMUDA__V1__LOG_STREAM__LOG_STREAM_STDERR;
-	log.data = (ProtobufCBinaryData){11, (uint8_t *)(uintptr_t)"hello\nworld"};
+	log.data = (ProtobufCBinaryData){11, (uint8_t *)(uintptr_t) "hello\nworld"};
 	piece.task = &id;
 	piece.log = &log;
-	piece.agent = (char *)(uintptr_t)"node-b";
+	piece.agent = (char *)(uintptr_t) "node-b";
 	answer_with(&piece);
 	assert_int_equal(command("logs", NULL), RMD_EXIT_OK);
 	assert_string_equal(out_text, "3fa91c02-17 hello\n3fa91c02-17 world\n");
-	assert_int_equal(command("logs", "3fa91c02010000000000000000000000-17", NULL), RMD_EXIT_OK);
+	assert_int_equal(command("logs", "3fa91c02010000000000000000000000-17", NULL),
+			 RMD_EXIT_OK);
 	assert_string_equal(out_text, "hello\nworld\n");
 	assert_int_equal(command("logs", "--json", NULL), RMD_EXIT_OK);
 	assert_non_null(strstr(out_text, "\"stream\": \"stderr\""));
@@ -307,8 +318,9 @@ static void a_refusal_is_reported_with_its_status(void **state)
 	fake.status = RMD_RPC_PERMISSION_DENIED;
 	fake.text = "only its owner may";
 	assert_int_equal(command("ps", NULL), RMD_EXIT_SERVICE);
-	assert_string_equal(said_text,
-			    "remuda: the coordinator says PERMISSION_DENIED: only its owner may\n");
+	assert_string_equal(
+		said_text,
+		"remuda: the coordinator says PERMISSION_DENIED: only its owner may\n");
 	assert_string_equal(out_text, "");
 }
 
@@ -342,7 +354,8 @@ static void a_coordinator_that_drains_is_not_said_to_be_absent(void **state)
 
 static void an_empty_answer_is_an_empty_list(void **state)
 {
-	Remuda__V1__ListWorkersResponse response = REMUDA__V1__LIST_WORKERS_RESPONSE__INIT;
+	Remuda__V1__ListWorkersResponse response =
+		REMUDA__V1__LIST_WORKERS_RESPONSE__INIT;
 
 	(void)state;
 	answer_with(&response);

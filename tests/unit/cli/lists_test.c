@@ -16,10 +16,8 @@
 #include "tests/unit/cli/said.h"
 
 static const struct rmd_column columns[] = {
-	{"NAME", "name", RMD_COLUMN_TEXT},
-	{"AGE", "age_ms", RMD_COLUMN_SPAN},
-	{NULL, "secret", RMD_COLUMN_NUMBER},
-	{"SIZE", NULL, RMD_COLUMN_BYTES},
+	{"NAME", "name", RMD_COLUMN_TEXT},   {"AGE", "age_ms", RMD_COLUMN_SPAN},
+	{NULL, "secret", RMD_COLUMN_NUMBER}, {"SIZE", NULL, RMD_COLUMN_BYTES},
 	{"OLD", "old", RMD_COLUMN_BOOLEAN},
 };
 
@@ -80,9 +78,11 @@ static void the_same_rows_are_json_objects(void **state)
 	put_row(&rows, "a\"b\\c\n\xff", 12);
 	put_row(&rows, "", 2000);
 	assert_int_equal(rmd_rows_finish(&rows), RMD_EXIT_OK);
-	assert_written("{\"name\": \"a\\\"b\\\\c\\u000a\xef\xbf\xbd\", \"age_ms\": 12, \"secret\": 7, "
-		       "\"old\": false}\n"
-		       "{\"name\": \"\", \"age_ms\": 2000, \"secret\": 7, \"old\": true}\n");
+	assert_written(
+		"{\"name\": \"a\\\"b\\\\c\\u000a\xef\xbf\xbd\", \"age_ms\": 12, "
+		"\"secret\": 7, "
+		"\"old\": false}\n"
+		"{\"name\": \"\", \"age_ms\": 2000, \"secret\": 7, \"old\": true}\n");
 }
 
 static void an_empty_table_has_no_title(void **state)
@@ -165,11 +165,12 @@ static const char *bar(struct rmd_progress_view view, size_t width)
 
 static void a_known_total_shows_bar_rate_and_eta(void **state)
 {
-	struct rmd_progress_view view = {.done = 1234, .total = 5000, .rate = 512, .elapsed_ms = 2400};
+	struct rmd_progress_view view = {
+		.done = 1234, .total = 5000, .rate = 512, .elapsed_ms = 2400};
 
 	(void)state;
-	assert_string_equal(bar(view, 80),
-			    "1,234/5,000 [=========>                              ]  24 %  512/s  ETA 0:07");
+	assert_string_equal(bar(view, 80), "1,234/5,000 [=========>                      "
+					   "        ]  24 %  512/s  ETA 0:07");
 	assert_string_equal(bar(view, 44), "1,234/5,000  24 %  512/s  ETA 0:07");
 	assert_int_equal(strlen(bar(view, 20)), 19);
 	view.estimated = true;
@@ -178,7 +179,8 @@ static void a_known_total_shows_bar_rate_and_eta(void **state)
 
 static void an_unknown_total_shows_count_rate_and_time(void **state)
 {
-	struct rmd_progress_view view = {.done = 7, .rate = 3.25, .elapsed_ms = 61000, .failed = 2};
+	struct rmd_progress_view view = {
+		.done = 7, .rate = 3.25, .elapsed_ms = 61000, .failed = 2};
 
 	(void)state;
 	assert_string_equal(bar(view, 80), "7 lines  3.2/s  1:01  2 failed");
@@ -186,20 +188,27 @@ static void an_unknown_total_shows_count_rate_and_time(void **state)
 
 static void a_full_bar_is_full(void **state)
 {
-	struct rmd_progress_view view = {.done = 10, .total = 10, .rate = 1000000, .elapsed_ms = 3723000};
+	struct rmd_progress_view view = {
+		.done = 10, .total = 10, .rate = 1000000, .elapsed_ms = 3723000};
 
 	(void)state;
-	assert_string_equal(bar(view, 60), "10/10 [=======================] 100 %  1,000,000/s  1:02:03");
+	assert_string_equal(
+		bar(view, 60),
+		"10/10 [=======================] 100 %  1,000,000/s  1:02:03");
 }
 
 static void a_bar_never_breaks_its_line(void **state)
 {
-	struct rmd_progress_view view = {.done = UINT64_MAX, .total = UINT64_MAX, .rate = 1e18,
-					 .failed = UINT64_MAX, .elapsed_ms = UINT64_MAX - 500};
+	struct rmd_progress_view view = {.done = UINT64_MAX,
+					 .total = UINT64_MAX,
+					 .rate = 1e18,
+					 .failed = UINT64_MAX,
+					 .elapsed_ms = UINT64_MAX - 500};
 
 	(void)state;
 	for (size_t width = 1; width < 300; width++) {
-		size_t most = width < RMD_PROGRESS_COLUMNS_MAX ? width : RMD_PROGRESS_COLUMNS_MAX;
+		size_t most = width < RMD_PROGRESS_COLUMNS_MAX ? width
+							       : RMD_PROGRESS_COLUMNS_MAX;
 		assert_true(strlen(bar(view, width)) < most);
 	}
 	view.done = 0;

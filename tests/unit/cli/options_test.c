@@ -21,11 +21,16 @@ struct settings {
 
 static const struct rmd_option rows[] = {
 	{"raw", 'r', RMD_OPTION_FLAG, NULL, offsetof(struct settings, raw), 0, 0, "h"},
-	{"quick", 'q', RMD_OPTION_FLAG, NULL, offsetof(struct settings, quick), 0, 0, "h"},
-	{"name", 'n', RMD_OPTION_TEXT, "NAME", offsetof(struct settings, name), 0, 0, "h"},
-	{"count", 0, RMD_OPTION_NUMBER, "N", offsetof(struct settings, count), -5, 10, "h"},
-	{"time", 't', RMD_OPTION_DURATION, "TIME", offsetof(struct settings, time), 0, 0, "h"},
-	{"label", 'l', RMD_OPTION_TEXTS, "K=V", offsetof(struct settings, labels), 0, 0, "h"},
+	{"quick", 'q', RMD_OPTION_FLAG, NULL, offsetof(struct settings, quick), 0, 0,
+	 "h"},
+	{"name", 'n', RMD_OPTION_TEXT, "NAME", offsetof(struct settings, name), 0, 0,
+	 "h"},
+	{"count", 0, RMD_OPTION_NUMBER, "N", offsetof(struct settings, count), -5, 10,
+	 "h"},
+	{"time", 't', RMD_OPTION_DURATION, "TIME", offsetof(struct settings, time), 0, 0,
+	 "h"},
+	{"label", 'l', RMD_OPTION_TEXTS, "K=V", offsetof(struct settings, labels), 0, 0,
+	 "h"},
 };
 
 static int never(const void *settings, int count, char **arguments)
@@ -89,7 +94,8 @@ static void assert_said(const char *text)
 static void options_stand_before_and_behind_arguments(void **state)
 {
 	(void)state;
-	assert_int_equal(parse("-r", "f", "--name", "x", "y", "--count=3", NULL), RMD_EXIT_OK);
+	assert_int_equal(parse("-r", "f", "--name", "x", "y", "--count=3", NULL),
+			 RMD_EXIT_OK);
 	assert_true(set->raw);
 	assert_string_equal(set->name, "x");
 	assert_true(set->count.given);
@@ -135,7 +141,8 @@ static void two_dashes_end_the_options(void **state)
 static void an_option_that_may_come_often_keeps_all_in_order(void **state)
 {
 	(void)state;
-	assert_int_equal(parse("f", "-la=1", "--label", "b=2", "--label=c=3", NULL), RMD_EXIT_OK);
+	assert_int_equal(parse("f", "-la=1", "--label", "b=2", "--label=c=3", NULL),
+			 RMD_EXIT_OK);
 	assert_int_equal(set->labels.count, 3);
 	assert_string_equal(set->labels.items[0], "a=1");
 	assert_string_equal(set->labels.items[2], "c=3");
@@ -178,7 +185,8 @@ static void a_number_is_checked_at_its_limits(void **state)
 	assert_int_equal(parse("f", "--count", "11", NULL), RMD_EXIT_USAGE);
 	assert_said("--count must be from -5 to 10");
 	teardown(NULL);
-	assert_int_equal(parse("f", "--count", "99999999999999999999", NULL), RMD_EXIT_USAGE);
+	assert_int_equal(parse("f", "--count", "99999999999999999999", NULL),
+			 RMD_EXIT_USAGE);
 	assert_said("--count must be from -5 to 10");
 	teardown(NULL);
 	assert_int_equal(parse("f", "--count", "3x", NULL), RMD_EXIT_USAGE);

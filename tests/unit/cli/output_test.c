@@ -73,8 +73,8 @@ static void what_was_lost_before_is_said(void **state)
 	(void)state;
 	rmd_output_push(output, 0, "a", 1, 0);
 	rmd_output_push(output, 0, "b\n", 2, 512);
-	assert_string_equal(drained(),
-			    "a\nremuda: 512 bytes of output were dropped here: it came too fast\nb\n");
+	assert_string_equal(drained(), "a\nremuda: 512 bytes of output were dropped "
+				       "here: it came too fast\nb\n");
 }
 
 static void what_is_held_is_bounded_and_what_is_dropped_is_said(void **state)
@@ -90,8 +90,9 @@ static void what_is_held_is_bounded_and_what_is_dropped_is_said(void **state)
 	drained();
 	assert_int_equal(said_len, RMD_OUTPUT_MAX_BYTES);
 	rmd_output_push(output, 0, "y\n", 2, 0);
-	assert_string_equal(drained(),
-			    "remuda: 100 bytes of output were dropped here: it came too fast\ny\n");
+	assert_string_equal(
+		drained(),
+		"remuda: 100 bytes of output were dropped here: it came too fast\ny\n");
 }
 
 static void shortage_of_memory_drops_and_says_so(void **state)
@@ -102,8 +103,9 @@ static void shortage_of_memory_drops_and_says_so(void **state)
 	rmd_alloc_fail_at(0);
 	assert_false(readable());
 	rmd_output_push(output, 0, "y\n", 2, 0);
-	assert_string_equal(drained(),
-			    "remuda: 4 bytes of output were dropped here: it came too fast\ny\n");
+	assert_string_equal(
+		drained(),
+		"remuda: 4 bytes of output were dropped here: it came too fast\ny\n");
 }
 
 #define PUSHES 1000
@@ -122,7 +124,8 @@ static void threads_may_push_at_a_time(void **state)
 
 	(void)state;
 	for (uintptr_t i = 0; i < 3; i++)
-		assert_int_equal(pthread_create(&threads[i], NULL, push_many, (void *)(i + 1)), 0);
+		assert_int_equal(
+			pthread_create(&threads[i], NULL, push_many, (void *)(i + 1)), 0);
 	for (int i = 0; i < 3; i++)
 		pthread_join(threads[i], NULL);
 	drained();

@@ -78,7 +78,8 @@ static void an_id_is_printed_short_and_in_full(void **state)
 	rmd_taskid_format_short(&most, brief);
 	assert_string_equal(brief, "3fa91c02-18446744073709551615");
 	rmd_taskid_format_full(&most, full);
-	assert_string_equal(full, "3fa91c0205060708090a0b0c0d0e0fff-18446744073709551615");
+	assert_string_equal(full,
+			    "3fa91c0205060708090a0b0c0d0e0fff-18446744073709551615");
 }
 
 static void a_printed_id_is_understood_again(void **state)
@@ -90,7 +91,8 @@ static void a_printed_id_is_understood_again(void **state)
 	assert_int_equal(rmd_taskid_parse("3FA91c02-17", &pattern), 0);
 	assert_true(rmd_taskid_matches(&pattern, &some_id));
 	assert_false(rmd_taskid_is_whole(&pattern, &id));
-	assert_int_equal(rmd_taskid_parse("3fa91c0205060708090a0b0c0d0e0fff-17", &pattern), 0);
+	assert_int_equal(
+		rmd_taskid_parse("3fa91c0205060708090a0b0c0d0e0fff-17", &pattern), 0);
 	assert_true(rmd_taskid_is_whole(&pattern, &id));
 	assert_memory_equal(id.session, some_id.session, sizeof id.session);
 	assert_int_equal(id.number, 17);
@@ -112,8 +114,10 @@ static void part_of_an_id_matches_by_its_start_and_whole_number(void **state)
 static void what_is_no_id_is_refused(void **state)
 {
 	static const char *const bad[] = {
-		"", "-", "-17", "3fa91c02-", "3fa91c02-x", "3fa91c02-17x", "xyz", "3fa9 -1",
-		"3fa91c0205060708090a0b0c0d0e0fff0-1", "3f--1", "3f-+1", "3f-18446744073709551616",
+		"",	     "-",	   "-17",
+		"3fa91c02-", "3fa91c02-x", "3fa91c02-17x",
+		"xyz",	     "3fa9 -1",	   "3fa91c0205060708090a0b0c0d0e0fff0-1",
+		"3f--1",     "3f-+1",	   "3f-18446744073709551616",
 	};
 	struct rmd_taskid_pattern pattern;
 
@@ -143,7 +147,8 @@ static void a_function_without_its_runtime_is_told_what_was_meant(void **state)
 	(void)state;
 	check_function("native:demo.square", RMD_EXIT_OK, NULL);
 	check_function("python:math.factorial", RMD_EXIT_OK, NULL);
-	check_function("demo.square", RMD_EXIT_USAGE, "native:demo.square or python:demo.square");
+	check_function("demo.square", RMD_EXIT_USAGE,
+		       "native:demo.square or python:demo.square");
 	check_function("square", RMD_EXIT_USAGE, "RUNTIME:NAME");
 	check_function("native:", RMD_EXIT_USAGE, "RUNTIME:NAME");
 	check_function("", RMD_EXIT_USAGE, "RUNTIME:NAME");
