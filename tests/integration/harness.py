@@ -18,6 +18,10 @@ BIN = os.path.join(BUILD, "bin")
 MODULES = os.path.join(BUILD, "lib", "remuda", "modules")
 DEMO = os.path.join(MODULES, "demo.so")
 FILES = os.path.join(MODULES, "files.so")
+with open(os.path.join(BUILD, "CMakeCache.txt"), encoding="utf-8") as _cache:
+    # Sanitizers report crashes themselves, and their programs load into no others.
+    SANITIZED = any(line.startswith("REMUDA_SANITIZE:STRING=") and line.strip()[-1] != "="
+                    for line in _cache)
 IN_CI = bool(os.environ.get("CI"))
 # Sanitizers make everything slower; no limit below is a measure of speed.
 PATIENCE = 120

@@ -39,6 +39,7 @@ class Run(Case):
         self.assertEqual(joints, 2, err)
         self.assertIn("Traceback", err)
 
+    @unittest.skipIf(harness.SANITIZED, "the sanitizer reports the crash")
     def test_a_crash_says_its_signal(self):
         _, err = self.remuda("run", "native:demo.crash", code=1)
         self.assertIn("WorkerLost", err)
