@@ -21,6 +21,10 @@ static const struct rmd_column columns[] = {
 	{"POOL", "pool", RMD_COLUMN_NUMBER},
 	{"AGE", "age_ms", RMD_COLUMN_SPAN},
 	{"TRY", "attempt", RMD_COLUMN_NUMBER},
+	{"PROGRESS", NULL, RMD_COLUMN_TEXT},
+	{NULL, "progress_done", RMD_COLUMN_NUMBER},
+	{NULL, "progress_total", RMD_COLUMN_NUMBER},
+	{NULL, "depth", RMD_COLUMN_NUMBER},
 	{"SIZE", "payload_bytes", RMD_COLUMN_BYTES},
 	{"AGENT", "agent", RMD_COLUMN_TEXT},
 	{"WAITS FOR", "waiting_for", RMD_COLUMN_TEXT},
@@ -44,10 +48,21 @@ static const char *state_name(Remuda__V1__TaskState state)
 	return "?"; /* of a newer coordinator */
 }
 
+/* "3/10", "3" where the total is not known, "" where the task says nothing. */
+static void format_progress(const Remuda__V1__TaskInfo *task, char ret_text[48])
+{
+	ret_text[0] = 0;
+	if (task->progress_total > 0)
+		snprintf(ret_text, 48, "%" PRIu64 "/%" PRIu64, task->progress_done,
+			 task->progress_total);
+	else if (task->progress_done > 0)
+		snprintf(ret_text, 48, "%" PRIu64, task->progress_done);
+}
+
 static void put_task(struct rmd_rows *rows, const Remuda__V1__TaskInfo *task, bool full)
 {
 	struct rmd_taskid id = rmd_tasks_id(task->task);
-	char text[RMD_TASKID_FULL_BYTES];
+	char text[RMD_TASKID_FULL_BYTES], progress[48];
 
 	if (full)
 		rmd_taskid_format_full(&id, text);
@@ -59,6 +74,11 @@ static void put_task(struct rmd_rows *rows, const Remuda__V1__TaskInfo *task, bo
 	rmd_rows_number(rows, task->pool);
 	rmd_rows_number(rows, task->age_ms);
 	rmd_rows_number(rows, task->attempt);
+	format_progress(task, progress);
+	rmd_rows_text(rows, progress);
+	rmd_rows_number(rows, task->progress_done);
+	rmd_rows_number(rows, task->progress_total);
+	rmd_rows_number(rows, task->depth);
 	rmd_rows_number(rows, task->payload_bytes);
 	rmd_rows_text(rows, task->agent);
 	rmd_rows_text(rows, task->waiting_for);
@@ -111,7 +131,8 @@ const struct rmd_command rmd_command_ps = {
 		       "has not yet taken "
 		       "the outcome, oldest first. A task is queued, leased (given to an "
 		       "agent, not yet "
-		       "begun), running or done. The last column says why a queued task "
+		       "begun), running or done. PROGRESS is what the task "
+		       "itself says. The last column says why a queued task "
 		       "waits, where that "
 		       "is more than its turn: no agent has its runtime, for instance.",
 	.examples = "remuda ps\nremuda ps --json | jq -r 'select(.state == \"queued\") | "
