@@ -133,6 +133,7 @@ struct remuda {
 	struct rmd_timer retry;
 	struct rmd_post close_post;
 	bool welcomed;               /* on the present call */
+	bool misunderstood;          /* the present call brought nonsense */
 	bool looping;                /* rmd_loop_run has not been told to stop */
 };
 
@@ -161,6 +162,16 @@ void rmd_session_start(struct remuda *client);
 void rmd_session_close(struct remuda *client);
 /* Ends all open tasks with this code and error (taken); no lock is held. */
 void rmd_session_fail_all(struct remuda *client, int code, struct remuda_error *err);
+
+/* Ends all open tasks as CoordinatorLost, and forgets what was to be sent again. */
+void rmd_session_give_up(struct remuda *client, const char *text);
+
+/* ---- hear.c: what the coordinator says ---- */
+
+/* The event `message` of the session's call. */
+void rmd_session_hear(struct rmd_stream *stream, void *ctx, struct rmd_piece message);
+/* Appends the acknowledgements that have gathered. */
+void rmd_session_send_acks(struct remuda *client);
 
 /* ---- resume.c ---- */
 

@@ -66,9 +66,12 @@ void rmd_unaccepted_send_again(struct remuda *client)
 {
 	for (struct rmd_unaccepted *kept = client->unaccepted; kept != NULL;
 	     kept = kept->next) {
-		if (kept->spec.arguments_transfer != 0)
+		if (kept->spec.arguments_transfer != 0) {
+			/* A fresh number: the old one may have been heard in part. */
+			kept->spec.arguments_transfer = client->next_transfer++;
 			rmd_send_transfer(client->stream, kept->spec.arguments_transfer,
 					  kept->arguments);
+		}
 		struct rmd_wire_writer *writer = rmd_stream_begin(client->stream);
 		rmd_session_request_put_submit(writer, kept->number, &kept->spec,
 					       kept->arguments);

@@ -2,8 +2,10 @@
  *
  * welcome, same epoch      -> what was not accepted is sent again; the session goes on
  * welcome, another epoch   -> open tasks end as CoordinatorLost; the session starts anew
- * the connection is lost   -> private: LOST. unix socket: open tasks end, then as remote.
- *                             remote: RESUMING until the patience of open_timeout_ms ends
+ * the connection is lost   -> private: LOST. remote: RESUMING until the patience of
+ *                             open_timeout_ms ends. unix socket: its coordinator is gone:
+ *                             open tasks end; RESUMING with another session
+ * the call is refused      -> open tasks end; RESUMING with another session
  * All here runs on the client's thread, except where client.h says otherwise. */
 #include "client/c/src/client.h"
 
@@ -18,8 +20,6 @@
 
 #define SESSION_PATH  "/remuda.v1.Executor/Session"
 #define RETRY_MS      100u
-/* Outcomes that are taken out of the table under one lock. */
-#define OUTCOME_BATCH 64u
 
 #define CLIENT_OF(ptr, member) \
 	((struct remuda *)(void *)((char *)(ptr)-offsetof(struct remuda, member)))
@@ -76,257 +76,33 @@ static void lose(struct remuda *client, int code, struct remuda_error *err)
 	rmd_timer_stop(client->loop, &client->retry);
 }
 
-/* ---- acknowledging ---- */
+/* ---- giving up ---- */
 
-static void send_acks(struct remuda *client)
+void rmd_session_give_up(struct remuda *client, const char *text)
 {
-	if (client->ack_count != 0 && client->call != NULL && client->welcomed) {
-		rmd_session_request_put_acks(rmd_stream_begin(client->call), client->acks,
-					     client->ack_count);
-		rmd_stream_end(client->call);
-	}
-	client->ack_count = 0;
-}
-
-static void ack_timer_fired(struct rmd_timer *timer)
-{
-	send_acks(CLIENT_OF(timer, ack_timer));
-}
-
-static void acknowledge(struct remuda *client, uint64_t number)
-{
-	if (client->ack_count == 0 &&
-	    rmd_timer_start(client->loop, &client->ack_timer,
-			    rmd_clock_mono_ms() + RMD_CLIENT_ACK_DELAY_MS) < 0) {
-		client->acks[client->ack_count++] = number;
-		send_acks(client);
-		return;
-	}
-	client->acks[client->ack_count++] = number;
-	if (client->ack_count == RMD_CLIENT_ACKS_MAX) {
-		rmd_timer_stop(client->loop, &client->ack_timer);
-		send_acks(client);
-	}
-}
-
-/* ---- hearing ---- */
-
-/* What is read from one message, to be done in few steps. */
-struct reading {
-	struct remuda *client;
-	struct rmd_piece message;
-	struct rmd_session_outcome outcomes[OUTCOME_BATCH];
-	size_t outcome_count;
-	uint64_t accepted, window;
-};
-
-/* A whole result that came in pieces: as rmd_future_settle. */
-static unsigned settle_transferred(struct remuda *client, struct remuda_future *future,
-				   uint64_t transfer)
-{
-	struct rmd_buf *buf;
-	int rc = rmd_transfers_take(&client->transfers, transfer, &buf);
-	if (rc == 0) {
-		unsigned before =
-			rmd_future_settle(future, RMD_OUTCOME_VALUE, 0,
-					  (struct rmd_piece){rmd_buf_slice(buf), buf});
-		rmd_buf_unref(buf);
-		return before;
-	}
-	struct remuda_error *err = remuda_error_create(
-		"ProtocolError", "the result came in pieces that do not fit: %s",
-		rmd_errcode_text(rc));
-	buf = rmd_error_encode_buf(err);
-	remuda_error_free(err);
-	struct rmd_piece piece = {.buf = buf};
-	if (buf != NULL)
-		piece.bytes = rmd_buf_slice(buf);
-	unsigned before =
-		rmd_future_settle(future, RMD_OUTCOME_ERROR, REMUDA_EPROTO, piece);
-	rmd_buf_unref(buf);
-	return before;
-}
-
-static unsigned settle(struct reading *reading, struct remuda_future *future,
-		       const struct rmd_outcome *outcome)
-{
-	if (outcome->kind == RMD_OUTCOME_VALUE_TRANSFER)
-		return settle_transferred(reading->client, future, outcome->transfer);
-	return rmd_future_settle(
-		future, outcome->kind, 0,
-		(struct rmd_piece){outcome->bytes, reading->message.buf});
-}
-
-static void flush_outcomes(struct reading *reading)
-{
-	struct remuda *client = reading->client;
-	struct remuda_future *futures[OUTCOME_BATCH];
-	unsigned before[OUTCOME_BATCH] = {0};
-	size_t count = reading->outcome_count;
-	pthread_mutex_lock(&client->table_lock);
-	for (size_t i = 0; i < count; i++)
-		futures[i] = rmd_table_take(&client->table, reading->outcomes[i].number);
-	pthread_mutex_unlock(&client->table_lock);
-	for (size_t i = 0; i < count; i++) {
-		const struct rmd_outcome *outcome = &reading->outcomes[i].outcome;
-		if (futures[i] != NULL)
-			before[i] = settle(reading, futures[i], outcome);
-		else /* heard before, or of a task that was given up */
-			rmd_transfers_drop(&client->transfers, outcome->transfer);
-	}
-	for (size_t i = 0; i < count; i++) {
-		if (futures[i] == NULL)
-			continue;
-		rmd_future_announce(futures[i], before[i]);
-		rmd_future_unref(futures[i]);
-	}
-	for (size_t i = 0; i < count; i++)
-		acknowledge(client, reading->outcomes[i].number);
-	reading->outcome_count = 0;
-}
-
-static void hear_log(struct remuda *client, const struct rmd_session_log *log)
-{
-	pthread_mutex_lock(&client->table_lock);
-	struct remuda_future *future = rmd_table_get(&client->table, log->number);
-	if (future != NULL)
-		rmd_future_ref(future);
-	pthread_mutex_unlock(&client->table_lock);
-	if (future == NULL)
-		return;
-	if (future->on_log != NULL)
-		future->on_log(future->log_ctx, (enum remuda_stream)log->log.stream,
-			       log->log.data.data, log->log.data.len,
-			       log->log.dropped_bytes);
-	rmd_future_unref(future);
-}
-
-/* Cancels that were asked for while there was no stream. `lock` is held. */
-static void send_cancels_again(struct remuda *client)
-{
-	uint64_t number = 0;
-	pthread_mutex_lock(&client->table_lock);
-	for (struct remuda_future *future;
-	     (future = rmd_table_next(&client->table, &number)) != NULL; number++) {
-		if (!atomic_load(&future->cancelled))
-			continue;
-		rmd_session_request_put_cancels(rmd_stream_begin(client->call), &number,
-						1);
-		rmd_stream_end(client->call);
-	}
-	pthread_mutex_unlock(&client->table_lock);
-}
-
-/* The coordinator is another than before: nothing that was open can be known any more. */
-static void start_anew(struct remuda *client)
-{
-	rmd_session_fail_all(client, REMUDA_EUNREACHABLE,
-			     lost_error(client, "another coordinator answers there now"));
+	rmd_session_fail_all(client, REMUDA_EUNREACHABLE, lost_error(client, text));
 	pthread_mutex_lock(&client->lock);
 	rmd_unaccepted_drop(client, UINT64_MAX);
 	client->window = 0;
 	pthread_mutex_unlock(&client->lock);
 }
 
-static int hear_welcome(struct remuda *client, const struct rmd_session_welcome *welcome)
+/* The next call begins another session: this one cannot go on, or would only bring the
+ * same trouble again. */
+static void begin_anew(struct remuda *client, const char *text)
 {
-	if (client->welcomed || welcome->epoch == 0 ||
-	    welcome->protocol != RMD_PROTOCOL_VERSION)
-		return RMD_EPROTO;
-	bool anew = client->epoch != welcome->epoch;
-	if (anew && client->epoch != 0)
-		start_anew(client);
-	rmd_timer_stop(client->loop, &client->patience);
-	client->welcomed = true;
-	client->epoch = welcome->epoch;
+	rmd_session_give_up(client, text);
+	client->epoch = 0;
 	pthread_mutex_lock(&client->lock);
-	client->payload_max_bytes = welcome->payload_max_bytes;
-	client->stream = client->call;
-	if (anew) {
-		client->next = welcome->accepted + 1;
-		pthread_mutex_lock(&client->table_lock);
-		rmd_table_fini(&client->table);
-		rmd_table_init(&client->table, client->next);
-		pthread_mutex_unlock(&client->table_lock);
-		rmd_pools_send_again(client);
-	} else {
-		rmd_unaccepted_drop(client, welcome->accepted);
-		rmd_pools_send_again(client);
-		rmd_unaccepted_send_again(client);
-		send_cancels_again(client);
-	}
-	if (client->state != RMD_CLIENT_CLOSING)
-		rmd_client_move(client, RMD_CLIENT_OPEN);
-	pthread_mutex_unlock(&client->lock);
-	return 0;
-}
-
-static int hear_item(struct reading *reading,
-		     const struct rmd_session_response_item *item)
-{
-	struct remuda *client = reading->client;
-	if (!client->welcomed && item->kind != RMD_SESSION_RESPONSE_WELCOME)
-		return RMD_EPROTO;
-	switch (item->kind) {
-	case RMD_SESSION_RESPONSE_WELCOME:
-		return hear_welcome(client, &item->welcome);
-	case RMD_SESSION_RESPONSE_CHUNK: {
-		int rc = rmd_transfers_add(&client->transfers, &item->chunk);
-		return rc < 0 ? rc : 0;
-	}
-	case RMD_SESSION_RESPONSE_LOG:
-		hear_log(client, &item->log);
-		return 0;
-	case RMD_SESSION_RESPONSE_OUTCOME:
-		reading->outcomes[reading->outcome_count++] = item->outcome;
-		if (reading->outcome_count == OUTCOME_BATCH)
-			flush_outcomes(reading);
-		return 0;
-	case RMD_SESSION_RESPONSE_ACCEPTED:
-		reading->accepted = item->number;
-		return 0;
-	case RMD_SESSION_RESPONSE_WINDOW:
-		reading->window = item->number;
-		return 0;
-	case RMD_SESSION_RESPONSE_POOL:
-		rmd_client_pool_answered(client, item->pool.pool, item->pool.error);
-		return 0;
-	}
-	return 0;
-}
-
-static void hear_marks(struct reading *reading)
-{
-	struct remuda *client = reading->client;
-	if (reading->window == 0 &&
-	    (reading->accepted == 0 || client->reach != RMD_REACH_REMOTE))
-		return;
-	pthread_mutex_lock(&client->lock);
-	rmd_unaccepted_drop(client, reading->accepted);
-	if (reading->window > client->window) {
-		client->window = reading->window;
-		pthread_cond_broadcast(&client->changed);
-	}
+	rmd_random_bytes(client->session, sizeof client->session);
 	pthread_mutex_unlock(&client->lock);
 }
 
-static void on_message(struct rmd_stream *stream, void *ctx, struct rmd_piece message)
+/* ---- the call's life ---- */
+
+static void ack_timer_fired(struct rmd_timer *timer)
 {
-	struct reading reading;
-	reading.client = ctx;
-	reading.message = message;
-	reading.outcome_count = 0;
-	reading.accepted = reading.window = 0;
-	struct rmd_frame_reader reader = rmd_frame_reader_of(message.bytes);
-	struct rmd_session_response_item item;
-	int rc;
-	while ((rc = rmd_session_response_next(&reader, &item)) > 0)
-		if ((rc = hear_item(&reading, &item)) < 0)
-			break;
-	hear_marks(&reading);                /* first: callbacks may submit */
-	flush_outcomes(&reading);
-	if (rc < 0)
-		rmd_stream_cancel(stream);   /* nonsense: cut it off; `closed` follows */
+	rmd_session_send_acks(CLIENT_OF(timer, ack_timer));
 }
 
 static void on_drained(struct rmd_stream *stream, void *ctx)
@@ -339,8 +115,6 @@ static void on_drained(struct rmd_stream *stream, void *ctx)
 	pthread_cond_broadcast(&client->changed);
 	pthread_mutex_unlock(&client->lock);
 }
-
-/* ---- the call's life ---- */
 
 /* Opening has failed: what to tell the user who waits in remuda_open. */
 static struct remuda_error *open_error(const struct remuda *client,
@@ -386,8 +160,19 @@ static void finish_close(struct remuda *client)
 	rmd_loop_stop(client->loop);
 }
 
-/* The connection was lost while the session was open. */
-static void interrupted(struct remuda *client, const char *text)
+/* True if the coordinator ended the call because of what was said, or would have: where
+ * the same would be said again, it would end the same way. */
+static bool is_refusal(const struct remuda *client, enum rmd_rpc_status status)
+{
+	return client->misunderstood ||
+	       (status != RMD_RPC_UNAVAILABLE && status != RMD_RPC_CANCELLED &&
+		status != RMD_RPC_UNKNOWN && status != RMD_RPC_INTERNAL &&
+		status != RMD_RPC_OK);
+}
+
+/* The call has ended while the session was open. */
+static void interrupted(struct remuda *client, enum rmd_rpc_status status,
+			const char *text)
 {
 	if (client->reach == RMD_REACH_PRIVATE) {
 		lose(client, REMUDA_EUNREACHABLE,
@@ -401,14 +186,11 @@ static void interrupted(struct remuda *client, const char *text)
 		return;
 	}
 	pthread_mutex_lock(&client->lock);
-	client->stream = NULL;
 	rmd_client_move(client, RMD_CLIENT_RESUMING);
 	pthread_mutex_unlock(&client->lock);
-	if (client->reach == RMD_REACH_UNIX) {
-		/* A local socket does not break by itself: its coordinator has gone. */
-		rmd_session_fail_all(client, REMUDA_EUNREACHABLE,
-				     lost_error(client, text));
-	}
+	/* A local socket does not break by itself: its coordinator has gone. */
+	if (client->reach == RMD_REACH_UNIX || is_refusal(client, status))
+		begin_anew(client, text);
 	rmd_timer_start(client->loop, &client->patience,
 			rmd_clock_mono_ms() + client->open_timeout_ms);
 	call_start(client);
@@ -418,14 +200,10 @@ static void interrupted(struct remuda *client, const char *text)
 static void resume_failed(struct remuda *client, enum rmd_rpc_status status,
 			  const char *text)
 {
-	bool refused = status != RMD_RPC_UNAVAILABLE && status != RMD_RPC_CANCELLED;
+	bool refused = is_refusal(client, status);
 	if (refused && client->epoch != 0) {
-		/* It answers, but not to this session: begin a new one there. */
-		start_anew(client);
-		client->epoch = 0;
-		pthread_mutex_lock(&client->lock);
-		rmd_random_bytes(client->session, sizeof client->session);
-		pthread_mutex_unlock(&client->lock);
+		/* It answers, but not to this session: begin another there. */
+		begin_anew(client, text);
 		call_start(client);
 		return;
 	}
@@ -467,7 +245,7 @@ static void on_closed(struct rmd_stream *stream, void *ctx, enum rmd_rpc_status 
 		break;
 	case RMD_CLIENT_OPEN:
 		RMD_CHECK(welcomed);
-		interrupted(client, text);
+		interrupted(client, status, text);
 		break;
 	case RMD_CLIENT_RESUMING:
 		resume_failed(client, status, text);
@@ -482,7 +260,7 @@ static void on_closed(struct rmd_stream *stream, void *ctx, enum rmd_rpc_status 
 }
 
 static const struct rmd_stream_events session_events = {
-	.message = on_message,
+	.message = rmd_session_hear,
 	.drained = on_drained,
 	.closed = on_closed,
 };
@@ -491,7 +269,7 @@ static const struct rmd_stream_events session_events = {
 static void call_start(struct remuda *client)
 {
 	bool resuming = client->epoch != 0 || client->state == RMD_CLIENT_RESUMING;
-	client->welcomed = false;
+	client->welcomed = client->misunderstood = false;
 	client->call = rmd_channel_call(client->channel, SESSION_PATH, 0, resuming,
 					&session_events, client);
 	if (client->call == NULL) {
@@ -575,7 +353,7 @@ void rmd_session_close(struct remuda *client)
 		rmd_stream_cancel(client->call);
 		return;
 	}
-	send_acks(client);
+	rmd_session_send_acks(client);
 	uint64_t number = 0;
 	pthread_mutex_lock(&client->table_lock);
 	for (; rmd_table_next(&client->table, &number) != NULL; number++) {

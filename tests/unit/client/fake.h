@@ -2,13 +2,18 @@
  * libremuda.
  *
  * Speaks Session (hello, resume, window, acknowledgements, transfers, pools) and Blobs
- * on a thread of its own. What a task does is in the name of its function: x:echo
- * its first argument (null: none) x:count    how many arguments by position and by
- * name, as a list x:pool     the number of the pool it was sent to x:deadline the
- * deadline in milliseconds x:hold     nothing until fake_release, or a cancel x:deaf
- * nothing, ever; a cancel is not heard x:fail     a chain of two errors x:log
- * prints "hello", then echoes x:garbage  sends bytes that are no frame x:die
- * breaks the connection without an answer */
+ * on a thread of its own. What a task does is in the name of its function:
+ *	x:echo     its first argument (null: none)
+ *	x:count    how many arguments by position and by name, as a list
+ *	x:pool     the number of the pool it was sent to
+ *	x:deadline the deadline in milliseconds
+ *	x:hold     nothing until fake_release, or a cancel
+ *	x:deaf     nothing, ever; a cancel is not heard
+ *	x:fail     a chain of two errors
+ *	x:log      prints "hello", then echoes
+ *	x:garbage  sends bytes that are no frame
+ *	x:refuse   ends the call with INVALID_ARGUMENT
+ *	x:die      breaks the connection without an answer */
 #pragma once
 
 #include <stdbool.h>

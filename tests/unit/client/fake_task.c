@@ -127,6 +127,8 @@ void fake_run_task(struct fake_session *session, struct fake_task *task,
 		rmd_wire_put_raw(rmd_stream_begin(session->stream),
 				 rmd_slice_of_string("\xff\xff\xff\xff"));
 		rmd_stream_end(session->stream);
+	} else if (is(name, "refuse")) {
+		rmd_stream_finish(session->stream, RMD_RPC_INVALID_ARGUMENT, "no such thing");
 	} else if (is(name, "die")) {
 		rmd_stream_cancel(session->stream);
 	} else if (!is(name, "hold")) {

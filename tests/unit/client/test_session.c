@@ -190,7 +190,7 @@ static void a_lost_local_coordinator_ends_open_tasks_as_may_have_run(void **stat
 	assert_int_equal(remuda_get(dies, NULL, &err), REMUDA_EUNREACHABLE);
 	expect_error(err, "CoordinatorLost", "may have run");
 	assert_int_equal(remuda_get(held, NULL, NULL), REMUDA_EUNREACHABLE);
-	/* The same one answers again, in the same session, and knows what it has. */
+	/* The same one answers again, in another session. */
 	assert_int_equal(remuda_get(remuda_submit_name(client, "x:echo", 1), NULL, NULL),
 			 0);
 	remuda_close(client);
@@ -206,6 +206,30 @@ static void a_coordinator_that_sends_nonsense_is_cut_off(void **state)
 			 REMUDA_EUNREACHABLE);
 	assert_int_equal(remuda_get(remuda_submit_name(client, "x:echo", 1), NULL, NULL),
 			 0);
+	remuda_close(client);
+	fake_stop(fake);
+}
+
+static void what_would_end_the_same_way_again_is_not_said_again(void **state)
+{
+	struct remuda *client;
+	struct fake *fake = remote(&client);
+	static const char *const names[] = {"x:refuse", "x:garbage"};
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct remuda_error *err = NULL;
+		struct remuda_future *held = remuda_submit_name(client, "x:hold");
+		struct remuda_future *ends = remuda_submit_name(client, names[i]);
+		assert_int_equal(remuda_get(ends, NULL, &err), REMUDA_EUNREACHABLE);
+		expect_error(err, "CoordinatorLost", "may have run");
+		assert_int_equal(remuda_get(held, NULL, NULL), REMUDA_EUNREACHABLE);
+		assert_int_equal(
+			remuda_get(remuda_submit_name(client, "x:echo", 1), NULL, NULL),
+			0);
+	}
+	struct fake_counts counts = fake_counts(fake);
+	assert_int_equal(counts.hellos, 3);
+	assert_int_equal(counts.repeats, 0);
 	remuda_close(client);
 	fake_stop(fake);
 }
@@ -516,6 +540,7 @@ int main(void)
 		cmocka_unit_test(
 			a_lost_local_coordinator_ends_open_tasks_as_may_have_run),
 		cmocka_unit_test(a_coordinator_that_sends_nonsense_is_cut_off),
+		cmocka_unit_test(what_would_end_the_same_way_again_is_not_said_again),
 		cmocka_unit_test(a_coordinator_that_is_gone_is_given_up_after_a_while),
 		cmocka_unit_test(a_broken_connection_is_resumed_and_nothing_runs_twice),
 		cmocka_unit_test(
