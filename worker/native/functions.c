@@ -9,6 +9,7 @@
 #include "proto/base/errcode.h"
 #include "proto/error/chain.h"
 #include "proto/task/convert.h"
+#include "worker/crash/catch.h"
 
 #define TABLE_MIN 64u
 #define PREFIX_MAX 128u
@@ -247,6 +248,7 @@ int rmd_functions_load(struct rmd_functions *functions, const char *path,
 					     "module %s: cannot be loaded", path);
 		return RMD_EINVAL;
 	}
+	rmd_catch_note_images();
 	const struct remuda_module *module = dlsym(handle, REMUDA_MODULE_SYMBOL);
 	if (module == NULL) {
 		*ret_err = module_error(path, "it is no module of remuda: it has no "

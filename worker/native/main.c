@@ -10,6 +10,7 @@
 
 #include "proto/base/errcode.h"
 #include "proto/error/chain.h"
+#include "worker/crash/catch.h"
 #include "worker/native/builtin.h"
 #include "worker/native/functions.h"
 #include "worker/native/run.h"
@@ -133,6 +134,7 @@ int main(int argc, char **argv)
 		return EXIT_USER;
 	}
 	set_signals();
+	rmd_catch_open();
 	/* Whole lines as they come: a crash loses no more than the last one. */
 	(void)setvbuf(stdout, NULL, _IOLBF, 0);
 	int code = work(end);
