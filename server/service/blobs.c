@@ -146,10 +146,9 @@ static void put_verified(void *ctx, int rc, struct rmd_blob *blob, bool existed)
 		put_fail(put, RMD_RPC_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY",
 			 "out of memory");
 	if (rc == 0 && blob->module && blob->holders == 0) {
-		/* A pushed module stays, and is what default pools load from now on. */
+		/* A pushed module stays. */
 		rmd_blobs_hold(put->coordinator->blobs, blob);
-		put->coordinator->default_native = NULL;
-		put->coordinator->module_generation++;
+		rmd_coordinator_renew_default_pool(put->coordinator);
 	}
 	if (rc == 0 && put->stream != NULL) {
 		struct rmd_wire_writer *writer = rmd_stream_begin(put->stream);

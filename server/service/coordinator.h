@@ -73,7 +73,6 @@ struct rmd_coordinator {
 	struct rmd_executor *executor;
 	struct rmd_admin *admin;
 	struct rmd_core_pool *default_native, *default_python; /* cached; NULL: open anew */
-	uint64_t module_generation;  /* rises with each module stored */
 	const char *const *addresses; /* where it listens, for people */
 	size_t address_count;
 	void (*stopped)(void *ctx);  /* see rmd_coordinator_stop */
@@ -111,6 +110,9 @@ void rmd_coordinator_touch(struct rmd_coordinator *coordinator);
 /* The pool of `runtime` for tasks that name none; opened anew where it has gone. */
 int rmd_coordinator_default_pool(struct rmd_coordinator *coordinator, struct rmd_slice runtime,
 				 struct rmd_core_pool **ret_pool);
+/* The modules have changed: what was accepted for the present default pool ends there, what comes
+ * next goes to one whose workers load them all. */
+void rmd_coordinator_renew_default_pool(struct rmd_coordinator *coordinator);
 /* Opens a pool for `client` (NULL: for nobody) from its spec; *ret_why (free with
  * rmd_free) says why not: which field or module. */
 int rmd_coordinator_open_pool(struct rmd_coordinator *coordinator, struct rmd_core_client *client,

@@ -165,3 +165,13 @@ int rmd_coordinator_default_pool(struct rmd_coordinator *coordinator,
 		*cached = *ret_pool;
 	return rc;
 }
+
+void rmd_coordinator_renew_default_pool(struct rmd_coordinator *coordinator)
+{
+	struct rmd_core_pool *stale = coordinator->default_native;
+	coordinator->default_native = NULL;
+	if (stale != NULL)
+		rmd_core_pool_close(coordinator->core, rmd_clock_mono_ms(), stale,
+				    RMD_CORE_POOL_DRAIN);
+	rmd_coordinator_touch(coordinator);
+}

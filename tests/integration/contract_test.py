@@ -142,12 +142,15 @@ class Contract(Case):
                         os.path.join(self.folder, "extra.so")], check=True)
         with Coordinator(self) as remudad:
             address = ["--address", remudad.address]
+            self.remuda("run", *address, "native:demo.square", "2")
             self.remuda("module", "push", *address, "extra.so")
             self.remuda("module", "push", *address, "extra.so")
             out, _ = self.remuda("module", "list", *address, "--json")
             self.assertEqual(out.count("extra.so"), 1)
             out, _ = self.remuda("run", *address, "native:extra.twice", "21")
             self.assertEqual(out, "42\n")
+            out, _ = self.remuda("run", *address, "native:demo.square", "3")
+            self.assertEqual(out, "9\n")
 
     def test_blobs_missing_and_refused(self):
         with Coordinator(self) as remudad:
