@@ -24,6 +24,7 @@
 struct fake {
 	pthread_t thread;
 	sem_t ready;
+	sem_t heard_all;             /* posted when a call has been heard */
 	char folder[32], address[64];
 	struct rmd_loop *loop;
 	struct rmd_server *server;
@@ -51,6 +52,7 @@ static void on_message(struct rmd_stream *stream, void *ctx, struct rmd_piece me
 static void on_half_closed(struct rmd_stream *stream, void *ctx)
 {
 	(void)ctx;
+	sem_post(&fake.heard_all);
 	if (fake.answer != NULL) {
 		rmd_wire_put_raw(rmd_stream_begin(stream),
 				 rmd_slice_of(fake.answer, fake.answer_len));
@@ -119,6 +121,7 @@ static int setup(void **state)
 		return -1;
 	snprintf(fake.address, sizeof fake.address, "unix:%s/s", fake.folder);
 	sem_init(&fake.ready, 0, 0);
+	sem_init(&fake.heard_all, 0, 0);
 	if (pthread_create(&fake.thread, NULL, serve, NULL) != 0)
 		return -1;
 	sem_wait(&fake.ready);
@@ -136,6 +139,7 @@ static int teardown(void **state)
 	rmd_loop_post(fake.loop, &fake.stop);
 	pthread_join(fake.thread, NULL);
 	sem_destroy(&fake.ready);
+	sem_destroy(&fake.heard_all);
 	snprintf(path, sizeof path, "%s/s.lock", fake.folder);
 	unlink(path);
 	rmdir(fake.folder);
@@ -235,6 +239,7 @@ static void ps_asks_for_as_many_as_it_was_told(void **state)
 	(void)state;
 	answer_with_tasks();
 	assert_int_equal(command("ps", "-n", "7", NULL), RMD_EXIT_OK);
+	sem_wait(&fake.heard_all);
 	request =
 		remuda__v1__list_tasks_request__unpack(NULL, fake.heard_len, fake.heard);
 	assert_non_null(request);
@@ -278,6 +283,7 @@ static void a_whole_id_is_cancelled_without_looking_it_up(void **state)
 	assert_int_equal(command("cancel", "3fa91c02010000000000000000000000-17", NULL),
 			 RMD_EXIT_OK);
 	assert_string_equal(out_text, "1 of 1 told to end\n");
+	sem_wait(&fake.heard_all);
 	request = remuda__v1__cancel_tasks_request__unpack(NULL, fake.heard_len,
 							   fake.heard);
 	assert_non_null(request);
