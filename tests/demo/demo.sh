@@ -42,7 +42,7 @@ left_behind() {
 		[ "$pid" != $$ ] || continue
 		comm=$(cat "/proc/$pid/comm" 2>/dev/null) || continue
 		case $comm in remuda*) ;; *) continue ;; esac
-		if tr '\0' '\n' <"$environ" 2>/dev/null | grep -qx "XDG_RUNTIME_DIR=$XDG_RUNTIME_DIR"; then
+		if { tr '\0' '\n' <"$environ"; } 2>/dev/null | grep -qx "XDG_RUNTIME_DIR=$XDG_RUNTIME_DIR"; then
 			say "left behind: $pid $comm"
 			return 0
 		fi
@@ -62,6 +62,7 @@ modules="$build/lib/remuda/modules"
 find /usr/include /usr/share/doc -type f >"$work/files"
 count=$(wc -l <"$work/files")
 
+xargs -d '\n' cat <"$work/files" >/dev/null # so that both find the files in memory
 start=$(now_ms)
 xargs -d '\n' sha256sum <"$work/files" | sed 's/^\\//; s/ .*//' >"$work/expected"
 sum_ms=$(($(now_ms) - start))
