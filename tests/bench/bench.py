@@ -111,7 +111,7 @@ def bench_speed():
                "of a raw gRPC echo of the same batches")
     trips = [client("round_trip", count=3000) for _ in range(ROUNDS)]
     medians = [trip[0] for trip in trips]
-    ping = raw["rpc_echo_k1"]["raw"]
+    ping = raw["rpc_echo_round_trip"]["raw"]
     report("round_trip_local", statistics.median(medians), "us", ping, spread(medians),
            "median, one at a time; floor: raw ping-pong; to reach: ratio 4")
     tails = [trip[1] for trip in trips]
