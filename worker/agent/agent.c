@@ -76,6 +76,7 @@ static void on_trim(struct rmd_atimer *timer)
 	struct rmd_agent *agent = OWNER(timer, trim);
 	struct rmd_apool *pool;
 	bool again = false;
+	rmd_oom_look(&agent->oom);
 	LIST_FOREACH (pool, &agent->pool_list, link)
 		again = rmd_aworker_trim_all(pool) || again;
 	if (again)
@@ -170,8 +171,15 @@ static void handle_event(struct rmd_agent *agent, uint64_t what)
 			rmd_agent_spawner_readable(agent);
 	} else {
 		/* By number: it may have gone in this very round. */
-		struct rmd_aworker *worker = rmd_map_get(&agent->workers, what);
-		if (worker != NULL)
+		struct rmd_aworker *worker = rmd_map_get(
+			&agent->workers, what & ~(RMD_AGENT_CRASH | RMD_AGENT_HELPER));
+		if (worker == NULL)
+			return;
+		if ((what & RMD_AGENT_CRASH) != 0)
+			rmd_aworker_crash_readable(worker);
+		else if ((what & RMD_AGENT_HELPER) != 0)
+			rmd_aworker_helper_readable(worker);
+		else
 			rmd_aworker_readable(worker);
 	}
 }
@@ -309,6 +317,8 @@ static void init(struct rmd_agent *agent)
 	SLIST_INIT(&agent->unflushed);
 	SLIST_INIT(&agent->hot);
 	SLIST_INIT(&agent->unbalanced);
+	TAILQ_INIT(&agent->crashes);
+	rmd_oom_init(&agent->oom, "/proc/self/cgroup", "/proc/self/mountinfo");
 }
 
 static int open_loop(struct rmd_agent *agent)

@@ -21,6 +21,7 @@ struct rmd_agent_options {
 	uint32_t workers_max;	    /* 0: what cpu_milli gives; said to the coordinator */
 	uint32_t cpu_milli;	    /* 0: the cpus this process may use */
 	const char *worker_path;    /* program of native workers; NULL: beside our own */
+	const char *crash_path;	    /* program of crash helpers; NULL: beside our own */
 	const char *const *modules; /* paths of modules that every native worker loads */
 	size_t module_count;
 	const char *const *labels; /* "key=value", each */

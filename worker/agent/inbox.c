@@ -213,6 +213,8 @@ static int handle(struct rmd_agent *agent, const struct rmd_attach_response_item
 		return 0;
 	case RMD_ATTACH_RESPONSE_MODULE:
 		return on_module(agent, &item->module);
+	case RMD_ATTACH_RESPONSE_NESTED:
+		return 0; /* of a lease that is over */
 	}
 	RMD_UNREACHABLE("kind of item");
 }

@@ -12,6 +12,7 @@
 #define CANCEL_GRACE_MS 1000u
 #define START_TIMEOUT_MS 60000u
 #define WORKER_PROGRAM "remuda-worker-native"
+#define CRASH_PROGRAM "remuda-crash"
 
 static uint32_t own_cpu_milli(void)
 {
@@ -21,9 +22,9 @@ static uint32_t own_cpu_milli(void)
 	return (uint32_t)CPU_COUNT(&set) * 1000u;
 }
 
-/* The worker program: beside our own, else where an installation has it. Gives, or NULL.
- */
-static char *find_worker(void)
+/* A program of ours: beside our own, else where an installation has it. Gives its path,
+ * which may not exist, or NULL. */
+static char *find_program(const char *name)
 {
 	char self[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
@@ -33,8 +34,8 @@ static char *find_worker(void)
 	char *slash = strrchr(self, '/');
 	if (slash != NULL)
 		*slash = '\0';
-	char *beside = rmd_asprintf("%s/" WORKER_PROGRAM, self);
-	char *libexec = rmd_asprintf("%s/../libexec/remuda/" WORKER_PROGRAM, self);
+	char *beside = rmd_asprintf("%s/%s", self, name);
+	char *libexec = rmd_asprintf("%s/../libexec/remuda/%s", self, name);
 	if (beside != NULL && libexec != NULL && access(beside, X_OK) != 0 &&
 	    access(libexec, X_OK) == 0) {
 		rmd_free(beside);
@@ -91,7 +92,10 @@ int rmd_agent_copy_options(struct rmd_agent *agent,
 		rmd_strdup(options->version != NULL ? options->version : REMUDA_VERSION);
 	agent->worker_path = options->worker_path != NULL
 				     ? rmd_strdup(options->worker_path)
-				     : find_worker();
+				     : find_program(WORKER_PROGRAM);
+	agent->crash_path = options->crash_path != NULL
+				    ? rmd_strdup(options->crash_path)
+				    : find_program(CRASH_PROGRAM);
 	if (agent->name == NULL || agent->version == NULL || agent->worker_path == NULL)
 		return RMD_ENOMEM;
 	if (options->run_dir != NULL &&
@@ -130,6 +134,7 @@ void rmd_agent_free_options(struct rmd_agent *agent)
 	rmd_free(agent->name);
 	rmd_free(agent->version);
 	rmd_free(agent->worker_path);
+	rmd_free(agent->crash_path);
 	rmd_free(agent->run_dir);
 	free_list(agent->modules, agent->module_count);
 	free_list(agent->labels, agent->label_count);

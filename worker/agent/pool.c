@@ -122,7 +122,7 @@ static void kill_workers(struct rmd_apool *pool)
 	TAILQ_FOREACH (worker, &pool->workers, all) {
 		struct rmd_alease *lease;
 		worker->expected = true;
-		rmd_aworker_kill(worker);
+		rmd_aworker_kill(worker, "the workers of its pool were to be killed");
 		TAILQ_FOREACH (lease, &worker->hands, link)
 			lease->cancelled = true;
 	}

@@ -45,6 +45,7 @@ static void lose_spawner(struct rmd_agent *agent)
 	close(agent->spawner_fd);
 	agent->spawner_fd = -1;
 	lose_workers(agent);
+	agent->crash_helpers = 0;
 	agent->spawner_pid = -1;
 	rmd_atimer_start(&agent->timers, &agent->respawn,
 			 agent->now_ms + agent->spawner_restart_ms);
@@ -89,6 +90,10 @@ void rmd_agent_spawner_readable(struct rmd_agent *agent)
 	struct rmd_spawn_report report;
 	int rc;
 	while ((rc = rmd_spawner_read(agent->spawner_fd, &report)) == 0) {
+		if ((report.id & RMD_AGENT_HELPER) != 0) {
+			rmd_aworker_helper_reported(agent, &report);
+			continue;
+		}
 		struct rmd_aworker *worker = rmd_map_get(&agent->workers, report.id);
 		if (report.kind == RMD_SPAWN_STARTED)
 			agent->spawner_restart_ms = 0;

@@ -5,17 +5,21 @@
 #include <errno.h>
 #include <stdio.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
 #include "proto/base/errcode.h"
+#include "worker/crash/record.h"
 
 /* Numbers of modules' descriptors in the worker; the protocol's lie below. */
 #define MODULE_FD_FIRST 16
+/* Its own part of the protocol's descriptors, its modules, its channel for a crash. */
+#define FDS_MAX (RMD_WP_CHILD_FDS + RMD_POOL_MODULES_MAX + 1)
 
 /* What rmd_spawner_spawn wants, and the memory behind it. */
 struct plan {
-	struct rmd_spawn_fd fds[RMD_WP_CHILD_FDS + RMD_POOL_MODULES_MAX];
+	struct rmd_spawn_fd fds[FDS_MAX];
 	size_t fd_count;
 	char paths[RMD_POOL_MODULES_MAX][32];
 	const char **modules; /* owned; the texts are not */
@@ -90,12 +94,18 @@ static int launch(struct rmd_aworker *worker)
 	struct rmd_agent *agent = worker->agent;
 	struct plan plan = {.fd_count = 0};
 	int fds[RMD_WP_CHILD_FDS], numbers[RMD_WP_CHILD_FDS];
+	int crash_fd = -1;
 	rmd_wp_child_fds(worker->wp, fds, numbers);
 	for (size_t i = 0; i < RMD_WP_CHILD_FDS; i++)
 		plan.fds[plan.fd_count++] = (struct rmd_spawn_fd){fds[i], numbers[i]};
 	int rc = plan_modules(&plan, pool);
 	if (rc == 0)
 		rc = plan_environment(&plan, pool->spec);
+	if (rc == 0)
+		rc = rmd_aworker_crash_open(worker, &crash_fd);
+	if (rc == 0)
+		plan.fds[plan.fd_count++] =
+			(struct rmd_spawn_fd){crash_fd, RMD_CRASH_CHILD_FD};
 	rmd_wp_set_names(worker->wp, agent->name, worker->number);
 	if (rc == 0)
 		rc = rmd_wp_send_setup(worker->wp, plan.modules, plan.module_count);
@@ -114,6 +124,8 @@ static int launch(struct rmd_aworker *worker)
 	if (rc == 0)
 		rc = rmd_spawner_spawn(agent->spawner_fd, &request);
 	int saved = errno;
+	if (crash_fd >= 0)
+		close(crash_fd);
 	plan_fini(&plan);
 	errno = saved;
 	return rc;
@@ -134,7 +146,7 @@ static struct rmd_aworker *create(struct rmd_apool *pool,
 	worker->magic = RMD_AWORKER_MAGIC;
 	worker->agent = agent;
 	worker->pool = pool;
-	worker->pidfd = -1;
+	worker->pidfd = worker->crash_fd = -1;
 	worker->timer.fire = on_timer;
 	TAILQ_INIT(&worker->hands);
 	worker->number = agent->next_worker;

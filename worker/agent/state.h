@@ -23,6 +23,7 @@
 #include "proto/error/chain.h"
 #include "worker/agent/agent.h"
 #include "worker/agent/timer.h"
+#include "worker/crash/oom.h"
 #include "worker/protocol/protocol.h"
 #include "worker/spawner/spawner.h"
 
@@ -50,6 +51,7 @@
 
 struct rmd_apool;
 struct rmd_aworker;
+struct rmd_acrash;
 
 struct rmd_alease {
 	uint32_t magic;
@@ -103,6 +105,10 @@ struct rmd_aworker {
 	uint64_t seen_running; /* lease that ran at the last look; 0: none */
 	uint64_t urged_for;    /* lease for whose end it is being urged; 0: its own */
 	enum rmd_aworker_end end;
+	const char *ended_for; /* why it is made to end; borrowed for ever; NULL: not said */
+	int crash_fd;		  /* its channel for a crash; -1: none */
+	struct rmd_acrash *crash; /* owned; NULL: it has not crashed */
+	uint64_t peak_bytes;	  /* most memory it had; 0: it has not ended */
 	struct rmd_atimer timer; /* start timeout, or the next step of `end` */
 	struct remuda_error
 		*start_error;	       /* owned; what it said of its failure to start */
@@ -175,6 +181,7 @@ struct rmd_agent {
 
 	/* options, owned */
 	char *name, *version, *worker_path, *run_dir;
+	char *crash_path; /* program of crash helpers; NULL: there is none */
 	char **modules, **labels;
 	size_t module_count, label_count;
 	uint32_t workers_max, cpu_milli;
@@ -198,6 +205,9 @@ struct rmd_agent {
 	uint64_t transfer_bytes;
 	SLIST_HEAD(, rmd_aworker) unflushed, hot;
 	SLIST_HEAD(, rmd_apool) unbalanced;
+	TAILQ_HEAD(, rmd_acrash) crashes; /* that wait for a helper */
+	uint32_t crash_helpers;		  /* that run */
+	struct rmd_oom oom;
 	struct rmd_alease *spare; /* free leases, linked by link.tqe_next */
 	size_t spare_count;
 	struct rmd_anumbers returned, began;
@@ -291,8 +301,8 @@ void rmd_aworker_reported(struct rmd_aworker *worker,
 void rmd_aworker_ended(struct rmd_aworker *worker, const int *wait_status);
 /* Asks an idle or starting one to stop; TERM, then KILL follow. */
 void rmd_aworker_stop(struct rmd_aworker *worker);
-/* Has it end now. */
-void rmd_aworker_kill(struct rmd_aworker *worker);
+/* Has it end now, for a reason (borrowed for ever) that its error gives. */
+void rmd_aworker_kill(struct rmd_aworker *worker, const char *reason);
 /* Has the task that it runs end: cancel word, then TERM, then KILL. */
 void rmd_aworker_cancel(struct rmd_aworker *worker, struct rmd_alease *lease);
 /* Sends what has gathered for workers. */
@@ -303,6 +313,26 @@ bool rmd_aworker_check_all(struct rmd_apool *pool);
 /* Gives back memory of workers that were idle at the last call too. True if some were
  * not. */
 bool rmd_aworker_trim_all(struct rmd_apool *pool);
+
+/* ---- crash_end.c: what is learnt of a crash ---- */
+
+/* Makes the worker's channel; the caller closes *ret_child_fd. RMD_ESYS. */
+int rmd_aworker_crash_open(struct rmd_aworker *worker, int *ret_child_fd);
+/* The worker's channel, or its helper's, has something. */
+void rmd_aworker_crash_readable(struct rmd_aworker *worker);
+void rmd_aworker_helper_readable(struct rmd_aworker *worker);
+/* The spawner says something of a helper. */
+void rmd_aworker_helper_reported(struct rmd_agent *agent,
+				 const struct rmd_spawn_report *report);
+/* The worker has ended: takes what it and its helper have left, and looks whether the
+ * kernel killed it. NULL: its status is not known. */
+void rmd_aworker_crash_last(struct rmd_aworker *worker, const int *wait_status);
+/* Forgets the crash, and ends its helper. */
+void rmd_aworker_crash_close(struct rmd_aworker *worker);
+/* Gives the error of a worker that has ended, for the task that it ran (NULL: none). */
+struct remuda_error *rmd_aworker_crash_error(const struct rmd_aworker *worker,
+					     const struct rmd_alease *lease,
+					     const int *wait_status);
 
 /* ---- lease.c ---- */
 
@@ -382,6 +412,9 @@ void rmd_agent_respawn(struct rmd_agent *agent);
 /* What epoll says of what is not a worker. */
 #define RMD_AGENT_WAKE UINT64_C(0)
 #define RMD_AGENT_SPAWNER UINT64_MAX
+/* With a worker's number: its channel for a crash, and its helper (at the spawner too). */
+#define RMD_AGENT_CRASH (UINT64_C(1) << 62)
+#define RMD_AGENT_HELPER (UINT64_C(1) << 61)
 
 /* Begins to drain. */
 void rmd_agent_begin_draining(struct rmd_agent *agent);

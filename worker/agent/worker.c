@@ -11,7 +11,6 @@
 #include "proto/base/check.h"
 #include "proto/base/errcode.h"
 #include "proto/base/log.h"
-#include "worker/crash/crash.h"
 
 #define SOURCE "agent"
 #define ALL_READS 4096 /* of a worker that has ended; far more than its ring holds */
@@ -32,6 +31,7 @@ static struct rmd_aworkers *list_of(const struct rmd_aworker *worker)
 		return &pool->list_stopping;
 	case RMD_WORKER_STATE_IDLE:
 	case RMD_WORKER_STATE_BUSY:
+	case RMD_WORKER_STATE_WAITING: /* only ever said, see rmd_agent_say_pool */
 		return worker->room == RMD_AWORKER_STUCK
 			       ? &pool->list_stuck
 			       : &pool->by_load[worker->in_hands];
@@ -54,6 +54,7 @@ static void count(const struct rmd_aworker *worker, uint32_t sign)
 		return;
 	case RMD_WORKER_STATE_IDLE:
 	case RMD_WORKER_STATE_BUSY:
+	case RMD_WORKER_STATE_WAITING:
 		pool->ready += sign;
 		if (worker->in_hands == 0)
 			pool->idle += sign;
@@ -228,12 +229,13 @@ void rmd_aworker_readable(struct rmd_aworker *worker)
 			worker->number, worker->pool->number);
 		worker->broken = true;
 		go_deaf(worker);
-		rmd_aworker_kill(worker);
+		rmd_aworker_kill(worker, "it broke the worker protocol");
 	} else if (rc < 0) { /* it has closed: the spawner will tell of its end */
 		go_deaf(worker);
 		if (worker->end == RMD_AWORKER_UNURGED ||
 		    worker->end == RMD_AWORKER_CANCELLING) {
 			worker->end = RMD_AWORKER_ASKED;
+			worker->ended_for = "it closed its socket and did not exit";
 			rmd_atimer_start(&worker->agent->timers, &worker->timer,
 					 worker->agent->now_ms + ASKED_MS);
 		}
@@ -285,16 +287,19 @@ static void terminate(struct rmd_aworker *worker)
 void rmd_aworker_stop(struct rmd_aworker *worker)
 {
 	worker->expected = true;
+	worker->ended_for = "it was to stop";
 	rmd_aworker_place(worker, RMD_WORKER_STATE_STOPPING, RMD_AWORKER_STUCK,
 			  worker->in_hands);
 	rmd_wp_send_stop(worker->wp);
 	urge(worker, RMD_AWORKER_ASKED, ASKED_MS);
 }
 
-void rmd_aworker_kill(struct rmd_aworker *worker)
+void rmd_aworker_kill(struct rmd_aworker *worker, const char *reason)
 {
 	if (worker->end == RMD_AWORKER_KILLED)
 		return;
+	if (worker->ended_for == NULL)
+		worker->ended_for = reason;
 	set_aside(worker);
 	send_signal(worker, SIGKILL);
 	rmd_atimer_stop(&worker->agent->timers, &worker->timer);
@@ -323,50 +328,22 @@ void rmd_aworker_on_timer(struct rmd_atimer *timer)
 			worker->start_error = remuda_error_create(
 				"StartTimeout", "it was not ready within %" PRIu64 " ms",
 				agent->start_timeout_ms);
-		rmd_aworker_kill(worker);
+		rmd_aworker_kill(worker, "it was not ready in time");
 		return;
 	case RMD_AWORKER_CANCELLING:
 		worker->expected = true;
+		worker->ended_for = "its task was cancelled";
 		terminate(worker);
 		return;
 	case RMD_AWORKER_ASKED:
 		terminate(worker);
 		return;
 	case RMD_AWORKER_TERMED:
-		rmd_aworker_kill(worker);
+		rmd_aworker_kill(worker, "it did not end by SIGTERM");
 		return;
 	case RMD_AWORKER_KILLED:
 		return;
 	}
-}
-
-static struct remuda_error *crash_error(struct rmd_aworker *worker,
-					const struct rmd_alease *lease,
-					const int *wait_status)
-{
-	struct rmd_crash crash = {
-		.host = worker->agent->name,
-		.worker = worker->number,
-		.status_known = wait_status != NULL,
-		.wait_status = wait_status != NULL ? *wait_status : 0,
-		.stderr_tail = rmd_wp_stderr_tail(worker->wp),
-	};
-	if (lease != NULL) {
-		crash.attempt = lease->attempt;
-		crash.function = lease->function;
-	}
-	struct remuda_error *err = rmd_crash_error(&crash);
-	if (worker->broken)
-		remuda_error_set_cause(
-			err, remuda_error_create("ProtocolError",
-						 "the worker broke the worker protocol "
-						 "and was killed"));
-	else if (wait_status == NULL)
-		remuda_error_set_cause(
-			err, remuda_error_create("SpawnerLost",
-						 "the process that watches over "
-						 "workers was lost"));
-	return err;
 }
 
 /* What was in the hands of a worker that has ended: the task that had begun ends, the
@@ -385,7 +362,7 @@ static bool settle_hands(struct rmd_aworker *worker, const int *wait_status)
 			rmd_alease_cancelled(lease, "cancelled; its worker was ended",
 					     worker->number);
 		else
-			rmd_alease_fail(lease, crash_error(worker, lease, wait_status),
+			rmd_alease_fail(lease, rmd_aworker_crash_error(worker, lease, wait_status),
 					true, worker->number);
 	}
 	return ran;
@@ -406,6 +383,7 @@ void rmd_aworker_destroy(struct rmd_aworker *worker)
 	rmd_atimers_release(&agent->timers);
 	agent->worker_count--;
 	go_deaf(worker);
+	rmd_aworker_crash_close(worker);
 	rmd_wp_close(worker->wp);
 	if (worker->pidfd >= 0)
 		close(worker->pidfd);
@@ -434,6 +412,7 @@ void rmd_aworker_ended(struct rmd_aworker *worker, const int *wait_status)
 	struct remuda_error *failure = NULL;
 	/* What it had finished before counts; it has left the worker's memory. */
 	read_last(worker);
+	rmd_aworker_crash_last(worker, wait_status);
 	/* One that ends before it has run anything would end again and again: back off.
 	 */
 	bool ran = settle_hands(worker, wait_status);
@@ -442,7 +421,7 @@ void rmd_aworker_ended(struct rmd_aworker *worker, const int *wait_status)
 		failure = worker->start_error;
 		worker->start_error = NULL;
 	} else if (!worker->expected && useless) {
-		failure = crash_error(worker, NULL, wait_status);
+		failure = rmd_aworker_crash_error(worker, NULL, wait_status);
 	}
 	if (worker->expected || failure != NULL)
 		rmd_log(RMD_LOG_DEBUG, SOURCE,
@@ -486,6 +465,7 @@ void rmd_aworker_reported(struct rmd_aworker *worker,
 		rmd_aworker_ended(worker, NULL);
 		return;
 	case RMD_SPAWN_EXITED:
+		worker->peak_bytes = report->peak_bytes;
 		rmd_aworker_ended(worker, &report->wait_status);
 		return;
 	}

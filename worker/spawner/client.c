@@ -162,6 +162,7 @@ int rmd_spawner_read(int fd, struct rmd_spawn_report *ret_report)
 				 ? (enum rmd_spawn_stage)answer.stage
 				 : RMD_SPAWN_STAGE_NONE,
 		.wait_status = answer.wait_status,
+		.peak_bytes = (uint64_t)answer.peak_kib * 1024u,
 	};
 	return 0;
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -30,6 +31,7 @@ struct child {
 	pid_t pid; /* 0: ended, wait_status waits to be reported */
 	pid_t reported_pid;
 	int wait_status;
+	uint32_t peak_kib;
 };
 
 struct spawner {
@@ -106,6 +108,7 @@ static void report_ends(struct spawner *sp)
 			.id = c->id,
 			.pid = c->reported_pid,
 			.wait_status = c->wait_status,
+			.peak_kib = c->peak_kib,
 		};
 		if (answer(sp, &what, -1) < 0)
 			return;
@@ -137,8 +140,11 @@ static void reap(struct spawner *sp)
 			rmd_spawn_each_below(kill_if_in_session, &c->pid);
 		}
 		int status;
-		if (waitpid(info.si_pid, &status, WNOHANG) <= 0 || c == NULL)
+		struct rusage usage;
+		if (wait4(info.si_pid, &status, WNOHANG, &usage) <= 0 || c == NULL)
 			continue;
+		c->peak_kib = usage.ru_maxrss > UINT32_MAX ? UINT32_MAX
+							   : (uint32_t)usage.ru_maxrss;
 		c->reported_pid = c->pid;
 		c->pid = 0;
 		c->wait_status = status;

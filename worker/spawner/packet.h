@@ -30,7 +30,7 @@ struct rmd_spawn_answer {
 	int32_t error;
 	uint32_t stage;
 	int32_t wait_status;
-	uint32_t reserved;
+	uint32_t peak_kib;
 };
 
 #define RMD_SPAWN_PACKET_MAX                                                     \

@@ -95,6 +95,7 @@ struct rmd_spawn_report {
 	int error;		    /* FAILED: an errno value */
 	enum rmd_spawn_stage stage; /* FAILED */
 	int wait_status;	    /* EXITED: as of waitpid */
+	uint64_t peak_bytes; /* EXITED: most memory that it or a child it waited for had */
 };
 
 /* Reads one report. RMD_EAGAIN: none now; RMD_ECLOSED: the spawner is gone; RMD_EPROTO.
