@@ -1,0 +1,64 @@
+/* tests/sim/history.h: what happened to each task, as everybody saw it: its client, the
+ * core (by its port and by what it was told), and the workers that ran it.
+ *
+ * A task that the core has not accepted is one too: it may be sent again. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct sim_world;
+
+struct sim_history {
+	/* What it is. */
+	uint32_t client,
+		life; /* who submitted it; SIM_NONE: the coordinator's own calls */
+	uint64_t number;
+	uint32_t local_pool; /* the client's number for its pool */
+	uint32_t payload_bytes, deadline_ms;
+	int16_t priority;
+	uint8_t max_attempts;
+
+	/* As the core was told, and said. */
+	uint8_t accepted;  /* times: at most once */
+	uint8_t ended;	   /* times: at most once */
+	uint8_t gone;	   /* times that it was freed */
+	uint8_t counted;   /* attempts that the core must count as begun */
+	uint8_t end;	   /* enum rmd_core_end */
+	uint8_t agent_end; /* what the agent said last */
+	bool leased, running;
+	bool cancel_told; /* its agent was asked to end this lease */
+	bool cancel_asked, stop_asked, closed_under;
+	bool was_leased;
+	uint8_t outcome_attempt; /* whose outcome is held */
+	uint32_t pool;		 /* the core's number */
+	uint32_t hub;		 /* that holds the lease */
+	uint64_t lease;		 /* the last one */
+	uint64_t due_ms;	 /* when its deadline comes; 0: none */
+	uint64_t accepted_at;	 /* counts acceptances */
+
+	/* As workers did. */
+	uint8_t begun;	  /* times that user code began, anywhere */
+	uint8_t attempts; /* bit i: attempt i + 1 began */
+
+	/* As the client saw. */
+	bool refused, delivered, given_up;
+	uint8_t delivered_end;
+};
+
+struct sim_histories {
+	struct sim_history *items;
+	uint32_t count, capacity;
+};
+
+/* Gives the number of a new history, all zero. */
+uint32_t sim_history_create(struct sim_world *world);
+/* A worker begins user code for an attempt. Checks that it may. */
+void sim_history_begin(struct sim_world *world, uint32_t history, uint64_t lease,
+		       uint32_t attempt);
+/* The client hears how its task ended. */
+void sim_history_deliver(struct sim_world *world, uint32_t history, uint32_t attempt,
+			 uint8_t end);
+/* At the end of a run: each task has one truthful history. */
+void sim_histories_check(struct sim_world *world);
