@@ -1,0 +1,224 @@
+/* server/direct_link: what one end sends the other hears, in order, once. The agent's thread is
+ * played by the test: rmd_agent_post queues, run_agent runs. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "proto/base/alloc.h"
+#include "proto/base/errcode.h"
+#include "proto/codec/wire.h"
+#include "proto/rpc/rpc.h"
+#include "server/direct_link.h"
+#include "worker/agent/agent.h"
+
+#define POSTS_MAX 16u
+
+static struct {
+	void (*run)(void *arg);
+	void *arg;
+} posts[POSTS_MAX];
+static size_t post_count;
+
+int rmd_agent_post(struct rmd_agent *agent, void (*run)(void *arg), void *arg)
+{
+	(void)agent;
+	assert_true(post_count < POSTS_MAX);
+	posts[post_count].run = run;
+	posts[post_count++].arg = arg;
+	return 0;
+}
+
+static void run_agent(void)
+{
+	for (size_t i = 0; i < post_count; i++)
+		posts[i].run(posts[i].arg);
+	post_count = 0;
+}
+
+/* What an end has heard, as a text: "f:1,2 " a frame, "t5:abc " a transfer, "lost". */
+struct ear {
+	char heard[512];
+};
+
+static void on_frame(void *ctx, struct rmd_piece frame)
+{
+	struct ear *ear = ctx;
+	struct rmd_wire_reader reader = rmd_wire_reader_of(frame.bytes);
+	struct rmd_wire_field field;
+	strcat(ear->heard, "f:");
+	while (rmd_wire_next(&reader, &field) > 0) {
+		size_t len = strlen(ear->heard);
+		snprintf(ear->heard + len, sizeof ear->heard - len, "%u,", (unsigned)field.varint);
+	}
+	strcat(ear->heard, " ");
+}
+
+static void on_transfer(void *ctx, uint64_t number, struct rmd_piece payload)
+{
+	struct ear *ear = ctx;
+	size_t len = strlen(ear->heard);
+	snprintf(ear->heard + len, sizeof ear->heard - len, "t%u:%.*s ", (unsigned)number,
+		 (int)payload.bytes.len, (const char *)payload.bytes.data);
+	rmd_piece_unref(payload);
+}
+
+static void on_lost(void *ctx, const char *why)
+{
+	struct ear *ear = ctx;
+	(void)why;
+	strcat(ear->heard, "lost");
+}
+
+static const struct rmd_link_events events = {on_frame, on_transfer, on_lost};
+
+struct rig {
+	struct rmd_loop *loop;
+	struct rmd_link *core, *agent;
+	struct ear core_ear, agent_ear;
+	struct rmd_deferred stop;
+};
+
+static struct rmd_agent *const some_agent = (struct rmd_agent *)&post_count;
+
+static void stop_loop(struct rmd_deferred *deferred)
+{
+	rmd_loop_stop(((struct rig *)((char *)deferred - offsetof(struct rig, stop)))->loop);
+}
+
+/* Lets the core's end hear what has come. */
+static void run_core(struct rig *rig)
+{
+	rig->stop = (struct rmd_deferred){.run = stop_loop};
+	rmd_loop_defer(rig->loop, &rig->stop);
+	rmd_loop_run(rig->loop);
+}
+
+static int setup(void **state)
+{
+	struct rig *rig = rmd_calloc(1, sizeof *rig);
+	post_count = 0;
+	rig->loop = rmd_loop_create();
+	assert_int_equal(rmd_direct_link_create(rig->loop, &rig->core, &rig->agent), 0);
+	rmd_link_listen(rig->core, &events, &rig->core_ear);
+	rmd_link_listen(rig->agent, &events, &rig->agent_ear);
+	*state = rig;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct rig *rig = *state;
+	rmd_link_destroy(rig->core);
+	rmd_link_destroy(rig->agent); /* NULL where a test has destroyed it */
+	run_core(rig);
+	run_agent();
+	rmd_loop_destroy(rig->loop);
+	rmd_free(rig);
+	return 0;
+}
+
+static void send(struct rmd_link *link, unsigned number)
+{
+	rmd_wire_put_varint(rmd_link_begin(link), 1, number);
+	rmd_link_end(link);
+}
+
+static void items_that_gather_come_as_one_frame_with_one_wake(void **state)
+{
+	struct rig *rig = *state;
+	rmd_direct_link_attach_agent(rig->core, some_agent);
+	send(rig->core, 1);
+	send(rig->core, 2);
+	send(rig->core, 3);
+	assert_int_equal(post_count, 1);
+	run_agent();
+	assert_string_equal(rig->agent_ear.heard, "f:1,2,3, ");
+	send(rig->core, 4);
+	run_agent();
+	assert_string_equal(rig->agent_ear.heard, "f:1,2,3, f:4, ");
+}
+
+static void what_was_sent_before_the_agent_came_waits_for_it(void **state)
+{
+	struct rig *rig = *state;
+	send(rig->core, 7);
+	assert_int_equal(post_count, 0);
+	rmd_direct_link_attach_agent(rig->core, some_agent);
+	run_agent();
+	assert_string_equal(rig->agent_ear.heard, "f:7, ");
+}
+
+static void the_core_hears_on_its_loop(void **state)
+{
+	struct rig *rig = *state;
+	send(rig->agent, 1);
+	send(rig->agent, 2);
+	assert_string_equal(rig->core_ear.heard, "");
+	run_core(rig);
+	assert_string_equal(rig->core_ear.heard, "f:1,2, ");
+}
+
+static void transfers_come_before_the_items_that_may_name_them(void **state)
+{
+	struct rig *rig = *state;
+	struct rmd_buf *buf = rmd_buf_copy(rmd_slice_of_string("abc"));
+	assert_int_equal(rmd_link_send_transfer(rig->agent, 5,
+						(struct rmd_piece){rmd_buf_slice(buf), buf}),
+			 0);
+	send(rig->agent, 9);
+	run_core(rig);
+	assert_string_equal(rig->core_ear.heard, "t5:abc f:9, ");
+}
+
+static void close_is_heard_after_what_was_sent_and_once(void **state)
+{
+	struct rig *rig = *state;
+	send(rig->agent, 1);
+	rmd_link_close(rig->agent);
+	rmd_link_close(rig->agent);
+	run_core(rig);
+	run_core(rig);
+	assert_string_equal(rig->core_ear.heard, "f:1, lost");
+}
+
+static void destroyed_end_is_told_to_the_other_and_hears_nothing(void **state)
+{
+	struct rig *rig = *state;
+	rmd_direct_link_attach_agent(rig->core, some_agent);
+	send(rig->core, 1);
+	rmd_link_destroy(rig->agent);
+	run_agent();
+	assert_string_equal(rig->agent_ear.heard, "");
+	run_core(rig);
+	assert_string_equal(rig->core_ear.heard, "lost");
+	rig->agent = NULL;
+}
+
+static void nothing_is_posted_to_a_detached_agent(void **state)
+{
+	struct rig *rig = *state;
+	rmd_direct_link_attach_agent(rig->core, some_agent);
+	rmd_direct_link_detach_agent(rig->core);
+	send(rig->core, 1);
+	assert_int_equal(post_count, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+		T(items_that_gather_come_as_one_frame_with_one_wake),
+		T(what_was_sent_before_the_agent_came_waits_for_it),
+		T(the_core_hears_on_its_loop),
+		T(transfers_come_before_the_items_that_may_name_them),
+		T(close_is_heard_after_what_was_sent_and_once),
+		T(destroyed_end_is_told_to_the_other_and_hears_nothing),
+		T(nothing_is_posted_to_a_detached_agent),
+#undef T
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
