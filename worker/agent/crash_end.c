@@ -120,17 +120,15 @@ static void finish(struct rmd_acrash *crash)
 static bool read_record(struct rmd_aworker *worker)
 {
 	struct rmd_acrash *crash = crash_of(worker);
-	struct rmd_crash_job job = {.pid = worker->pid};
 	if (crash == NULL || crash->recorded)
 		return false;
-	ssize_t n = recv(worker->crash_fd, crash->job + sizeof job, RMD_CRASH_RECORD_MAX,
+	uint8_t *bytes = crash->job + sizeof(struct rmd_crash_job);
+	ssize_t n = recv(worker->crash_fd, bytes, RMD_CRASH_RECORD_MAX,
 			 MSG_DONTWAIT | MSG_TRUNC);
 	if (n <= 0 || (size_t)n > RMD_CRASH_RECORD_MAX ||
-	    rmd_crash_record_get(rmd_slice_of(crash->job + sizeof job, (size_t)n),
-				 &crash->record) < 0)
+	    rmd_crash_record_get(rmd_slice_of(bytes, (size_t)n), &crash->record) < 0)
 		return false;
-	memcpy(crash->job, &job, sizeof job);
-	crash->job_bytes = sizeof job + (size_t)n;
+	crash->job_bytes = sizeof(struct rmd_crash_job) + (size_t)n;
 	crash->recorded = true;
 	return true;
 }
@@ -238,6 +236,9 @@ void rmd_aworker_crash_readable(struct rmd_aworker *worker)
 		return;
 	}
 	crash->state = WORKING;
+	/* Not before: a worker can be faster than the word that it has been started. */
+	struct rmd_crash_job job = {.pid = worker->pid};
+	memcpy(crash->job, &job, sizeof job);
 	if (send(crash->helper_fd, crash->job, crash->job_bytes,
 		 MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 		finish(crash);
