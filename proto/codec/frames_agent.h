@@ -1,10 +1,12 @@
-/* proto/codec/frames_agent.h: AttachRequest and AttachResponse, item by item.
+/* proto/codec/frames_agent.h: AttachRequest and AttachResponse, item by item; what they say
+ * of nested tasks is in frames_nested.h.
  *
  * Errors, ownership and threads: frames.h. */
 #pragma once
 
 #include "proto/base/digest.h"
 #include "proto/codec/frames.h"
+#include "proto/codec/frames_nested.h"
 
 #define RMD_AGENT_NAME_MAX_BYTES 256u
 #define RMD_AGENT_RUNTIMES_MAX 16u
@@ -40,6 +42,7 @@ enum rmd_worker_state {              /* the numbers of remuda.v1.WorkerState */
 	RMD_WORKER_STATE_IDLE,
 	RMD_WORKER_STATE_BUSY,
 	RMD_WORKER_STATE_STOPPING,
+	RMD_WORKER_STATE_WAITING,    /* for tasks that its task submitted */
 };
 
 struct rmd_agent_worker {
@@ -86,6 +89,10 @@ enum rmd_attach_request_kind {
 	RMD_ATTACH_REQUEST_RETURNED,     /* number: a lease */
 	RMD_ATTACH_REQUEST_POOL,
 	RMD_ATTACH_REQUEST_DRAINING,     /* only where true */
+	RMD_ATTACH_REQUEST_NESTED,
+	RMD_ATTACH_REQUEST_NESTED_CANCEL,
+	RMD_ATTACH_REQUEST_WAIT,
+	RMD_ATTACH_REQUEST_PROGRESS,
 };
 
 struct rmd_attach_request_item {
@@ -97,6 +104,10 @@ struct rmd_attach_request_item {
 		uint64_t number;
 		struct rmd_lease_outcome outcome;
 		struct rmd_agent_pool pool;
+		struct rmd_nested_submit nested;
+		struct rmd_nested_cancel nested_cancel;
+		struct rmd_lease_wait wait;
+		struct rmd_lease_progress progress;
 	};
 };
 
@@ -178,6 +189,7 @@ enum rmd_attach_response_kind {
 	RMD_ATTACH_RESPONSE_RECALL,
 	RMD_ATTACH_RESPONSE_DRAIN,       /* only where true */
 	RMD_ATTACH_RESPONSE_MODULE,
+	RMD_ATTACH_RESPONSE_NESTED,
 };
 
 struct rmd_attach_response_item {
@@ -190,6 +202,7 @@ struct rmd_attach_response_item {
 		uint64_t number;
 		struct rmd_recall recall;
 		struct rmd_module_image module;
+		struct rmd_nested_outcome nested;
 	};
 };
 

@@ -130,7 +130,7 @@ static int worker_field(const struct rmd_wire_field *f, struct rmd_agent_worker 
 		return frames_u32(f, &worker->pid, "AgentWorker.pid", ret_field);
 	case 3:
 		rc = frames_u64(f, &state, "AgentWorker.state", ret_field);
-		worker->state = state <= RMD_WORKER_STATE_STOPPING
+		worker->state = state <= RMD_WORKER_STATE_WAITING
 					? (enum rmd_worker_state)state
 					: RMD_WORKER_STATE_UNSPECIFIED;
 		return rc;
@@ -384,6 +384,19 @@ static int request_field(struct rmd_frame_reader *reader, const struct rmd_wire_
 		item->kind = RMD_ATTACH_REQUEST_DRAINING;
 		rc = frames_bool(f, &draining, "AttachRequest.draining", &reader->field);
 		return rc < 0 ? rc : draining;
+	case RMD_ATTACH_REQUEST_NESTED:
+		rc = rmd_nested_submit_read(f->bytes, &item->nested, &reader->field);
+		break;
+	case RMD_ATTACH_REQUEST_NESTED_CANCEL:
+		rc = rmd_nested_cancel_read(f->bytes, &item->nested_cancel,
+					    &reader->field);
+		break;
+	case RMD_ATTACH_REQUEST_WAIT:
+		rc = rmd_lease_wait_read(f->bytes, &item->wait, &reader->field);
+		break;
+	case RMD_ATTACH_REQUEST_PROGRESS:
+		rc = rmd_lease_progress_read(f->bytes, &item->progress, &reader->field);
+		break;
 	default:
 		return 0;
 	}

@@ -206,6 +206,9 @@ static int response_field(struct rmd_frame_reader *reader, const struct rmd_wire
 	case RMD_ATTACH_RESPONSE_MODULE:
 		rc = module_read(f->bytes, &item->module, &reader->field);
 		break;
+	case RMD_ATTACH_RESPONSE_NESTED:
+		rc = rmd_nested_outcome_read(f->bytes, &item->nested, &reader->field);
+		break;
 	default:
 		return 0;
 	}

@@ -213,11 +213,10 @@ void rmd_core_clients_unpause(struct rmd_core *core)
 void rmd_core_client_widen(struct rmd_core_client *client)
 {
 	const struct rmd_core_config *config = &client->core->config;
-	if (client->task_count >= config->tasks_per_client_max ||
-	    rmd_core_client_full(client))
+	uint64_t own = client->task_count - client->nested_count;
+	if (own >= config->tasks_per_client_max || rmd_core_client_full(client))
 		return;
-	uint64_t window = client->accepted +
-			  (config->tasks_per_client_max - client->task_count);
+	uint64_t window = client->accepted + (config->tasks_per_client_max - own);
 	if (window > client->window)
 		client->window = window;
 }
@@ -253,12 +252,12 @@ uint64_t rmd_core_client_window(const struct rmd_core_client *client)
 
 uint64_t rmd_core_client_open_tasks(const struct rmd_core_client *client)
 {
-	return client->task_count - client->done_count;
+	return client->task_count - client->nested_count - client->done_count;
 }
 
 uint64_t rmd_core_client_tasks(const struct rmd_core_client *client)
 {
-	return client->task_count;
+	return client->task_count - client->nested_count;
 }
 
 uint64_t rmd_core_client_outcome_bytes(const struct rmd_core_client *client)

@@ -26,7 +26,9 @@ struct rmd_core_client {
 	struct rmd_core_index tasks; /* by number */
 	uint64_t accepted;	     /* highest number */
 	uint64_t window;	     /* as last computed; never falls */
-	uint64_t task_count;	     /* in all states */
+	uint64_t task_count;	     /* in all states, children too */
+	uint64_t nested_count;	     /* of them: children */
+	uint64_t last_nested;	     /* their numbers, without RMD_CORE_NESTED */
 	uint64_t done_count;
 	uint64_t payload_bytes, outcome_bytes;
 	struct rmd_core_task_list all, done;

@@ -42,6 +42,9 @@
 #define RMD_CORE_WORKERS_MAX 100000u			/* of a pool */
 #define RMD_CORE_SLOTS_MAX 1000000u /* of an agent in a pool; more is taken for this */
 #define RMD_CORE_PAYLOAD_COPY_MAX 1024u /* payloads below are copied into their task */
+#define RMD_CORE_DEPTH_MAX 10u		/* of a task that a task submits; a client's: 0 */
+#define RMD_CORE_CHILDREN_MAX 10000u	/* of one lease, that have not ended */
+#define RMD_CORE_WAITING_MAX 1000u	/* tasks of a pool that wait for their children */
 #define RMD_CORE_EXPLAIN_BYTES 512u	/* enough for any explanation, with the NUL */
 
 struct rmd_core;
@@ -104,6 +107,7 @@ struct rmd_core_config {
 	X(RMD_CORE_END_POOL_CLOSED, "cancelled since its pool was closed")     \
 	X(RMD_CORE_END_SHUTDOWN, "cancelled since the coordinator shuts down") \
 	X(RMD_CORE_END_DEADLINE, "deadline exceeded")                          \
+	X(RMD_CORE_END_PARENT_GONE, "cancelled with the task that submitted it") \
 	X(RMD_CORE_END_START_FAILED, "no worker of its pool could be started") \
 	X(RMD_CORE_END_AGENT_LOST, "the agent that held it was lost")
 
@@ -139,7 +143,8 @@ enum rmd_core_keep {
 
 /* What an agent is told about a pool. */
 struct rmd_core_order {
-	uint32_t workers; /* that the agent should have; the rest, if idle, stops */
+	uint32_t workers; /* that the agent should have, beside those whose task waits for
+			   * its children; the rest, if idle, stops */
 	bool first;	  /* first order for this pool: send the spec too */
 	bool closed;	  /* no task will come; stop workers; forget the pool */
 	bool kill;	  /* with closed: kill the workers now */
@@ -165,6 +170,12 @@ struct rmd_core_port {
 	 * sent again). Not called for a client that was closed. */
 	enum rmd_core_keep (*ended)(void *ctx, struct rmd_core_task *task,
 				    const struct rmd_core_ending *ending);
+	/* `child`, which the task of a lease that `agent` holds submitted, has ended;
+	 * instead of port->ended, and also for a client that was closed. Not called once
+	 * that lease is over. May be NULL. */
+	void (*child_ended)(void *ctx, struct rmd_core_agent *agent, uint64_t lease,
+			    struct rmd_core_task *child,
+			    const struct rmd_core_ending *ending);
 	/* `task` is about to be freed, for whatever reason. May be NULL. */
 	void (*task_gone)(void *ctx, struct rmd_core_task *task);
 	/* `pool` is about to be freed. May be NULL. */
@@ -241,7 +252,8 @@ uint64_t rmd_core_client_window(const struct rmd_core_client *client);
 /* Much of the bytes that may be held is taken: stop reading from it while this is true.
  * The window counts tasks, not bytes. */
 bool rmd_core_client_full(const struct rmd_core_client *client);
-/* Tasks that have not ended; tasks held (with ended ones); bytes of outcomes held. */
+/* Tasks that have not ended; tasks held (with ended ones): children of its tasks not
+ * counted. Bytes of outcomes held. */
 uint64_t rmd_core_client_open_tasks(const struct rmd_core_client *client);
 uint64_t rmd_core_client_tasks(const struct rmd_core_client *client);
 uint64_t rmd_core_client_outcome_bytes(const struct rmd_core_client *client);
@@ -335,6 +347,7 @@ struct rmd_core_pool_info {
 	uint32_t workers, starting, idle; /* as agents said */
 	uint32_t wanted;		  /* workers, as agents were told */
 	uint32_t holders;		  /* clients */
+	uint32_t waiting; /* tasks that wait for their children: their places are free */
 	struct rmd_piece start_error;	  /* the last, while workers fail to start */
 	bool closing;
 };
@@ -352,7 +365,7 @@ void rmd_core_pool_explain(const struct rmd_core_pool *pool, char *ret_text, siz
 
 /* What to run. Slices and pieces are borrowed for the call. */
 struct rmd_core_submit {
-	uint64_t number;	    /* rising, from 1 */
+	uint64_t number;	    /* rising, from 1; below RMD_CORE_NESTED */
 	struct rmd_slice function;  /* 1 to RMD_CORE_FUNCTION_MAX bytes */
 	struct rmd_piece payload;   /* copied when small or part of a much larger buf (or
 				     * when   its buf is NULL), else referenced */
@@ -361,7 +374,6 @@ struct rmd_core_submit {
 	int32_t priority;	    /* within +-RMD_CORE_PRIORITY_MAX */
 	uint64_t deadline_ms;	    /* from now to its end; 0: none */
 	uint32_t max_attempts;	    /* 0: 1 */
-	uint32_t depth;
 	bool stream_logs;
 	void *user;
 };
@@ -410,6 +422,14 @@ struct rmd_core_agent *rmd_core_task_agent(const struct rmd_core_task *task);
 /* The present attempt, from 1; of a task without a lease: how many may have begun. */
 uint32_t rmd_core_task_attempt(const struct rmd_core_task *task);
 uint32_t rmd_core_task_depth(const struct rmd_core_task *task);
+/* It was submitted by a task. */
+bool rmd_core_task_nested(const struct rmd_core_task *task);
+/* The task that submitted it; NULL: a client did, or that lease is over. */
+struct rmd_core_task *rmd_core_task_parent(const struct rmd_core_task *task);
+/* The number under which its parent knows it; 0: a client's task. */
+uint64_t rmd_core_task_child_number(const struct rmd_core_task *task);
+/* It waits for its children. */
+bool rmd_core_task_waiting(const struct rmd_core_task *task);
 bool rmd_core_task_stream_logs(const struct rmd_core_task *task);
 /* When it was accepted. */
 uint64_t rmd_core_task_accepted_ms(const struct rmd_core_task *task);
@@ -447,8 +467,9 @@ int rmd_core_agent_attach(struct rmd_core *core, uint64_t now_ms,
 /* State of a pool on an agent. */
 struct rmd_core_agent_pool {
 	uint64_t pool;	   /* its number */
-	uint32_t slots;	   /* leases that the agent will hold at a time */
-	uint32_t workers;  /* starting, idle or busy; not those that stop */
+	uint32_t slots;	   /* leases that the agent will hold at a time, not counting
+			    * those whose task waits for its children */
+	uint32_t workers;  /* starting, idle, busy or waiting; not those that stop */
 	uint32_t starting; /* of them: not ready yet */
 	uint32_t idle;	   /* of them: nothing to do */
 	bool start_failed; /* a worker could not be started since the last report */
@@ -483,6 +504,49 @@ int rmd_core_agent_outcome(struct rmd_core *core, uint64_t now_ms,
  * begun. */
 int rmd_core_agent_returned(struct rmd_core *core, uint64_t now_ms,
 			    struct rmd_core_agent *agent, uint64_t lease);
+/* --- tasks that tasks submit ---
+ *
+ * A child belongs to the client of its parent; priority and output are the parent's, its
+ * depth is the parent's + 1, its deadline never later. Deeper tasks of a client go before
+ * others, so that those who wait come to their ends. While a task waits for its children
+ * its place in the pool is free for others. When the parent's lease ends, in whichever
+ * way, its children are cancelled (END_PARENT_GONE), and nobody hears of them. */
+
+/* Added to the number of a task that a task submitted, so that it is like no client's. */
+#define RMD_CORE_NESTED (UINT64_C(1) << 63)
+
+/* What the task of a lease submits. Borrowed for the call. */
+struct rmd_core_nested {
+	uint64_t lease;		    /* the parent's */
+	uint64_t number;	    /* rising in that lease, from 1 */
+	struct rmd_slice function;  /* as in rmd_core_submit, and so what follows */
+	struct rmd_piece payload;
+	struct rmd_core_pool *pool; /* NULL: the parent's; else a shared one */
+	uint64_t deadline_ms;	    /* 0: the parent's */
+	uint32_t max_attempts;	    /* 0: 1 */
+};
+/* Accepts a child. RMD_ENOTFOUND: the lease is over (ignore); RMD_EEXIST: the number was
+ * taken before (ignore); RMD_EPROTO: the lease is not this agent's, or not known to have
+ * begun. Refused, so that the parent should be told: RMD_EDEPTH: the parent's depth is
+ * RMD_CORE_DEPTH_MAX; RMD_EAGAIN: too many tasks of the parent's pool wait for their
+ * children; RMD_ECLOSED: the parent was cancelled, or the pool closes; RMD_EINVAL,
+ * RMD_ELIMIT, RMD_ENOMEM as rmd_core_submit (RMD_ELIMIT also: too many children). */
+int rmd_core_agent_submit(struct rmd_core *core, uint64_t now_ms,
+			  struct rmd_core_agent *agent,
+			  const struct rmd_core_nested *nested);
+/* A parent asks that its child end. RMD_ENOTFOUND: lease or child is over (ignore);
+ * RMD_EPROTO: the lease is not this agent's. */
+int rmd_core_agent_cancel_child(struct rmd_core *core, uint64_t now_ms,
+				struct rmd_core_agent *agent, uint64_t lease,
+				uint64_t number);
+/* A task waits for its children, or goes on. Safe to repeat. RMD_ENOTFOUND: the lease is
+ * over (ignore); RMD_EPROTO: it is not this agent's, not known to have begun, or it never
+ * submitted anything. */
+int rmd_core_agent_waits(struct rmd_core *core, uint64_t now_ms,
+			 struct rmd_core_agent *agent, uint64_t lease, bool waiting);
+/* How many tasks of the pool may wait before its tasks can submit no more. */
+uint32_t rmd_core_pool_waiting_max(const struct rmd_core_pool *pool);
+
 /* The agent takes no new leases, and will leave. Safe to repeat. */
 void rmd_core_agent_draining(struct rmd_core *core, uint64_t now_ms,
 			     struct rmd_core_agent *agent);
@@ -516,6 +580,7 @@ struct rmd_core_ledger_info {
 	struct rmd_core_pool *pool;
 	struct rmd_core_agent *agent;
 	uint32_t slots, held, workers, starting, idle; /* as the agent said; held: ours */
+	uint32_t waiting; /* of the held: tasks that wait for their children */
 	uint32_t wanted; /* workers that the agent was told to have */
 };
 /* Walks the pools of an agent; NULL begins, NULL ends. */

@@ -132,6 +132,8 @@ void rmd_core_pool_explain(const struct rmd_core_pool *pool, char *ret_text, siz
 void rmd_core_task_explain(const struct rmd_core_task *task, char *ret_text, size_t size)
 {
 	struct text text = text_of(ret_text, size);
+	if (task->waiting)
+		add(&text, "waits for tasks that it submitted");
 	if (task->state != RMD_CORE_TASK_QUEUED)
 		return;
 	const struct rmd_core_pool *pool = task->share->pool;
@@ -142,6 +144,13 @@ void rmd_core_task_explain(const struct rmd_core_task *task, char *ret_text, siz
 	}
 	if (add_pool(&text, pool))
 		return;
+	if (pool->crowded && task->depth == 0) {
+		add(&text,
+		    "%" PRIu32 " tasks of its pool wait for tasks that they submitted: "
+		    "those go first",
+		    pool->waiting);
+		return;
+	}
 	add(&text, "waits for its turn: %" PRIu64 " tasks are queued in its pool",
 	    pool->queued);
 	if (pool->max_workers != 0 && pool->wanted >= pool->max_workers)

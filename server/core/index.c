@@ -59,6 +59,14 @@ int rmd_core_index_put(struct rmd_core_index *index, uint64_t number,
 	return 0;
 }
 
+void rmd_core_index_replace(struct rmd_core_index *index, uint64_t number,
+			    struct rmd_core_task *task)
+{
+	struct rmd_core_page *page = page_of(index, number);
+	RMD_CHECK(page != NULL && page->entry[number % PAGE_ENTRIES] != NULL);
+	page->entry[number % PAGE_ENTRIES] = task;
+}
+
 struct rmd_core_task *rmd_core_index_get(const struct rmd_core_index *index,
 					 uint64_t number)
 {

@@ -23,6 +23,9 @@ void rmd_core_index_fini(struct rmd_core_index *index);
 /* Puts `task` under `number`, which is free. RMD_ENOMEM: nothing changed. */
 int rmd_core_index_put(struct rmd_core_index *index, uint64_t number,
 		       struct rmd_core_task *task);
+/* Puts another task in the place of the one under `number`. */
+void rmd_core_index_replace(struct rmd_core_index *index, uint64_t number,
+			    struct rmd_core_task *task);
 /* The task under `number`, or NULL. */
 struct rmd_core_task *rmd_core_index_get(const struct rmd_core_index *index,
 					 uint64_t number);

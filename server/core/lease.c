@@ -2,6 +2,7 @@
 
 #include "server/core/agent.h"
 #include "server/core/client.h"
+#include "server/core/kin.h"
 #include "server/core/share.h"
 #include "server/core/state.h"
 #include "server/core/task.h"
@@ -10,7 +11,8 @@ int rmd_core_lease_grant(struct rmd_core_ledger *ledger, struct rmd_core_task *t
 {
 	struct rmd_core_share *share = task->share;
 	struct rmd_core *core = share->pool->core;
-	RMD_CHECK(task->state == RMD_CORE_TASK_QUEUED && ledger->held < ledger->slots);
+	RMD_CHECK(task->state == RMD_CORE_TASK_QUEUED &&
+		  rmd_core_ledger_placed(ledger) < ledger->slots);
 	if (rmd_map_put(&core->leases, core->next_lease, task) < 0)
 		return RMD_ENOMEM;
 	task->lease = core->next_lease++;
@@ -31,6 +33,7 @@ void rmd_core_lease_close(struct rmd_core_task *task)
 	struct rmd_core_ledger *ledger = task->ledger;
 	if (ledger == NULL)
 		return;
+	rmd_core_kin_disown(task);
 	rmd_map_take(&task->client->core->leases, task->lease);
 	task->lease = 0;
 	task->ledger = NULL;
@@ -41,10 +44,9 @@ void rmd_core_lease_close(struct rmd_core_task *task)
 	rmd_core_ledger_sort(ledger);
 }
 
-/* Finds the task of a lease that `agent` speaks of. A lease that is over is no fault of
- * its: the words crossed. */
-static int find(struct rmd_core *core, const struct rmd_core_agent *agent, uint64_t lease,
-		struct rmd_core_task **ret_task)
+/* A lease that is over is no fault of the agent's: the words crossed. */
+int rmd_core_lease_find(struct rmd_core *core, const struct rmd_core_agent *agent,
+			uint64_t lease, struct rmd_core_task **ret_task)
 {
 	RMD_CHECK_OBJ(agent, RMD_CORE_AGENT_MAGIC);
 	if (lease == 0 || lease >= core->next_lease)
@@ -92,7 +94,7 @@ int rmd_core_agent_began(struct rmd_core *core, uint64_t now_ms,
 {
 	struct rmd_core_task *task;
 	rmd_core_enter(core, now_ms);
-	int rc = find(core, agent, lease, &task);
+	int rc = rmd_core_lease_find(core, agent, lease, &task);
 	if (rc < 0)
 		return rc;
 	if (task->state != RMD_CORE_TASK_LEASED)
@@ -107,7 +109,7 @@ int rmd_core_agent_outcome(struct rmd_core *core, uint64_t now_ms,
 {
 	struct rmd_core_task *task;
 	rmd_core_enter(core, now_ms);
-	int rc = find(core, agent, outcome->lease, &task);
+	int rc = rmd_core_lease_find(core, agent, outcome->lease, &task);
 	if (rc < 0)
 		return rc;
 	if (outcome->end != RMD_CORE_END_VALUE && outcome->end != RMD_CORE_END_ERROR &&
@@ -132,7 +134,7 @@ int rmd_core_agent_returned(struct rmd_core *core, uint64_t now_ms,
 {
 	struct rmd_core_task *task;
 	rmd_core_enter(core, now_ms);
-	int rc = find(core, agent, lease, &task);
+	int rc = rmd_core_lease_find(core, agent, lease, &task);
 	if (rc < 0)
 		return rc;
 	if (task->state == RMD_CORE_TASK_RUNNING)
@@ -141,7 +143,8 @@ int rmd_core_agent_returned(struct rmd_core *core, uint64_t now_ms,
 	if (ledger->recalling > 0) {
 		ledger->recalling--;
 		ledger->pool->recalling--;
-	} else if (task->doom == RMD_CORE_END_NONE) {
+	} else if (task->doom == RMD_CORE_END_NONE && ledger->waiting == 0) {
+		/* (Where a task waits, what lay behind it comes back: that is in order.) */
 		rmd_core_ledger_rest(ledger);
 	}
 	struct rmd_core_ending ending = {.began = false};

@@ -3,7 +3,10 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
+struct rmd_core;
+struct rmd_core_agent;
 struct rmd_core_ledger;
 struct rmd_core_task;
 
@@ -13,5 +16,9 @@ int rmd_core_lease_grant(struct rmd_core_ledger *ledger, struct rmd_core_task *t
 /* Ends the lease of a task that is LEASED and RUNNING no more; nothing happens without
  * one. */
 void rmd_core_lease_close(struct rmd_core_task *task);
+/* Finds the task of a lease that `agent` speaks of. RMD_ENOTFOUND: the lease is over;
+ * RMD_EPROTO: it never was, or is another agent's. */
+int rmd_core_lease_find(struct rmd_core *core, const struct rmd_core_agent *agent,
+			uint64_t lease, struct rmd_core_task **ret_task);
 /* Takes every lease of `ledger` back: the agent is gone. `lost`: all may have begun. */
 void rmd_core_lease_take_back(struct rmd_core_ledger *ledger, bool lost);

@@ -44,11 +44,15 @@ static void load_change(struct rmd_core_load *load, const struct rmd_core_pool *
 	load->memory_bytes -= from * pool->memory_bytes;
 }
 
-/* A worker takes its place from when it is wanted until the agent says it is gone. */
+/* A worker takes its place from when it is wanted until the agent says it is gone; not
+ * while its task waits for children. */
 static void occupy(struct rmd_core_ledger *ledger)
 {
-	uint32_t places = ledger->wanted > ledger->workers ? ledger->wanted
-							   : ledger->workers;
+	uint32_t places = ledger->workers > ledger->waiting
+				  ? ledger->workers - ledger->waiting
+				  : 0;
+	if (places < ledger->wanted)
+		places = ledger->wanted;
 	if (places == ledger->occupied)
 		return;
 	if (places < ledger->occupied)
@@ -59,7 +63,7 @@ static void occupy(struct rmd_core_ledger *ledger)
 
 static enum rmd_core_ledger_class class_of(const struct rmd_core_ledger *ledger)
 {
-	if (ledger->held >= ledger->slots || ledger->wanted == 0 || ledger->resting ||
+	if (rmd_core_ledger_placed(ledger) >= ledger->slots || ledger->wanted == 0 || ledger->resting ||
 	    ledger->agent->draining || ledger->pool->killed)
 		return RMD_CORE_LEDGER_FULL;
 	return ledger->held < rmd_core_ledger_ready(ledger) ? RMD_CORE_LEDGER_IDLE
@@ -214,6 +218,14 @@ void rmd_core_ledger_count(struct rmd_core_ledger *ledger, uint32_t workers,
 	occupy(ledger);
 }
 
+void rmd_core_ledger_wait(struct rmd_core_ledger *ledger, int by)
+{
+	ledger->waiting += (uint32_t)by;
+	ledger->pool->waiting += (uint32_t)by;
+	occupy(ledger);
+	rmd_core_ledger_sort(ledger);
+}
+
 /* A peer's numbers, made sane. */
 static uint32_t at_most(uint32_t number, uint32_t most)
 {
@@ -284,6 +296,7 @@ void rmd_core_ledger_info(const struct rmd_core_ledger *ledger,
 		.agent = ledger->agent,
 		.slots = ledger->slots,
 		.held = ledger->held,
+		.waiting = ledger->waiting,
 		.workers = ledger->workers,
 		.starting = ledger->starting,
 		.idle = ledger->idle,

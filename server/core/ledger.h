@@ -1,7 +1,7 @@
 /* server/core/ledger.h: what one agent owes us in one pool.
  *
- * An agent offers slots; each lease takes one (credit = slots - held). The ledger knows
- * if the agent may take a task now, what it holds, and how many workers it was told to
+ * An agent offers slots; each lease takes one (credit = slots - held), until its task waits
+ * for children: it gives the slot back then, and its place among the workers. The ledger knows if the agent may take a task now, what it holds, and how many workers it was told to
  * have. Lives as long as its agent and its pool. Core thread only. */
 #pragma once
 
@@ -33,6 +33,7 @@ struct rmd_core_ledger {
 	struct rmd_core_pool *pool;
 	uint32_t slots, workers, starting, idle; /* as the agent said */
 	uint32_t held;				 /* leases */
+	uint32_t waiting; /* of them: their task waits for its children */
 	uint32_t wanted;			 /* workers that the agent should have */
 	uint32_t told;				 /* … as it was last told */
 	uint32_t occupied;  /* places of workers that it takes on the agent */
@@ -61,6 +62,13 @@ void rmd_core_ledger_sort(struct rmd_core_ledger *ledger);
 /* Takes over how many workers the agent has. Sort after it. */
 void rmd_core_ledger_count(struct rmd_core_ledger *ledger, uint32_t workers,
 			   uint32_t starting, uint32_t idle);
+/* One more of its tasks waits for its children, or one fewer (`by` 1 or -1). */
+void rmd_core_ledger_wait(struct rmd_core_ledger *ledger, int by);
+/* Leases that take a place: those whose task waits for its children do not. */
+static inline uint32_t rmd_core_ledger_placed(const struct rmd_core_ledger *ledger)
+{
+	return ledger->held - ledger->waiting;
+}
 /* Sets how many workers the agent should have; it is told at the end of the tick. */
 void rmd_core_ledger_want(struct rmd_core_ledger *ledger, uint32_t workers);
 /* Asks back leases that have not begun. */

@@ -140,7 +140,7 @@ static struct rmd_core_ledger *idle_other(const struct rmd_core_agent *agent,
 	struct rmd_core_ledger *ledger;
 	LIST_FOREACH (ledger, &agent->staffed, staffed_link)
 		if (ledger->pool != pool && ledger->pool->queued == 0 &&
-		    ledger->wanted > ledger->held)
+		    ledger->wanted > rmd_core_ledger_placed(ledger))
 			return ledger;
 	return NULL;
 }
@@ -177,7 +177,7 @@ static bool suits_any(const struct rmd_core_pool *pool)
 static uint32_t target_of(const struct rmd_core_pool *pool)
 {
 	uint64_t most = pool->max_workers != 0 ? pool->max_workers : RMD_CORE_WORKERS_MAX;
-	return pool->killed ? 0 : (uint32_t)smaller(rmd_core_pool_demand(pool), most);
+	return pool->killed ? 0 : (uint32_t)smaller(rmd_core_pool_load(pool), most);
 }
 
 /* Places what the pool lacks. Gives how many workers there is no room for. */
@@ -233,6 +233,14 @@ void rmd_core_place_pool(struct rmd_core_pool *pool)
 		try_to_place(pool);
 }
 
+void rmd_core_place_resumed(struct rmd_core_ledger *ledger)
+{
+	const struct rmd_core_pool *pool = ledger->pool;
+	if (ledger->wanted < rmd_core_ledger_placed(ledger) &&
+	    pool->wanted < target_of(pool) && !ledger->agent->draining)
+		rmd_core_ledger_want(ledger, ledger->wanted + 1);
+}
+
 static void try_list(struct rmd_core *core, enum rmd_core_pool_place place)
 {
 	struct rmd_core_pool_list *list = &core->places[place];
@@ -263,7 +271,7 @@ void rmd_core_place_lower(struct rmd_core_pool *pool, uint32_t workers)
 	struct rmd_core_ledger *ledger;
 	LIST_FOREACH (ledger, &pool->ledgers, pool_link) {
 		uint64_t surplus = left_of(pool->wanted, workers);
-		uint64_t spare = left_of(ledger->wanted, ledger->held);
+		uint64_t spare = left_of(ledger->wanted, rmd_core_ledger_placed(ledger));
 		rmd_core_ledger_want(ledger,
 				     ledger->wanted - (uint32_t)smaller(surplus, spare));
 	}

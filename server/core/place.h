@@ -11,6 +11,7 @@
 
 struct rmd_core;
 struct rmd_core_agent;
+struct rmd_core_ledger;
 struct rmd_core_pool;
 
 /* Why an agent cannot have a worker of a pool: the first of these that holds. */
@@ -26,6 +27,8 @@ enum rmd_core_unfit rmd_core_place_suits(const struct rmd_core_agent *agent,
 
 /* Brings the wanted workers of `pool` in line with its tasks. */
 void rmd_core_place_pool(struct rmd_core_pool *pool);
+/* A task at `ledger` that waited for its children goes on: it has its place there again. */
+void rmd_core_place_resumed(struct rmd_core_ledger *ledger);
 /* Lowers the wanted workers of `pool` to `workers`, idle ones first. */
 void rmd_core_place_lower(struct rmd_core_pool *pool, uint32_t workers);
 /* Room has come: tries the pools that wait for it. */

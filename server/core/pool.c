@@ -263,10 +263,10 @@ void rmd_core_pool_free(struct rmd_core_pool *pool)
 void rmd_core_pool_watch_idle(struct rmd_core_pool *pool)
 {
 	struct rmd_core *core = pool->core;
-	if (rmd_core_pool_demand(pool) >= pool->wanted && !unused(pool)) {
+	if (rmd_core_pool_load(pool) >= pool->wanted && !unused(pool)) {
 		rmd_core_timer_stop(core, &pool->idle_timer);
 	} else if (!rmd_core_timer_pending(&pool->idle_timer)) {
-		pool->peak = rmd_core_pool_demand(pool);
+		pool->peak = rmd_core_pool_load(pool);
 		rmd_core_timer_set(core, &pool->idle_timer,
 				   core->now_ms + pool->idle_timeout_ms);
 	}

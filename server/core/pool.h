@@ -64,6 +64,8 @@ struct rmd_core_pool {
 	/* Its tasks, and its workers: sums over its ledgers. */
 	uint64_t queued, leased, done;
 	uint32_t wanted, workers, starting, idle;
+	uint32_t waiting; /* leased tasks that wait for their children */
+	bool crowded;	  /* so many wait that only children are granted */
 	uint64_t idle_places; /* ready workers without a lease */
 	uint64_t recalling;   /* leases asked back and not yet seen */
 	LIST_HEAD(, rmd_core_ledger) ledgers;
@@ -83,10 +85,15 @@ struct rmd_core_pool {
 	uint8_t bytes[];
 };
 
-/* Tasks that could use a worker: queued and leased ones. */
+/* Tasks that have not ended: queued and leased ones. */
 static inline uint64_t rmd_core_pool_demand(const struct rmd_core_pool *pool)
 {
 	return pool->queued + pool->leased;
+}
+/* Tasks that could use a place for a worker: those that wait for children do not. */
+static inline uint64_t rmd_core_pool_load(const struct rmd_core_pool *pool)
+{
+	return rmd_core_pool_demand(pool) - pool->waiting;
 }
 
 /* Puts the pool on the list of those that the next tick looks at. */

@@ -38,6 +38,8 @@ void rmd_core_queue_init(struct rmd_core_queue *queue)
 {
 	queue->count = 0;
 	queue->levels = NULL;
+	queue->nested = NULL;
+	queue->nested_used = 0;
 	TAILQ_INIT(&queue->zero);
 }
 
@@ -47,12 +49,29 @@ void rmd_core_queue_fini(struct rmd_core_queue *queue)
 	for (uint32_t i = 0; queue->levels != NULL && i < CHUNKS; i++)
 		rmd_free(queue->levels->chunk[i]);
 	rmd_free(queue->levels);
+	rmd_free(queue->nested);
 	queue->levels = NULL;
+	queue->nested = NULL;
 }
 
-int rmd_core_queue_reserve(struct rmd_core_queue *queue, int32_t priority)
+static int reserve_nested(struct rmd_core_queue *queue)
+{
+	if (queue->nested != NULL)
+		return 0;
+	queue->nested = rmd_calloc(RMD_CORE_DEPTH_MAX, sizeof(*queue->nested));
+	if (queue->nested == NULL)
+		return RMD_ENOMEM;
+	for (uint32_t i = 0; i < RMD_CORE_DEPTH_MAX; i++)
+		TAILQ_INIT(&queue->nested[i]);
+	return 0;
+}
+
+int rmd_core_queue_reserve(struct rmd_core_queue *queue, int32_t priority,
+			   uint32_t depth)
 {
 	uint32_t rank = rank_of(priority);
+	if (depth > 0)
+		return reserve_nested(queue);
 	if (rank == RANK_ZERO)
 		return 0;
 	if (queue->levels == NULL)
@@ -70,16 +89,35 @@ int rmd_core_queue_reserve(struct rmd_core_queue *queue, int32_t priority)
 	return 0;
 }
 
-static struct rmd_core_task_list *level_of(struct rmd_core_queue *queue, uint32_t rank)
+/* The list that a task belongs in. */
+static struct rmd_core_task_list *list_of(struct rmd_core_queue *queue,
+					  const struct rmd_core_task *task)
 {
+	uint32_t rank = rank_of(task->priority);
+	if (task->depth > 0)
+		return &queue->nested[task->depth - 1];
 	if (rank == RANK_ZERO)
 		return &queue->zero;
 	return &queue->levels->chunk[rank / CHUNK_LEVELS]->level[rank % CHUNK_LEVELS];
 }
 
-/* Brings the bits in line with whether the level of `rank` is empty. */
-static void mark(struct rmd_core_queue *queue, uint32_t rank)
+static void mark_nested(struct rmd_core_queue *queue, uint32_t level)
 {
+	uint32_t bit = UINT32_C(1) << level;
+	if (TAILQ_EMPTY(&queue->nested[level]))
+		queue->nested_used &= ~bit;
+	else
+		queue->nested_used |= bit;
+}
+
+/* Brings the bits in line with whether the list of `task` is empty. */
+static void mark(struct rmd_core_queue *queue, const struct rmd_core_task *task)
+{
+	uint32_t rank = rank_of(task->priority);
+	if (task->depth > 0) {
+		mark_nested(queue, task->depth - 1);
+		return;
+	}
 	if (rank == RANK_ZERO)
 		return;
 	struct chunk *chunk = queue->levels->chunk[rank / CHUNK_LEVELS];
@@ -97,16 +135,14 @@ static void mark(struct rmd_core_queue *queue, uint32_t rank)
 
 void rmd_core_queue_add(struct rmd_core_queue *queue, struct rmd_core_task *task)
 {
-	uint32_t rank = rank_of(task->priority);
-	TAILQ_INSERT_TAIL(level_of(queue, rank), task, state_link);
-	mark(queue, rank);
+	TAILQ_INSERT_TAIL(list_of(queue, task), task, state_link);
+	mark(queue, task);
 	queue->count++;
 }
 
 void rmd_core_queue_add_back(struct rmd_core_queue *queue, struct rmd_core_task *task)
 {
-	uint32_t rank = rank_of(task->priority);
-	struct rmd_core_task_list *level = level_of(queue, rank);
+	struct rmd_core_task_list *level = list_of(queue, task);
 	struct rmd_core_task *older = NULL, *at = TAILQ_FIRST(level);
 	for (uint32_t i = 0; i < BACK_STEPS && at != NULL && at->number < task->number;
 	     i++) {
@@ -117,21 +153,23 @@ void rmd_core_queue_add_back(struct rmd_core_queue *queue, struct rmd_core_task 
 		TAILQ_INSERT_HEAD(level, task, state_link);
 	else
 		TAILQ_INSERT_AFTER(level, older, task, state_link);
-	mark(queue, rank);
+	mark(queue, task);
 	queue->count++;
 }
 
 void rmd_core_queue_remove(struct rmd_core_queue *queue, struct rmd_core_task *task)
 {
-	uint32_t rank = rank_of(task->priority);
-	TAILQ_REMOVE(level_of(queue, rank), task, state_link);
-	mark(queue, rank);
+	TAILQ_REMOVE(list_of(queue, task), task, state_link);
+	mark(queue, task);
 	queue->count--;
 }
 
 struct rmd_core_task *rmd_core_queue_first(const struct rmd_core_queue *queue)
 {
 	const struct rmd_core_levels *levels = queue->levels;
+	if (queue->nested_used != 0)
+		return TAILQ_FIRST(
+			&queue->nested[31 - (uint32_t)__builtin_clz(queue->nested_used)]);
 	if (levels == NULL || levels->used == 0)
 		return TAILQ_FIRST(&queue->zero);
 	uint32_t c = (uint32_t)__builtin_ctz(levels->used);

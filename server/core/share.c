@@ -59,9 +59,11 @@ void rmd_core_share_drop(struct rmd_core_share *share)
 void rmd_core_share_turn(struct rmd_core_share *share)
 {
 	struct rmd_core_heap *turns = &share->pool->turns;
-	if (share->queue.count == 0 || share->client->paused)
+	uint64_t placed = share->held - share->waiting;
+	if (share->queue.count == 0 || share->client->paused ||
+	    (share->pool->crowded && !rmd_core_queue_nested(&share->queue)))
 		rmd_core_heap_take(turns, &share->turn);
-	else if (share->turn.place == 0 || share->turn.key != share->held ||
+	else if (share->turn.place == 0 || share->turn.key != placed ||
 		 share->turn.tie != share->turn_taken)
-		rmd_core_heap_put(turns, &share->turn, share->held, share->turn_taken);
+		rmd_core_heap_put(turns, &share->turn, placed, share->turn_taken);
 }

@@ -2,8 +2,8 @@
  * size.
  *
  * Lives while the client holds the pool or has a task in it that has not ended. Turns:
- * the client with the fewest leases in the pool is next, then the one that waited
- * longest. Core thread only. */
+ * the client with the fewest leases in the pool is next (tasks that wait for their
+ * children not counted), then the one that waited longest. Core thread only. */
 #pragma once
 
 #include <stdbool.h>
@@ -24,6 +24,7 @@ struct rmd_core_share {
 	struct rmd_core_heap_node turn; /* in pool->turns while it may be granted */
 	uint64_t turn_taken; /* when it was last granted a lease, in turns of the pool */
 	uint64_t held;	     /* leases */
+	uint64_t waiting;    /* of them: their task waits for its children */
 	uint64_t open;	     /* tasks that have not ended */
 	bool holding;	     /* the client opened the pool and has not released it */
 	uint32_t asked_workers; /* while holding; 0: all there is room for */

@@ -2,6 +2,7 @@
 
 #include "proto/base/alloc.h"
 #include "server/core/client.h"
+#include "server/core/kin.h"
 #include "server/core/lease.h"
 #include "server/core/share.h"
 #include "server/core/state.h"
@@ -16,6 +17,7 @@ uint64_t rmd_core_task_bytes(const struct rmd_core_task *task)
 static void quit(struct rmd_core_task *task)
 {
 	struct rmd_core_share *share = task->share;
+	rmd_core_kin_wait(task, false);
 	switch (task->state) {
 	case RMD_CORE_TASK_QUEUED:
 		rmd_core_queue_remove(&share->queue, task);
@@ -66,8 +68,8 @@ static void join(struct rmd_core_task *task, enum rmd_core_task_state to)
 	}
 	task->state = to;
 	task->client->core->by_state[to]++;
-	if (share->pool->peak < rmd_core_pool_demand(share->pool))
-		share->pool->peak = rmd_core_pool_demand(share->pool);
+	if (share->pool->peak < rmd_core_pool_load(share->pool))
+		share->pool->peak = rmd_core_pool_load(share->pool);
 }
 
 void rmd_core_task_move(struct rmd_core_task *task, enum rmd_core_task_state to)
@@ -98,31 +100,40 @@ static bool worth_copying(struct rmd_piece piece)
 	       piece.bytes.len < rmd_buf_slice(piece.buf).len / 4;
 }
 
-static int submit_fits(const struct rmd_core *core, const struct rmd_core_client *client,
+int rmd_core_task_fits(const struct rmd_core *core, const struct rmd_core_client *client,
 		       const struct rmd_core_submit *submit)
 {
-	const struct rmd_core_pool *pool = submit->pool;
-	if (core->draining || client->closed || pool->state == RMD_CORE_POOL_CLOSING)
-		return RMD_ECLOSED;
-	if (submit->number == 0 || submit->function.len == 0 ||
-	    submit->function.len > RMD_CORE_FUNCTION_MAX ||
+	if (submit->function.len == 0 || submit->function.len > RMD_CORE_FUNCTION_MAX ||
 	    submit->priority > RMD_CORE_PRIORITY_MAX ||
 	    submit->priority < -RMD_CORE_PRIORITY_MAX ||
 	    submit->max_attempts > RMD_CORE_ATTEMPTS_MAX ||
 	    submit->deadline_ms > RMD_CORE_DEADLINE_MAX_MS)
 		return RMD_EINVAL;
-	if (pool->sort == RMD_CORE_POOL_OWN && pool->owner != client)
-		return RMD_EINVAL;
 	uint64_t bytes = submit->function.len + submit->payload.bytes.len +
 			 submit->labels.bytes.len;
-	if (client->task_count >= core->config.tasks_per_client_max ||
-	    core->task_count >= core->config.tasks_max ||
+	if (core->task_count >= core->config.tasks_max ||
 	    bytes > core->config.payload_bytes_per_client_max ||
 	    client->payload_bytes > core->config.payload_bytes_per_client_max - bytes ||
 	    bytes > core->config.payload_bytes_max ||
 	    core->payload_bytes > core->config.payload_bytes_max - bytes)
 		return RMD_ELIMIT;
 	return 0;
+}
+
+static int submit_fits(const struct rmd_core *core, const struct rmd_core_client *client,
+		       const struct rmd_core_submit *submit)
+{
+	const struct rmd_core_pool *pool = submit->pool;
+	if (core->draining || client->closed || pool->state == RMD_CORE_POOL_CLOSING)
+		return RMD_ECLOSED;
+	if (submit->number == 0 || submit->number >= RMD_CORE_NESTED)
+		return RMD_EINVAL;
+	if (pool->sort == RMD_CORE_POOL_OWN && pool->owner != client)
+		return RMD_EINVAL;
+	if (client->task_count - client->nested_count >=
+	    core->config.tasks_per_client_max)
+		return RMD_ELIMIT;
+	return rmd_core_task_fits(core, client, submit);
 }
 
 /* Copies `piece` behind the task at *at, which moves on, or references it. */
@@ -137,7 +148,8 @@ static struct rmd_piece keep_piece(struct rmd_piece piece, bool copied, uint8_t 
 	return kept;
 }
 
-static struct rmd_core_task *task_new(const struct rmd_core_submit *submit)
+static struct rmd_core_task *task_new(const struct rmd_core_submit *submit,
+				      uint32_t depth)
 {
 	bool copy_payload = worth_copying(submit->payload);
 	bool copy_labels = worth_copying(submit->labels);
@@ -157,7 +169,7 @@ static struct rmd_core_task *task_new(const struct rmd_core_submit *submit)
 		.function_bytes = (uint16_t)submit->function.len,
 		.max_attempts =
 			(uint16_t)(submit->max_attempts == 0 ? 1 : submit->max_attempts),
-		.depth = submit->depth,
+		.depth = depth,
 		.room_bytes = (uint32_t)room,
 		.stream_logs = submit->stream_logs,
 		.user = submit->user,
@@ -177,18 +189,19 @@ static void task_delete(struct rmd_core *core, struct rmd_core_task *task)
 		rmd_core_timer_fini(core, &task->deadline);
 	rmd_piece_unref(task->payload);
 	rmd_piece_unref(task->labels);
+	rmd_free(task->kin);
 	task->magic = 0;
 	rmd_free(task);
 }
 
 /* Everything of a submit that can fail. On failure nothing is left behind. */
 static int task_make(struct rmd_core_client *client, const struct rmd_core_submit *submit,
-		     struct rmd_core_task **ret_task)
+		     uint32_t depth, struct rmd_core_task **ret_task)
 {
 	struct rmd_core *core = client->core;
 	struct rmd_core_share *share = NULL;
 	int rc = RMD_ENOMEM;
-	struct rmd_core_task *task = task_new(submit);
+	struct rmd_core_task *task = task_new(submit, depth);
 	if (task == NULL)
 		return RMD_ENOMEM;
 	if (submit->deadline_ms != 0) {
@@ -198,7 +211,7 @@ static int task_make(struct rmd_core_client *client, const struct rmd_core_submi
 		task->timed = true;
 	}
 	if ((rc = rmd_core_share_get(client, submit->pool, &share)) < 0 ||
-	    (rc = rmd_core_queue_reserve(&share->queue, submit->priority)) < 0 ||
+	    (rc = rmd_core_queue_reserve(&share->queue, submit->priority, depth)) < 0 ||
 	    (rc = rmd_core_index_put(&client->tasks, submit->number, task)) < 0)
 		goto out;
 	task->client = client;
@@ -212,22 +225,19 @@ out:
 	return rc;
 }
 
-int rmd_core_submit(struct rmd_core *core, uint64_t now_ms,
-		    struct rmd_core_client *client, const struct rmd_core_submit *submit,
-		    struct rmd_core_task **ret_task)
+int rmd_core_task_accept(struct rmd_core_client *client,
+			 const struct rmd_core_submit *submit, struct rmd_core_kin *kin,
+			 uint32_t depth, struct rmd_core_task **ret_task)
 {
+	struct rmd_core *core = client->core;
 	struct rmd_core_task *task;
-	rmd_core_enter(core, now_ms);
-	RMD_CHECK_OBJ(client, RMD_CORE_CLIENT_MAGIC);
-	RMD_CHECK_OBJ(submit->pool, RMD_CORE_POOL_MAGIC);
-	if (submit->number != 0 && submit->number <= client->accepted)
-		return RMD_EEXIST;
-	int rc = submit_fits(core, client, submit);
-	if (rc < 0 || (rc = task_make(client, submit, &task)) < 0)
+	int rc = task_make(client, submit, depth, &task);
+	if (rc < 0)
 		return rc;
+	task->kin = kin;
 	task->accepted_ms = core->now_ms;
-	client->accepted = task->number;
 	client->task_count++;
+	client->nested_count += depth > 0;
 	core->task_count++;
 	core->accepted++;
 	client->payload_bytes += rmd_core_task_bytes(task);
@@ -240,6 +250,24 @@ int rmd_core_submit(struct rmd_core *core, uint64_t now_ms,
 	if (task->timed)
 		rmd_core_timer_set(core, &task->deadline,
 				   core->now_ms + submit->deadline_ms);
+	*ret_task = task;
+	return 0;
+}
+
+int rmd_core_submit(struct rmd_core *core, uint64_t now_ms,
+		    struct rmd_core_client *client, const struct rmd_core_submit *submit,
+		    struct rmd_core_task **ret_task)
+{
+	struct rmd_core_task *task;
+	rmd_core_enter(core, now_ms);
+	RMD_CHECK_OBJ(client, RMD_CORE_CLIENT_MAGIC);
+	RMD_CHECK_OBJ(submit->pool, RMD_CORE_POOL_MAGIC);
+	if (submit->number != 0 && submit->number <= client->accepted)
+		return RMD_EEXIST;
+	int rc = submit_fits(core, client, submit);
+	if (rc < 0 || (rc = rmd_core_task_accept(client, submit, NULL, 0, &task)) < 0)
+		return rc;
+	client->accepted = task->number;
 	rmd_core_client_widen(client);
 	if (ret_task != NULL)
 		*ret_task = task;
@@ -276,6 +304,7 @@ void rmd_core_task_free(struct rmd_core_task *task)
 	struct rmd_core *core = client->core;
 	if (core->port.task_gone != NULL)
 		RMD_CORE_SAY(core, task_gone, task);
+	rmd_core_kin_leave(task);
 	if (task->state != RMD_CORE_TASK_DONE)
 		drop_payload(task);
 	quit(task);
@@ -285,6 +314,7 @@ void rmd_core_task_free(struct rmd_core_task *task)
 	TAILQ_REMOVE(&core->tasks, task, core_link);
 	rmd_core_index_drop(&client->tasks, task->number);
 	client->task_count--;
+	client->nested_count -= task->depth > 0;
 	core->task_count--;
 	task_delete(core, task);
 }
@@ -313,10 +343,14 @@ static void hold_outcome(struct rmd_core_task *task)
 	}
 }
 
-/* Tells the port, unless the client is closed. */
+/* Tells the port, unless the client is closed; of a child: unless its parent is gone. */
 static enum rmd_core_keep tell(struct rmd_core_task *task, struct rmd_core_ending *ending)
 {
 	struct rmd_core *core = task->client->core;
+	if (rmd_core_task_nested(task)) {
+		rmd_core_kin_tell(task, ending);
+		return RMD_CORE_FORGET;
+	}
 	if (task->client->closed)
 		return RMD_CORE_FORGET;
 	core->in_port = true;
@@ -380,5 +414,5 @@ void rmd_core_task_doom(struct rmd_core_task *task, enum rmd_core_end why)
 
 void rmd_core_task_expired(struct rmd_core_task *task)
 {
-	rmd_core_task_doom(task, RMD_CORE_END_DEADLINE);
+	rmd_core_kin_doom(task, RMD_CORE_END_DEADLINE);
 }

@@ -14,6 +14,7 @@
 
 #define RMD_CORE_TASK_MAGIC 0x7a5c0001u
 
+struct rmd_core_kin;
 struct rmd_core_share;
 
 struct rmd_core_task {
@@ -31,8 +32,10 @@ struct rmd_core_task {
 	bool stream_logs;
 	bool leased_before; /* goes back to the front of its queue */
 	bool timed;	    /* `deadline` is made */
+	bool waiting;	    /* for its children; written by rmd_core_kin_wait alone */
 	struct rmd_core_client *client;
 	struct rmd_core_share *share; /* NULL once it is DONE and the port knows */
+	struct rmd_core_kin *kin;     /* owned; NULL: a client's, without children */
 	void *user;
 	uint64_t number;
 	uint64_t accepted_ms;
@@ -52,12 +55,23 @@ struct rmd_core_task {
  * set before; from LEASED or RUNNING rmd_core_lease_close follows. */
 void rmd_core_task_move(struct rmd_core_task *task, enum rmd_core_task_state to);
 
+/* Accepts a task: makes it, and puts it into its queue. `submit` has been found to fit;
+ * `kin` (taken on success) makes it a child, of that depth. RMD_ENOMEM. */
+int rmd_core_task_accept(struct rmd_core_client *client,
+			 const struct rmd_core_submit *submit, struct rmd_core_kin *kin,
+			 uint32_t depth, struct rmd_core_task **ret_task);
+/* Whether what `submit` says is within the limits of that pool and of all clients; its
+ * number is not looked at. RMD_EINVAL, RMD_ELIMIT. */
+int rmd_core_task_fits(const struct rmd_core *core, const struct rmd_core_client *client,
+		       const struct rmd_core_submit *submit);
+
 /* Ends `task` (not DONE), and its lease if it has one: tells the port, and frees the task
  * or holds it. `ending` names its outcome; `attempt` is filled in here. Its share and
  * client may be gone when this returns, its pool is not. */
 void rmd_core_task_finish(struct rmd_core_task *task, struct rmd_core_ending *ending);
 
-/* Ends a queued task now; asks the agent for a leased one, which keeps its first doom. */
+/* Ends a queued task now; asks the agent for a leased one, which keeps its first doom.
+ * Children are doomed when their parent's lease ends. */
 void rmd_core_task_doom(struct rmd_core_task *task, enum rmd_core_end why);
 
 /* The task's deadline has come. */

@@ -60,7 +60,7 @@ static void recall_for_idle(struct rmd_core_pool *pool)
 static void offer_idle(const struct rmd_core_pool *pool)
 {
 	struct rmd_core *core = pool->core;
-	if (pool->queued > 0 || pool->wanted <= pool->leased ||
+	if (pool->queued > 0 || pool->wanted <= pool->leased - pool->waiting ||
 	    rmd_core_timer_pending(&core->offer_timer))
 		return;
 	if (TAILQ_EMPTY(&core->places[RMD_CORE_PLACE_STARVING]) &&

@@ -1,6 +1,7 @@
 /* server/core/view.c: looking at tasks and pools from outside. */
 #include "server/core/agent.h"
 #include "server/core/client.h"
+#include "server/core/kin.h"
 #include "server/core/share.h"
 #include "server/core/state.h"
 #include "server/core/task.h"
@@ -38,7 +39,7 @@ void rmd_core_cancel(struct rmd_core *core, uint64_t now_ms, struct rmd_core_tas
 {
 	rmd_core_enter(core, now_ms);
 	RMD_CHECK_OBJ(task, RMD_CORE_TASK_MAGIC);
-	rmd_core_task_doom(task, why);
+	rmd_core_kin_doom(task, why);
 }
 
 uint64_t rmd_core_task_number(const struct rmd_core_task *task)
@@ -181,6 +182,7 @@ void rmd_core_pool_info(const struct rmd_core_pool *pool,
 		.idle = pool->idle,
 		.wanted = pool->wanted,
 		.holders = pool->holders,
+		.waiting = pool->waiting,
 		.start_error = pool->start_error,
 		.closing = pool->state == RMD_CORE_POOL_CLOSING,
 	};

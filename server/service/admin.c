@@ -124,10 +124,14 @@ static Remuda__V1__TaskInfo *task_info(struct rmd_unary *call,
 	info->attempt = rmd_core_task_attempt(task);
 	info->payload_bytes = rmd_core_task_payload(task).bytes.len;
 	info->waiting_for = rmd_unary_text(call, rmd_slice_of_string(waits));
+	info->depth = rmd_core_task_depth(task);
 	const struct rmd_core_agent *agent = rmd_core_task_agent(task);
-	if (agent != NULL)
+	if (agent != NULL) {
 		info->agent = rmd_unary_text(
 			call, rmd_slice_of_string(rmd_core_agent_name(agent)));
+		rmd_hub_progress(rmd_core_agent_user(agent), rmd_core_task_lease(task),
+				 &info->progress_done, &info->progress_total);
+	}
 	return info;
 }
 

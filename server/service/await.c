@@ -80,6 +80,9 @@ static void await_one(struct await *await, struct awaited *awaited,
 				 rmd_core_task_outcome(task), &outcome, &buf);
 		send_outcome(await, id, &outcome, buf);
 		rmd_buf_unref(buf);
+	} else if (rmd_core_task_nested(task)) {
+		send_error(await, id, "NotAwaitable",
+			   "the task was submitted by a task, which waits for it itself");
 	} else if (rmd_core_task_client(task) == await->executor->client) {
 		rmd_ticket_wait(rmd_ticket_of(task), &awaited->waiter);
 		await->waiting++;

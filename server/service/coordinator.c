@@ -62,6 +62,14 @@ static enum rmd_core_keep port_ended(void *ctx, struct rmd_core_task *task,
 	return keep;
 }
 
+static void port_child_ended(void *ctx, struct rmd_core_agent *agent, uint64_t lease,
+			     struct rmd_core_task *child,
+			     const struct rmd_core_ending *ending)
+{
+	(void)ctx;
+	rmd_hub_child_ended(rmd_core_agent_user(agent), lease, child, ending);
+}
+
 static void port_pool_gone(void *ctx, struct rmd_core_pool *pool)
 {
 	struct rmd_coordinator *coordinator = ctx;
@@ -98,6 +106,7 @@ static const struct rmd_core_port core_port = {
 	.recall = port_recall,
 	.order = port_order,
 	.ended = port_ended,
+	.child_ended = port_child_ended,
 	.pool_gone = port_pool_gone,
 	.client_expired = port_client_expired,
 	.drained = port_drained,

@@ -89,6 +89,7 @@ static void make(enum rmd_core_end end, struct rmd_piece given,
 	case RMD_CORE_END_STOPPED:
 	case RMD_CORE_END_CLIENT_GONE:
 	case RMD_CORE_END_POOL_CLOSED:
+	case RMD_CORE_END_PARENT_GONE:
 	case RMD_CORE_END_SHUTDOWN:
 		ret_outcome->kind = RMD_OUTCOME_CANCELLED;
 		if (given.bytes.len == 0 || given.bytes.len > RMD_REASON_MAX_BYTES)

@@ -505,6 +505,7 @@ void rmd_executor_destroy(struct rmd_executor *executor)
 	rmd_timer_stop(executor->coordinator->loop, &executor->timer);
 	while ((task = rmd_core_task_next(executor->coordinator->core, task)) != NULL)
 		if (rmd_core_task_client(task) == executor->client &&
+		    !rmd_core_task_nested(task) &&
 		    rmd_core_task_state(task) != RMD_CORE_TASK_DONE)
 			ticket_free(executor, rmd_ticket_of(task));
 	while ((ticket = TAILQ_FIRST(&executor->ended)) != NULL) {

@@ -11,32 +11,11 @@
 #include "proto/base/map.h"
 #include "proto/codec/frames_agent.h"
 #include "proto/link/link.h"
+#include "server/service/hub_parts.h"
 
-#define HUB_MAGIC 0x4b0b0001u
-#define TRANSFERS_HELD_MAX 4096u /* large outcomes that no item has named yet */
 /* Arguments up to this size travel inside the lease. */
 #define INLINE_MAX_BYTES (256u * 1024u)
-
-/* A large outcome that has come and is not named yet. */
-struct parcel {
-	struct rmd_piece payload;
-};
-
-struct rmd_hub {
-	uint32_t magic;
-	struct rmd_coordinator *coordinator;
-	struct rmd_link *link;	      /* NULL once lost */
-	struct rmd_core_agent *agent; /* NULL until its hello, and once lost */
-	struct rmd_buf *hello;	      /* raw AgentHello */
-	struct rmd_map parcels;	      /* transfer number -> struct parcel, owned */
-	struct rmd_map pool_states;   /* pool number -> struct rmd_buf: raw AgentPool */
-	struct rmd_map modules_sent;  /* first 8 bytes of the digest -> the hub itself */
-	uint64_t last_transfer;	      /* of ours */
-	bool own, draining, cutting;
-	struct rmd_deferred cut; /* ends the hub outside of any event of its own */
-	const char *why;
-	TAILQ_ENTRY(rmd_hub) next;
-};
+#define TRANSFERS_HELD_MAX 4096u /* large payloads that no item has named yet */
 
 static void touch(struct rmd_hub *hub)
 {
@@ -48,7 +27,7 @@ static void touch(struct rmd_hub *hub)
 static void hub_free(struct rmd_hub *hub)
 {
 	size_t cursor = 0;
-	struct parcel *parcel;
+	struct rmd_parcel *parcel;
 	struct rmd_buf *state;
 	while ((parcel = rmd_map_next(&hub->parcels, &cursor)) != NULL) {
 		rmd_piece_unref(parcel->payload);
@@ -57,6 +36,8 @@ static void hub_free(struct rmd_hub *hub)
 	cursor = 0;
 	while ((state = rmd_map_next(&hub->pool_states, &cursor)) != NULL)
 		rmd_buf_unref(state);
+	rmd_hub_drop_progress(hub, 0);
+	rmd_map_fini(&hub->progress);
 	rmd_map_fini(&hub->parcels);
 	rmd_map_fini(&hub->pool_states);
 	rmd_map_fini(&hub->modules_sent);
@@ -88,7 +69,7 @@ static void leave_core(struct rmd_hub *hub)
 static void on_lost(void *ctx, const char *why)
 {
 	struct rmd_hub *hub = ctx;
-	RMD_CHECK_OBJ(hub, HUB_MAGIC);
+	RMD_CHECK_OBJ(hub, RMD_HUB_MAGIC);
 	struct rmd_link *link = hub->link;
 	if (hub->why == NULL)
 		hub->why = why;
@@ -104,7 +85,7 @@ static void run_cut(struct rmd_deferred *deferred)
 {
 	struct rmd_hub *hub =
 		(struct rmd_hub *)((char *)deferred - offsetof(struct rmd_hub, cut));
-	RMD_CHECK_OBJ(hub, HUB_MAGIC);
+	RMD_CHECK_OBJ(hub, RMD_HUB_MAGIC);
 	hub->cutting = false;
 	leave_core(hub);
 	if (hub->link == NULL)
@@ -115,7 +96,7 @@ static void run_cut(struct rmd_deferred *deferred)
 
 void rmd_hub_cut(struct rmd_hub *hub, const char *why)
 {
-	RMD_CHECK_OBJ(hub, HUB_MAGIC);
+	RMD_CHECK_OBJ(hub, RMD_HUB_MAGIC);
 	if (hub->cutting || hub->link == NULL)
 		return;
 	rmd_log(RMD_LOG_WARN, "agent", "cut off: %s agent=%llu", why,
@@ -128,7 +109,7 @@ void rmd_hub_cut(struct rmd_hub *hub, const char *why)
 
 void rmd_hub_destroy(struct rmd_hub *hub)
 {
-	RMD_CHECK_OBJ(hub, HUB_MAGIC);
+	RMD_CHECK_OBJ(hub, RMD_HUB_MAGIC);
 	rmd_link_destroy(hub->link);
 	hub_free(hub);
 }
@@ -226,11 +207,10 @@ static int take_pool(struct rmd_hub *hub, const struct rmd_agent_pool *pool)
 	return rc < 0 ? rc : keep_pool_state(hub, pool);
 }
 
-/* Large outcomes were sent ahead under a number. */
-static int take_parcel(struct rmd_hub *hub, uint64_t number,
-		       struct rmd_piece *ret_payload)
+int rmd_hub_take_parcel(struct rmd_hub *hub, uint64_t number,
+			struct rmd_piece *ret_payload)
 {
-	struct parcel *parcel = rmd_map_take(&hub->parcels, number);
+	struct rmd_parcel *parcel = rmd_map_take(&hub->parcels, number);
 	if (parcel == NULL)
 		return RMD_EPROTO;
 	*ret_payload = parcel->payload;
@@ -248,6 +228,7 @@ static int take_outcome(struct rmd_hub *hub, const struct rmd_lease_outcome *sai
 						 .run_ns = said->run_ns};
 	struct rmd_piece parcel = {{NULL, 0}, NULL};
 	struct rmd_buf *copy = NULL;
+	rmd_hub_drop_progress(hub, said->lease);
 	switch (said->outcome.kind) {
 	case RMD_OUTCOME_VALUE:
 		outcome.end = RMD_CORE_END_VALUE;
@@ -259,7 +240,7 @@ static int take_outcome(struct rmd_hub *hub, const struct rmd_lease_outcome *sai
 		outcome.end = RMD_CORE_END_CANCELLED;
 		break;
 	case RMD_OUTCOME_VALUE_TRANSFER: {
-		int rc = take_parcel(hub, said->outcome.transfer, &parcel);
+		int rc = rmd_hub_take_parcel(hub, said->outcome.transfer, &parcel);
 		if (rc < 0)
 			return rc;
 		outcome.end = RMD_CORE_END_VALUE;
@@ -291,6 +272,10 @@ static void take_log(struct rmd_hub *hub, const struct rmd_lease_log *said)
 	if (task == NULL && said->lease != 0)
 		return; /* of a lease that is over */
 	rmd_admin_log(coordinator->admin, hub, task, said->worker, &said->log);
+	/* What a child prints is shown to whoever asked for the output of the first of
+	 * its parents. */
+	while (task != NULL && rmd_core_task_nested(task))
+		task = rmd_core_task_parent(task);
 	struct rmd_core_client *client = task == NULL ? NULL : rmd_core_task_client(task);
 	if (client == NULL || !rmd_core_task_stream_logs(task))
 		return;
@@ -328,6 +313,14 @@ static int take_item(struct rmd_hub *hub, const struct rmd_attach_request_item *
 		hub->draining = true;
 		rmd_core_agent_draining(core, now_ms, hub->agent);
 		return 0;
+	case RMD_ATTACH_REQUEST_NESTED:
+		return rmd_hub_take_nested(hub, &item->nested, frame);
+	case RMD_ATTACH_REQUEST_NESTED_CANCEL:
+		return rmd_hub_take_nested_cancel(hub, &item->nested_cancel);
+	case RMD_ATTACH_REQUEST_WAIT:
+		return rmd_hub_take_wait(hub, &item->wait);
+	case RMD_ATTACH_REQUEST_PROGRESS:
+		return rmd_hub_take_progress(hub, &item->progress);
 	}
 	return rc == RMD_ENOTFOUND ? 0 : rc;
 }
@@ -335,7 +328,7 @@ static int take_item(struct rmd_hub *hub, const struct rmd_attach_request_item *
 static void on_frame(void *ctx, struct rmd_piece frame)
 {
 	struct rmd_hub *hub = ctx;
-	RMD_CHECK_OBJ(hub, HUB_MAGIC);
+	RMD_CHECK_OBJ(hub, RMD_HUB_MAGIC);
 	struct rmd_frame_reader reader = rmd_frame_reader_of(frame.bytes);
 	struct rmd_attach_request_item item;
 	int rc = 0;
@@ -356,8 +349,8 @@ static void on_frame(void *ctx, struct rmd_piece frame)
 static void on_transfer(void *ctx, uint64_t number, struct rmd_piece payload)
 {
 	struct rmd_hub *hub = ctx;
-	RMD_CHECK_OBJ(hub, HUB_MAGIC);
-	struct parcel *parcel = rmd_malloc(sizeof *parcel);
+	RMD_CHECK_OBJ(hub, RMD_HUB_MAGIC);
+	struct rmd_parcel *parcel = rmd_malloc(sizeof *parcel);
 	if (parcel != NULL)
 		parcel->payload = payload;
 	if (parcel == NULL || hub->parcels.count >= TRANSFERS_HELD_MAX ||
@@ -383,12 +376,13 @@ int rmd_hub_create(struct rmd_coordinator *coordinator, struct rmd_link *link, b
 	}
 	uint64_t seed;
 	rmd_random_bytes(&seed, sizeof seed);
-	hub->magic = HUB_MAGIC;
+	hub->magic = RMD_HUB_MAGIC;
 	hub->coordinator = coordinator;
 	hub->link = link;
 	hub->own = own;
 	hub->cut.run = run_cut;
 	rmd_map_init(&hub->parcels, seed);
+	rmd_map_init(&hub->progress, seed);
 	rmd_map_init(&hub->pool_states, seed);
 	rmd_map_init(&hub->modules_sent, seed);
 	TAILQ_INSERT_TAIL(&coordinator->hubs, hub, next);
@@ -412,8 +406,7 @@ static uint64_t deadline_left_ms(const struct rmd_core_task *task)
 	return deadline_ms > now_ms ? deadline_ms - now_ms : 1;
 }
 
-/* Sends a large payload ahead: its number, or 0: it goes inline. */
-static uint64_t send_ahead(struct rmd_hub *hub, struct rmd_piece payload)
+uint64_t rmd_hub_send_ahead(struct rmd_hub *hub, struct rmd_piece payload)
 {
 	if (payload.bytes.len <= INLINE_MAX_BYTES || payload.buf == NULL)
 		return 0;
@@ -425,11 +418,11 @@ static uint64_t send_ahead(struct rmd_hub *hub, struct rmd_piece payload)
 
 void rmd_hub_grant(struct rmd_hub *hub, struct rmd_core_task *task)
 {
-	RMD_CHECK_OBJ(hub, HUB_MAGIC);
+	RMD_CHECK_OBJ(hub, RMD_HUB_MAGIC);
 	if (hub->link == NULL)
 		return; /* the agent is being given up: the core will be told */
 	struct rmd_piece payload = rmd_core_task_payload(task);
-	uint64_t ahead = send_ahead(hub, payload);
+	uint64_t ahead = rmd_hub_send_ahead(hub, payload);
 	struct rmd_lease_grant lease = {
 		.lease = rmd_core_task_lease(task),
 		.pool = rmd_core_pool_number(rmd_core_task_pool(task)),
@@ -448,7 +441,7 @@ void rmd_hub_grant(struct rmd_hub *hub, struct rmd_core_task *task)
 
 void rmd_hub_cancel(struct rmd_hub *hub, uint64_t lease)
 {
-	RMD_CHECK_OBJ(hub, HUB_MAGIC);
+	RMD_CHECK_OBJ(hub, RMD_HUB_MAGIC);
 	if (hub->link == NULL)
 		return;
 	rmd_attach_response_put_cancels(rmd_link_begin(hub->link), &lease, 1);
@@ -457,7 +450,7 @@ void rmd_hub_cancel(struct rmd_hub *hub, uint64_t lease)
 
 void rmd_hub_recall(struct rmd_hub *hub, struct rmd_core_pool *pool, uint32_t leases)
 {
-	RMD_CHECK_OBJ(hub, HUB_MAGIC);
+	RMD_CHECK_OBJ(hub, RMD_HUB_MAGIC);
 	if (hub->link == NULL)
 		return;
 	struct rmd_recall recall = {rmd_core_pool_number(pool), leases};
@@ -490,7 +483,7 @@ static void send_modules(struct rmd_hub *hub, const struct rmd_pool_spec *spec)
 void rmd_hub_order(struct rmd_hub *hub, struct rmd_core_pool *pool,
 		   const struct rmd_core_order *order)
 {
-	RMD_CHECK_OBJ(hub, HUB_MAGIC);
+	RMD_CHECK_OBJ(hub, RMD_HUB_MAGIC);
 	if (hub->link == NULL)
 		return;
 	struct rmd_core_pool_info info;

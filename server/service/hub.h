@@ -22,9 +22,15 @@ void rmd_hub_cancel(struct rmd_hub *hub, uint64_t lease);
 void rmd_hub_recall(struct rmd_hub *hub, struct rmd_core_pool *pool, uint32_t leases);
 void rmd_hub_order(struct rmd_hub *hub, struct rmd_core_pool *pool,
 		   const struct rmd_core_order *order);
+/* `child`, which the task of that lease submitted, has ended. In the port. */
+void rmd_hub_child_ended(struct rmd_hub *hub, uint64_t lease, struct rmd_core_task *child,
+			 const struct rmd_core_ending *ending);
 
 /* For Admin. The agent; its raw AgentHello; its last raw AgentPool of a pool, empty if
  * none. */
 struct rmd_core_agent *rmd_hub_agent(const struct rmd_hub *hub);
 struct rmd_slice rmd_hub_hello(const struct rmd_hub *hub);
 struct rmd_slice rmd_hub_pool_state(const struct rmd_hub *hub, uint64_t pool);
+/* How far the task of a lease said it is; false: it has not said. */
+bool rmd_hub_progress(const struct rmd_hub *hub, uint64_t lease, uint64_t *ret_done,
+		      uint64_t *ret_total);

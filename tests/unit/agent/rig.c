@@ -96,6 +96,37 @@ static void heard_log(struct rig *rig, const struct rmd_lease_log *log)
 		lease->logged_late = true;
 }
 
+static void heard_nested(struct rig *rig, const struct rmd_nested_submit *nested)
+{
+	struct rig_lease *lease = &rig->leases[nested->lease];
+	assert_true(lease->began_told); /* before its first child */
+	assert_true(nested->number > lease->nested);
+	assert_int_equal(lease->end, RIG_OPEN);
+	lease->nested = nested->number;
+	rig->nested = *nested;
+	snprintf(rig->nested_function, sizeof rig->nested_function, "%.*s",
+		 (int)nested->function.len, (const char *)nested->function.data);
+	snprintf(rig->nested_pool, sizeof rig->nested_pool, "%.*s",
+		 (int)nested->pool.len, (const char *)nested->pool.data);
+	snprintf(rig->nested_arguments, sizeof rig->nested_arguments, "%.*s",
+		 (int)nested->arguments.len, (const char *)nested->arguments.data);
+}
+
+static void heard_wait(struct rig_lease *lease, bool waiting)
+{
+	assert_true(waiting != lease->waiting);
+	lease->waiting = waiting;
+	lease->waits += waiting;
+}
+
+static void heard_progress(struct rig_lease *lease,
+			   const struct rmd_lease_progress *progress)
+{
+	lease->progress_done = progress->done;
+	lease->progress_total = progress->total;
+	lease->progress_told++;
+}
+
 static void heard(struct rig *rig, const struct rmd_attach_request_item *item)
 {
 	switch (item->kind) {
@@ -122,6 +153,19 @@ static void heard(struct rig *rig, const struct rmd_attach_request_item *item)
 		return;
 	case RMD_ATTACH_REQUEST_DRAINING:
 		rig->draining = true;
+		return;
+	case RMD_ATTACH_REQUEST_NESTED:
+		heard_nested(rig, &item->nested);
+		return;
+	case RMD_ATTACH_REQUEST_NESTED_CANCEL:
+		rig->leases[item->nested_cancel.lease].nested_cancelled =
+			item->nested_cancel.number;
+		return;
+	case RMD_ATTACH_REQUEST_WAIT:
+		heard_wait(&rig->leases[item->wait.lease], item->wait.waiting);
+		return;
+	case RMD_ATTACH_REQUEST_PROGRESS:
+		heard_progress(&rig->leases[item->progress.lease], &item->progress);
 		return;
 	}
 }
@@ -232,6 +276,24 @@ static void post_parcel(struct rig *rig, uint64_t transfer, struct rmd_piece pie
 	struct parcel *parcel = malloc(sizeof *parcel);
 	*parcel = (struct parcel){rig, transfer, piece};
 	assert_int_equal(rmd_agent_post(rig->agent, deliver, parcel), 0);
+}
+
+void rig_nested(struct rig *rig, uint64_t lease, uint64_t number,
+		enum rmd_outcome_kind kind, const char *payload)
+{
+	struct rmd_nested_outcome outcome = {
+		lease, number, {.kind = kind, .bytes = rmd_slice_of_string(payload)}};
+	rmd_attach_response_put_nested(&rig->out, &outcome, NULL);
+}
+
+void rig_nested_transfer(struct rig *rig, uint64_t lease, uint64_t number,
+			 uint64_t transfer)
+{
+	struct rmd_nested_outcome outcome = {
+		lease,
+		number,
+		{.kind = RMD_OUTCOME_VALUE_TRANSFER, .transfer = transfer}};
+	rmd_attach_response_put_nested(&rig->out, &outcome, NULL);
 }
 
 void rig_send(struct rig *rig)

@@ -26,6 +26,11 @@ struct rig_lease {
 	uint8_t ends; /* how often it has ended */
 	bool began_told, began;
 	bool logged, logged_late; /* late: after its end */
+	bool waiting;		   /* for its children */
+	uint32_t waits;		   /* how often it began to */
+	uint64_t nested, nested_cancelled; /* numbers of the last child, and cancel */
+	uint64_t progress_done, progress_total;
+	uint32_t progress_told;
 	uint64_t worker;
 	uint32_t bytes_len;
 	uint8_t *bytes; /* value or chain, if not empty */
@@ -53,6 +58,8 @@ struct rig {
 	uint64_t transfer; /* last transfer that came */
 	struct rmd_piece transfer_bytes;
 	uint64_t most_open_transfers;
+	struct rmd_nested_submit nested; /* the last; of its slices: */
+	char nested_function[64], nested_pool[64], nested_arguments[64];
 };
 
 /* Starts an agent. `options` NULL: defaults with short graces. */
@@ -80,6 +87,11 @@ void rig_lease_bytes(struct rig *rig, uint64_t pool, uint64_t lease, const char 
 		     struct rmd_slice arguments);
 void rig_cancel(struct rig *rig, uint64_t lease);
 void rig_recall(struct rig *rig, uint64_t pool, uint32_t leases);
+/* A child has ended, in that way. */
+void rig_nested(struct rig *rig, uint64_t lease, uint64_t number,
+		enum rmd_outcome_kind kind, const char *payload);
+void rig_nested_transfer(struct rig *rig, uint64_t lease, uint64_t number,
+			 uint64_t transfer);
 void rig_send(struct rig *rig);
 /* Delivers a transfer (takes the reference). */
 void rig_transfer(struct rig *rig, uint64_t number, struct rmd_piece payload);

@@ -68,6 +68,7 @@ static void fields_out_of_range_are_refused(void **state)
 		{.priority = -RMD_CORE_PRIORITY_MAX - 1},
 		{.max_attempts = RMD_CORE_ATTEMPTS_MAX + 1},
 		{.deadline_ms = RMD_CORE_DEADLINE_MAX_MS + 1},
+		{.number = RMD_CORE_NESTED},
 	};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		assert_int_equal(rig_submit_with(s.rig, s.client, s.pool, bad[i]),

@@ -188,6 +188,18 @@ int rewrite_attach_request(struct rmd_slice message, struct rmd_buf *buf,
 		case RMD_ATTACH_REQUEST_DRAINING:
 			rmd_attach_request_put_draining(out);
 			break;
+		case RMD_ATTACH_REQUEST_NESTED:
+			rmd_attach_request_put_nested(out, &item.nested, buf);
+			break;
+		case RMD_ATTACH_REQUEST_NESTED_CANCEL:
+			rmd_attach_request_put_nested_cancel(out, &item.nested_cancel);
+			break;
+		case RMD_ATTACH_REQUEST_WAIT:
+			rmd_attach_request_put_wait(out, &item.wait);
+			break;
+		case RMD_ATTACH_REQUEST_PROGRESS:
+			rmd_attach_request_put_progress(out, &item.progress);
+			break;
 		}
 	}
 	if (rc < 0)
@@ -243,6 +255,9 @@ int rewrite_attach_response(struct rmd_slice message, struct rmd_buf *buf,
 			break;
 		case RMD_ATTACH_RESPONSE_MODULE:
 			rmd_attach_response_put_module(out, &item.module);
+			break;
+		case RMD_ATTACH_RESPONSE_NESTED:
+			rmd_attach_response_put_nested(out, &item.nested, buf);
 			break;
 		}
 	}
