@@ -133,8 +133,7 @@ class Wire(Case):
                     for at in range(0, len(body), 16384):
                         peer.sendall(frame(0, 0, 1, body[at:at + 16384]))
                 peer.sendall(frame(0, 1, 1, b""))
-                peer.settimeout(1)
-                while True:
+                while b"grpc-status" not in answer:
                     piece = peer.recv(65536)
                     if not piece:
                         break
