@@ -2,6 +2,7 @@
 
 #include "proto/base/alloc.h"
 #include "server/core/lease.h"
+#include "server/core/place.h"
 #include "server/core/state.h"
 
 static bool labels_fit(const struct rmd_core_label *labels, size_t count)
@@ -64,6 +65,13 @@ static struct rmd_core_agent *agent_new(const struct rmd_core_agent_info *info)
 	return agent;
 }
 
+/* It takes no more workers: nobody's room is kept there. */
+static void break_promise(struct rmd_core_agent *agent)
+{
+	if (agent->promised_to != NULL)
+		rmd_core_place_forgo(agent->promised_to);
+}
+
 /* An agent came, left or changed its mind: pools that no agent suited may find one, or
  * the reverse. */
 static void agents_changed(struct rmd_core *core)
@@ -112,6 +120,7 @@ void rmd_core_agent_free(struct rmd_core_agent *agent)
 {
 	struct rmd_core *core = agent->core;
 	RMD_CHECK(TAILQ_EMPTY(&agent->ledgers) && agent->held == 0);
+	break_promise(agent);
 	if (core->next_to_staff == agent)
 		core->next_to_staff = TAILQ_NEXT(agent, link);
 	TAILQ_REMOVE(&core->agents, agent, link);
@@ -130,6 +139,7 @@ void rmd_core_agent_draining(struct rmd_core *core, uint64_t now_ms,
 	if (agent->draining)
 		return;
 	agent->draining = true;
+	break_promise(agent);
 	TAILQ_FOREACH (ledger, &agent->ledgers, agent_link) {
 		rmd_core_ledger_want(ledger, 0);
 		rmd_core_ledger_sort(ledger);
@@ -144,6 +154,7 @@ void rmd_core_agent_lost(struct rmd_core *core, uint64_t now_ms,
 	rmd_core_enter(core, now_ms);
 	RMD_CHECK_OBJ(agent, RMD_CORE_AGENT_MAGIC);
 	agent->draining = true;
+	break_promise(agent);
 	TAILQ_FOREACH (ledger, &agent->ledgers, agent_link)
 		rmd_core_lease_take_back(ledger, how == RMD_CORE_FAREWELL_LOST);
 	while ((ledger = TAILQ_FIRST(&agent->ledgers)) != NULL)

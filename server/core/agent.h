@@ -30,6 +30,7 @@ struct rmd_core_agent {
 	struct rmd_core_load occupied; /* by workers that it has or should have */
 	struct rmd_core_load wanted;   /* by workers that it should have */
 	uint64_t held;		       /* leases */
+	struct rmd_core_pool *promised_to; /* who gets the room that comes, or NULL */
 	struct rmd_map ledgers_by_pool;
 	struct rmd_core_ledger_list ledgers;
 	LIST_HEAD(, rmd_core_ledger) staffed; /* ledgers with wanted workers */

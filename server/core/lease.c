@@ -80,8 +80,6 @@ static void settle(struct rmd_core_task *task, struct rmd_core_ending *ending,
 	if (task->doom != RMD_CORE_END_NONE) {
 		ending->end = task->doom;
 		ending->outcome = (struct rmd_piece){{NULL, 0}, NULL};
-		if (task->doom == RMD_CORE_END_START_FAILED)
-			ending->start_error = task->share->pool->start_error;
 	} else if (may_retry) {
 		requeue(task);
 		return;

@@ -20,9 +20,10 @@ static uint64_t smaller(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-/* How many more workers of `pool` an agent with that load has room for. */
-static uint64_t room(const struct rmd_core_agent *agent, const struct rmd_core_pool *pool,
-		     const struct rmd_core_load *load)
+/* How many workers of `pool` an agent with that load would have room for. */
+static uint64_t room_beside(const struct rmd_core_agent *agent,
+			    const struct rmd_core_pool *pool,
+			    const struct rmd_core_load *load)
 {
 	uint64_t fit = RMD_CORE_WORKERS_MAX, cpu_milli = agent->cpu_milli;
 	if (agent->private_local && pool->max_workers != 0)
@@ -38,7 +39,24 @@ static uint64_t room(const struct rmd_core_agent *agent, const struct rmd_core_p
 	if (agent->memory_bytes != 0 && pool->memory_bytes != 0)
 		fit = smaller(fit, left_of(agent->memory_bytes, load->memory_bytes) /
 					   pool->memory_bytes);
+	/* Beside pools that do not ask for room, the others would never find any. */
+	if (fit == 0 && agent->private_local && pool->wanted == 0)
+		return 1;
 	return fit;
+}
+
+/* How many more workers of `pool` it has room for: what is promised to another pool is
+ * taken. */
+static uint64_t room(const struct rmd_core_agent *agent, const struct rmd_core_pool *pool,
+		     const struct rmd_core_load *load)
+{
+	const struct rmd_core_pool *other = agent->promised_to;
+	if (other == NULL || other == pool)
+		return room_beside(agent, pool, load);
+	struct rmd_core_load taken = {load->workers + 1,
+				      load->cpu_milli + other->cpu_milli,
+				      load->memory_bytes + other->memory_bytes};
+	return room_beside(agent, pool, &taken);
 }
 
 static bool has_runtime(const struct rmd_core_agent *agent,
@@ -69,7 +87,7 @@ enum rmd_core_unfit rmd_core_place_suits(const struct rmd_core_agent *agent,
 	for (size_t i = 0; i < pool->label_count; i++)
 		if (!has_label(agent, &pool->labels[i]))
 			return RMD_CORE_UNFIT_LABELS;
-	if (room(agent, pool, &empty) == 0)
+	if (room_beside(agent, pool, &empty) == 0)
 		return RMD_CORE_UNFIT_SIZE;
 	return agent->draining ? RMD_CORE_UNFIT_DRAINING : RMD_CORE_FIT;
 }
@@ -115,7 +133,10 @@ static uint32_t place_round(struct rmd_core_pool *pool, uint32_t need, uint32_t 
 		agent = round_next(core, agent);
 	}
 	core->next_to_staff = agent;
-	pool->turn_due = pool->turn_due && placed == 0;
+	if (placed > 0) {
+		pool->turn_due = false;
+		rmd_core_place_forgo(pool);
+	}
 	return placed;
 }
 
@@ -312,24 +333,47 @@ static struct rmd_core_ledger *victim_on(const struct rmd_core_agent *agent,
 	return best;
 }
 
+void rmd_core_place_forgo(struct rmd_core_pool *pool)
+{
+	if (pool->promised == NULL)
+		return;
+	pool->promised->promised_to = NULL;
+	pool->promised = NULL;
+	rmd_core_room(pool->core);
+}
+
+static void promise(struct rmd_core_agent *agent, struct rmd_core_pool *pool)
+{
+	rmd_core_place_forgo(pool);
+	agent->promised_to = pool;
+	pool->promised = agent;
+}
+
 /* Has one worker of `pool` fit on some agent, at the cost of pools that have more. True:
  * room was made, and will come when the agent says so. */
 static bool take_turn(struct rmd_core_pool *pool)
 {
 	struct rmd_core *core = pool->core;
+	if (pool->promised != NULL &&
+	    room(pool->promised, pool, &pool->promised->wanted) > 0)
+		return false; /* room is on its way */
 	struct rmd_core_agent *agent = round_first(core);
 	struct rmd_core_ledger *victim = NULL;
 	uint64_t agents = smaller(core->agent_count, AGENTS_AT_ONCE);
 	for (uint64_t i = 0; i < agents; i++, agent = round_next(core, agent)) {
-		if (rmd_core_place_suits(agent, pool) != RMD_CORE_FIT)
+		if (rmd_core_place_suits(agent, pool) != RMD_CORE_FIT ||
+		    (agent->promised_to != NULL && agent->promised_to != pool))
 			continue;
-		if (room(agent, pool, &agent->wanted) > 0)
-			return false; /* room is on its way */
+		if (room(agent, pool, &agent->wanted) > 0) {
+			promise(agent, pool); /* room is on its way */
+			return false;
+		}
 		if ((victim = victim_on(agent, pool)) != NULL)
 			break;
 	}
 	if (victim == NULL)
 		return false;
+	promise(agent, pool);
 	while (victim != NULL && room(agent, pool, &agent->wanted) == 0) {
 		rmd_core_ledger_want(victim, victim->wanted - 1);
 		victim = victim_on(agent, pool);

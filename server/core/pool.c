@@ -21,6 +21,8 @@ void rmd_core_pool_set_place(struct rmd_core_pool *pool, enum rmd_core_pool_plac
 	if (pool->place != RMD_CORE_PLACE_FINE)
 		TAILQ_REMOVE(&core->places[pool->place], pool, place_link);
 	pool->place = to;
+	if (to == RMD_CORE_PLACE_FINE || to == RMD_CORE_PLACE_HOMELESS)
+		rmd_core_place_forgo(pool);
 	if (to == RMD_CORE_PLACE_FINE) {
 		pool->turn_due = false;
 		return;
@@ -128,16 +130,13 @@ void rmd_core_pool_end_queued(struct rmd_core_pool *pool, enum rmd_core_end why)
 	}
 }
 
-void rmd_core_pool_doom_leased(struct rmd_core_pool *pool, enum rmd_core_end why,
-			       bool begun_too)
+void rmd_core_pool_doom_leased(struct rmd_core_pool *pool, enum rmd_core_end why)
 {
 	struct rmd_core_ledger *ledger;
 	struct rmd_core_task *task;
 	LIST_FOREACH (ledger, &pool->ledgers, pool_link) {
 		TAILQ_FOREACH (task, &ledger->leased, state_link)
 			rmd_core_task_doom(task, why);
-		if (!begun_too)
-			continue;
 		TAILQ_FOREACH (task, &ledger->running, state_link)
 			rmd_core_task_doom(task, why);
 	}
@@ -161,7 +160,8 @@ void rmd_core_pool_cancel(struct rmd_core *core, uint64_t now_ms,
 void rmd_core_pool_fail(struct rmd_core_pool *pool)
 {
 	rmd_core_pool_end_queued(pool, RMD_CORE_END_START_FAILED);
-	rmd_core_pool_doom_leased(pool, RMD_CORE_END_START_FAILED, false);
+	/* What is leased and has not begun comes back, since no workers are wanted. It is
+	 * not ended here: some may have found a worker meanwhile. */
 	rmd_core_place_lower(pool, 0);
 }
 
@@ -191,7 +191,7 @@ void rmd_core_pool_close(struct rmd_core *core, uint64_t now_ms,
 	if (how != RMD_CORE_POOL_KILL || pool->killed)
 		return;
 	pool->killed = true;
-	rmd_core_pool_doom_leased(pool, RMD_CORE_END_POOL_CLOSED, true);
+	rmd_core_pool_doom_leased(pool, RMD_CORE_END_POOL_CLOSED);
 	rmd_core_place_lower(pool, 0);
 	LIST_FOREACH (ledger, &pool->ledgers, pool_link)
 		rmd_core_ledger_sort(ledger);

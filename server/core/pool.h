@@ -64,8 +64,8 @@ struct rmd_core_pool {
 	/* Its tasks, and its workers: sums over its ledgers. */
 	uint64_t queued, leased, done;
 	uint32_t wanted, workers, starting, idle;
-	uint32_t waiting; /* leased tasks that wait for their children */
-	bool crowded;	  /* so many wait that only children are granted */
+	uint32_t waiting;     /* leased tasks that wait for their children */
+	bool crowded;	      /* so many wait that only children are granted */
 	uint64_t idle_places; /* ready workers without a lease */
 	uint64_t recalling;   /* leases asked back and not yet seen */
 	LIST_HEAD(, rmd_core_ledger) ledgers;
@@ -79,7 +79,9 @@ struct rmd_core_pool {
 
 	uint64_t full_epoch; /* 1 + core->room_epoch when there was no room; 0: never */
 	bool turn_due;	     /* room was made for it: it is first in its list of places */
-	bool dirty;	     /* to be looked at by the next tick */
+	struct rmd_core_agent
+		*promised; /* where one worker's room is kept for it, or NULL */
+	bool dirty;	   /* to be looked at by the next tick */
 	TAILQ_ENTRY(rmd_core_pool) dirty_link, core_link, place_link, warm_link;
 	struct rmd_core_pool *name_next; /* another pool under the same hash */
 	uint8_t bytes[];
@@ -104,10 +106,9 @@ void rmd_core_pool_set_place(struct rmd_core_pool *pool, enum rmd_core_pool_plac
 void rmd_core_pool_size(struct rmd_core_pool *pool);
 /* The client holds it no more: its share may be gone, an own pool is warm from now on. */
 void rmd_core_pool_unhold(struct rmd_core_share *share);
-/* Ends all queued tasks, and asks for leased ones (all, or those that have not begun). */
+/* Ends all queued tasks; has all leased ones end. */
 void rmd_core_pool_end_queued(struct rmd_core_pool *pool, enum rmd_core_end why);
-void rmd_core_pool_doom_leased(struct rmd_core_pool *pool, enum rmd_core_end why,
-			       bool begun_too);
+void rmd_core_pool_doom_leased(struct rmd_core_pool *pool, enum rmd_core_end why);
 /* Its workers cannot be started: fails its queued tasks, stops trying until new ones
  * come. */
 void rmd_core_pool_fail(struct rmd_core_pool *pool);

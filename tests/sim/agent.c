@@ -153,9 +153,21 @@ static void give_back(struct sim_world *world, uint32_t slot, uint32_t i)
 	sim_agent_lease_over(world, slot, i);
 }
 
-/* Gives back what waits: of one pool, or of all (0); the youngest first. */
-static void give_back_waiting(struct sim_world *world, uint32_t slot, uint64_t pool,
-			      uint32_t most)
+/* It cannot be run here: its function is not known. */
+static void refuse(struct sim_world *world, uint32_t slot, uint32_t i)
+{
+	const struct sim_lease *lease = &agent_of(world, slot)->leases[i];
+	sim_agent_say(world, slot,
+		      (struct sim_message){.word = SIM_A_OUTCOME,
+					   .number = lease->number,
+					   .history = lease->history,
+					   .end = RMD_CORE_END_ERROR,
+					   .count = {lease->attempt}});
+	sim_agent_lease_over(world, slot, i);
+}
+
+void sim_agent_give_back(struct sim_world *world, uint32_t slot, uint64_t pool,
+			 uint32_t most)
 {
 	const struct sim_agent *agent = agent_of(world, slot);
 	for (uint32_t i = agent->lease_count; i > 0 && most > 0; i--) {
@@ -174,7 +186,7 @@ void sim_agent_drain(struct sim_world *world, uint32_t slot)
 		return;
 	agent->draining = true;
 	sim_agent_say(world, slot, (struct sim_message){.word = SIM_A_DRAINING});
-	give_back_waiting(world, slot, 0, UINT32_MAX);
+	sim_agent_give_back(world, slot, 0, UINT32_MAX);
 	sim_agent_maybe_leave(world, slot);
 }
 
@@ -324,6 +336,8 @@ static void hear_lease(struct sim_world *world, uint32_t slot,
 				   .worker = SIM_NONE};
 	if (agent->draining)
 		give_back(world, slot, agent->lease_count - 1);
+	else if (sim_has(world, SIM_ERRORS) && sim_chance(&world->farm, 30))
+		refuse(world, slot, agent->lease_count - 1);
 	else
 		sim_workers_balance(world, slot, pool_at(agent, pool));
 }
@@ -355,7 +369,7 @@ void sim_agent_hear(struct sim_world *world, uint32_t slot,
 		hear_cancel(world, slot, message->number);
 		return;
 	case SIM_O_RECALL:
-		give_back_waiting(world, slot, message->number, message->count[0]);
+		sim_agent_give_back(world, slot, message->number, message->count[0]);
 		return;
 	default:
 		sim_fail(world, "the simulator sends an agent what is not for it");

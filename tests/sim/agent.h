@@ -95,6 +95,10 @@ struct sim_apool *sim_agent_pool(struct sim_agent *agent, uint64_t number);
 /* Index of the lease, or SIM_NONE. */
 uint32_t sim_agent_lease(const struct sim_agent *agent, uint64_t number);
 void sim_agent_lease_over(struct sim_world *world, uint32_t slot, uint32_t lease);
+/* Gives back up to `most` leases that wait: of one pool, or of all (0); the youngest
+ * first. */
+void sim_agent_give_back(struct sim_world *world, uint32_t slot, uint64_t pool,
+			 uint32_t most);
 void sim_agent_say(struct sim_world *world, uint32_t slot, struct sim_message message);
 /* Something of the pool changed: a report follows. */
 void sim_agent_changed(struct sim_world *world, uint32_t slot, struct sim_apool *pool);

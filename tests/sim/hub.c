@@ -186,6 +186,18 @@ static void expect(struct sim_world *world, const char *what, uint64_t lease, bo
 		 what, rmd_errcode_text(rc));
 }
 
+/* Whether a task that its agent gave up has to end now; else it is tried again. */
+static void check_over(struct sim_world *world, const struct sim_history *h, bool must)
+{
+	bool over = h->ended > 0 || h->gone > 0;
+	SIM_MUST(world, over == must,
+		 "task %td %s (the agent said: %s; %d of %d attempts%s)",
+		 h - world->histories.items,
+		 must ? "should have ended" : "has ended too early",
+		 rmd_core_end_text((enum rmd_core_end)h->agent_end), h->counted,
+		 h->max_attempts, h->cancel_told ? ", cancelled" : "");
+}
+
 static void hear_began(struct sim_world *world, struct sim_hub *hub,
 		       const struct sim_message *message)
 {
@@ -210,6 +222,8 @@ static void hear_returned(struct sim_world *world, struct sim_hub *hub,
 	int rc = rmd_core_agent_returned(world->service.core, sim_service_ms(world),
 					 hub->agent, message->number);
 	expect(world, "comes back", message->number, live, rc);
+	if (live)
+		check_over(world, h, h->cancel_told);
 }
 
 /* An outcome says whose it is. */
@@ -231,7 +245,7 @@ static void hear_outcome(struct sim_world *world, struct sim_hub *hub,
 			 const struct sim_message *message)
 {
 	struct sim_history *h = &world->histories.items[message->history];
-	bool live = current(h, message->number);
+	bool live = current(h, message->number), began = message->flag || h->running;
 	struct rmd_buf *buf = outcome_bytes(world, message);
 	struct rmd_core_agent_outcome outcome = {
 		.lease = message->number,
@@ -244,7 +258,7 @@ static void hear_outcome(struct sim_world *world, struct sim_hub *hub,
 		world->service.leases--;
 		h->agent_end = message->end;
 		h->outcome_attempt = (uint8_t)message->count[0];
-		if (message->flag || h->running || message->end == RMD_CORE_END_VALUE)
+		if (began || message->end == RMD_CORE_END_VALUE)
 			h->counted++;
 		h->leased = h->running = false;
 	}
@@ -254,6 +268,10 @@ static void hear_outcome(struct sim_world *world, struct sim_hub *hub,
 	sim_memory_back();
 	rmd_buf_unref(buf);
 	expect(world, "has ended", message->number, live, rc);
+	if (live)
+		check_over(world, h,
+			   h->cancel_told || message->end != RMD_CORE_END_ERROR ||
+				   !began || h->counted >= h->max_attempts);
 }
 
 static void hear_pool(struct sim_world *world, struct sim_hub *hub,

@@ -11,6 +11,7 @@
 
 #define ACT_US 100000u
 #define WATCH_US 1000000u
+#define SKEW_MAX_MS 60000
 #define STEADY_US 3000000u	  /* an agent that is up for so long does its work */
 #define PATIENCE_US 20000000u	  /* in which a pool has its turn, and … */
 #define PATIENCE_POOL_US 5000000u /* … so much more for each other pool that waits */
@@ -164,6 +165,9 @@ static void jump(struct sim_world *world)
 {
 	int64_t most = sim_chance(&world->trouble, 100) ? 20000 : 800;
 	int64_t step = (int64_t)sim_draw(&world->trouble, (uint32_t)(2 * most)) - most;
+	if (world->service.skew_ms + step > SKEW_MAX_MS ||
+	    world->service.skew_ms + step < -SKEW_MAX_MS)
+		step = -step;
 	world->service.skew_ms += step;
 	SIM_TRACE(world, "the clock jumps by %" PRId64 " ms", step);
 	sim_service_touch(world);
@@ -221,7 +225,7 @@ static struct sim_watched *watched(struct sim_world *world, uint64_t pool)
 		if (world->watched[i].since_us < oldest->since_us)
 			oldest = &world->watched[i];
 	}
-	*oldest = (struct sim_watched){pool, 0, world->now_us};
+	*oldest = (struct sim_watched){pool, 0, world->now_us, world->service.core_ms};
 	return oldest;
 }
 
@@ -236,9 +240,13 @@ void sim_operator_watch(struct sim_world *world)
 		if (seen->turn != pool->turn || !can_run(world, pool)) {
 			seen->turn = pool->turn;
 			seen->since_us = world->now_us;
+			seen->since_core_ms = world->service.core_ms;
 			continue;
 		}
+		/* A clock that went back stands still: that time is not the core's. */
 		uint64_t waited_us = world->now_us - seen->since_us;
+		uint64_t core_us = 1000 * (world->service.core_ms - seen->since_core_ms);
+		waited_us = waited_us < core_us ? waited_us : core_us;
 		SIM_MUST(world, waited_us < PATIENCE_US + waiting * PATIENCE_POOL_US,
 			 "pool %" PRIu64 " starves: %" PRIu64 " tasks wait for %" PRIu64
 			 " s, and an agent could run them (wants %" PRIu32

@@ -24,6 +24,7 @@ struct sim_session {
 	uint64_t pools[SIM_CLIENT_POOLS + 1]; /* the core's numbers */
 	uint64_t accepted_told, window_told, window_most;
 	uint64_t refused_most;
+	uint64_t left_ms; /* when its client went away, as the core was told */
 	uint32_t refused[SIM_REFUSED]; /* histories; until acknowledged */
 	uint32_t refused_count;
 };

@@ -308,6 +308,7 @@ void sim_session_lost(struct sim_world *world, uint32_t link)
 	}
 	rmd_core_client_leave(world->service.core, sim_service_ms(world), session->client,
 			      LINGER_MS);
+	session->left_ms = world->service.core_ms;
 	sim_check_counters(world);
 	sim_service_touch(world);
 }
@@ -318,6 +319,8 @@ void sim_session_expired(struct sim_world *world, struct rmd_core_client *client
 	struct rmd_core_task *task = NULL;
 	SIM_MUST(world, session != NULL && session->link == SIM_NONE,
 		 "a client expired that is here");
+	SIM_MUST(world, world->service.core_ms >= session->left_ms + LINGER_MS,
+		 "a client expired before its time");
 	while ((task = rmd_core_task_next(world->service.core, task)) != NULL)
 		if (rmd_core_task_client(task) == client)
 			sim_history_of(world, task)->closed_under = true;

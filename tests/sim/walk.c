@@ -39,6 +39,9 @@ static void walk_task(struct sim_world *world, const struct rmd_core_task *task)
 	    task->doom == RMD_CORE_END_NONE)
 		SIM_MUST(world, rmd_core_timer_pending(&task->deadline),
 			 "a deadline that no timer watches");
+	if (task->timed && task->state == RMD_CORE_TASK_DONE)
+		SIM_MUST(world, !rmd_core_timer_pending(&task->deadline),
+			 "a deadline of a task that has ended");
 }
 
 static void walk_client(struct sim_world *world, const struct rmd_core_client *client)
@@ -118,6 +121,10 @@ static void walk_ledger(struct sim_world *world, const struct rmd_core_ledger *l
 	SAME(world, "a ledger's leases", held, ledger->held);
 	SIM_MUST(world, ledger->recalling <= ledger->held,
 		 "more leases are asked back than are held");
+	SIM_MUST(world,
+		 !ledger->resting ||
+			 rmd_core_timer_pending(&ledger->pool->core->rest_timer),
+		 "a ledger rests, and nothing wakes it");
 	if (!ledger->ordering && !ledger->dismissed)
 		SAME(world, "workers wanted and told", ledger->wanted, ledger->told);
 }

@@ -207,26 +207,35 @@ static void feed(struct sim_world *world, uint32_t slot, struct sim_apool *pool)
 	}
 }
 
+/* Stops what is too much, as far as it runs nothing. Gives how many are left. */
+static uint32_t stop_surplus(struct sim_world *world, uint32_t slot,
+			     const struct sim_apool *pool, uint32_t wanted)
+{
+	static const enum sim_worker_state states[] = {SIM_WORKER_IDLE,
+						       SIM_WORKER_STARTING};
+	uint32_t have = pool->starting + pool->idle + pool->busy;
+	for (unsigned i = 0; i < 2 && have > wanted; i++)
+		have -= stop_some(world, slot, pool->number, states[i], have - wanted);
+	return have;
+}
+
 void sim_workers_balance(struct sim_world *world, uint32_t slot, uint32_t p)
 {
 	struct sim_agent *agent = &world->agents[slot];
 	struct sim_apool *pool = &agent->pools[p];
-	uint32_t wanted = pool->closed && pool->held == 0 ? 0 : pool->wanted;
+	bool up = agent->state == SIM_AGENT_UP && !(pool->closed && pool->held == 0);
+	uint32_t wanted = up ? pool->wanted : 0;
+	/* First those that are too many stop: others wait for their places. */
+	uint32_t have = stop_surplus(world, slot, pool, wanted);
 	if (agent->state == SIM_AGENT_UP)
 		feed(world, slot, pool);
-	else
-		wanted = 0;
-	uint32_t have = pool->starting + pool->idle + pool->busy;
 	while (have < wanted && world->now_us >= pool->retry_us) {
 		start(world, slot, pool);
 		have++;
 	}
-	if (have > wanted)
-		have -= stop_some(world, slot, pool->number, SIM_WORKER_IDLE,
-				  have - wanted);
-	if (have > wanted)
-		have -= stop_some(world, slot, pool->number, SIM_WORKER_STARTING,
-				  have - wanted);
+	/* Nobody here will run what waits: better elsewhere. */
+	if (have == 0 && pool->failures > 0 && agent->state == SIM_AGENT_UP)
+		sim_agent_give_back(world, slot, pool->number, UINT32_MAX);
 	if (pool->closed && have + pool->stopping == 0 && pool->held == 0)
 		*pool = agent->pools[--agent->pool_count];
 }

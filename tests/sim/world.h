@@ -17,7 +17,7 @@
 #define SIM_WATCHED 256u
 
 struct sim_watched { /* a pool with tasks that wait and an agent for them */
-	uint64_t pool, turn, since_us;
+	uint64_t pool, turn, since_us, since_core_ms;
 };
 
 struct sim_world {

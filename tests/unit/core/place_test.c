@@ -343,6 +343,73 @@ static void more_busy_pools_than_places_all_have_their_turn(void **state)
 		assert_in_range(turns[i], 5, 15);
 }
 
+/* As obey, but workers stop one by one: one at each call. */
+static void obey_slowly(struct rig *rig, struct rmd_core_agent *agent,
+			struct rmd_core_pool *pool, uint32_t *has)
+{
+	uint32_t wanted = rig_wanted(agent, pool);
+	*has = *has > wanted ? *has - 1 : wanted;
+	assert_int_equal(rig_report(rig, agent, pool, *has, *has), 0);
+	rig_tick(rig);
+}
+
+static void a_worker_that_needs_more_has_its_turn_among_small_ones(void **state)
+{
+	struct rig *rig = *state;
+	struct rmd_core_agent *agent = rig_agent(rig, "node-a", 2);
+	struct rmd_core_client *client = rig_client(rig, "uid:1");
+	struct rmd_core_pool *small[3], *large;
+	struct rmd_core_pool_spec spec = rig_spec("large", 1);
+	uint32_t has[3] = {0};
+	const char *field;
+	bool reused;
+	for (int i = 0; i < 3; i++) {
+		small[i] = rig_pool(rig, client, (const char *[]){"a", "b", "c"}[i], 2);
+		rig_submit_many(rig, client, small[i], 1000);
+	}
+	rig_tick(rig);
+	spec.cpu_milli = 2000;
+	assert_int_equal(rmd_core_pool_open(rig->core, rig->now_ms, client, &spec, &large,
+					    &reused, &field),
+			 0);
+	rig_submit(rig, client, large);
+	unsigned turns = 0;
+	for (int turn = 0; turn < 20; turn++) {
+		for (int i = 0; i < 3; i++)
+			if (rig_wanted(agent, small[i]) > 0 || has[i] > 0)
+				obey_slowly(rig, agent, small[i], &has[i]);
+		if (rig_wanted(agent, large) > 0) {
+			assert_int_equal(rig_counters(rig).wanted_workers, 1);
+			turns++;
+		}
+		rig_pass(rig, rig->config.turn_ms);
+	}
+	assert_in_range(turns, 3, 10);
+}
+
+static void a_private_agent_has_a_worker_for_every_pool(void **state)
+{
+	struct rig *rig = *state;
+	struct rmd_core_client *client = rig_client(rig, "uid:1");
+	struct rmd_slice runtime = rig_text("native");
+	struct rmd_core_agent_info info = {.name = rig_text("n"),
+					   .runtimes = &runtime,
+					   .runtime_count = 1,
+					   .cpu_milli = 2000,
+					   .private_local = true};
+	struct rmd_core_agent *agent;
+	assert_int_equal(rmd_core_agent_attach(rig->core, 0, &info, &agent), 0);
+	struct rmd_core_pool *sized = rig_pool(rig, client, "sized", 4);
+	struct rmd_core_pool *other = rig_pool(rig, client, "other", 0);
+	rig_submit_many(rig, client, sized, 10);
+	rig_tick(rig);
+	assert_int_equal(rig_wanted(agent, sized), 4);
+	rig_submit_many(rig, client, other, 10);
+	rig_tick(rig);
+	assert_int_equal(rig_wanted(agent, other), 1);
+	assert_int_equal(rig_wanted(agent, sized), 4);
+}
+
 static void clients_of_a_pool_take_turns(void **state)
 {
 	struct rig *rig = *state;
@@ -487,6 +554,8 @@ int main(void)
 		T(workers_that_become_idle_later_make_room_too),
 		T(busy_pools_share_a_full_agent_in_turns),
 		T(more_busy_pools_than_places_all_have_their_turn),
+		T(a_worker_that_needs_more_has_its_turn_among_small_ones),
+		T(a_private_agent_has_a_worker_for_every_pool),
 		T(clients_of_a_pool_take_turns),
 		T(an_agent_that_gives_leases_back_unasked_rests),
 		T(a_task_says_why_it_waits),

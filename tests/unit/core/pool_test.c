@@ -295,6 +295,34 @@ static void workers_that_cannot_start_fail_the_queued_tasks(void **state)
 	assert_int_equal(info(pool).start_error.bytes.len, 0);
 }
 
+static void
+what_was_leased_before_starts_failed_is_neither_ended_nor_cancelled(void **state)
+{
+	struct rig *rig = *state;
+	struct rmd_core_agent *agent = rig_agent(rig, "node-a", 2);
+	struct rmd_core_client *client = rig_client(rig, "uid:1");
+	struct rmd_core_pool *pool = rig_pool(rig, client, "p", 1);
+	rig_submit_many(rig, client, pool, 3);
+	rig_tick(rig);
+	/* Two are leased ahead of the worker, which then does not come. */
+	assert_int_equal(rig_report(rig, agent, pool, 2, 0), 0);
+	rig_tick(rig);
+	assert_int_equal(rig->grants, 2);
+	for (uint32_t i = 0; i < rig->config.start_failures_max; i++)
+		rig_start_failed(rig, agent, pool, "no such module");
+	rig_tick(rig);
+	assert_int_equal(rig->ends_by[RMD_CORE_END_START_FAILED], 1);
+	assert_int_equal(rig->cancels, 0);
+	assert_int_equal(rig->recalled_leases, 2);
+	/* One found a worker after all; the other comes back, and is tried again. */
+	assert_int_equal(rig_value(rig, 0), 0);
+	assert_int_equal(rig_returned(rig, 1), 0);
+	assert_int_equal(rig->ends_by[RMD_CORE_END_VALUE], 1);
+	assert_int_equal(rig_counters(rig).queued, 1);
+	rig_ready(rig, agent, pool, 1);
+	assert_int_equal(rig->grants, 3);
+}
+
 static void a_failed_start_beside_running_workers_fails_nothing(void **state)
 {
 	struct rig *rig = *state;
@@ -334,6 +362,7 @@ int main(void)
 		T(a_client_cancels_its_own_tasks_in_a_shared_pool_only),
 		T(pools_are_limited_in_all_and_for_each_client),
 		T(workers_that_cannot_start_fail_the_queued_tasks),
+		T(what_was_leased_before_starts_failed_is_neither_ended_nor_cancelled),
 		T(a_failed_start_beside_running_workers_fails_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
