@@ -43,12 +43,13 @@ class Stack(CrashCase):
     def test_the_whole_text_of_a_crash(self):
         err = self.crash("three_deep")
         host = os.uname().nodename
-        source = os.path.realpath(SOURCE)
+        source = "tests/unit/crash/crashing.c"
+        root = os.path.realpath(SOURCE).removesuffix(source)
 
         def frame(mark, function):
             return f'  File "{source}", line {line_of(mark)}, in {function}'
 
-        self.assertEqual(err, "\n".join([
+        self.assertEqual(err.replace(root, ""), "\n".join([
             "remuda: native:crashing.three_deep failed:",
             "RemoteTraceback:",
             '"""',
@@ -70,8 +71,8 @@ class Stack(CrashCase):
     def test_abort_and_its_last_words(self):
         err = self.crash("aborts")
         self.assertIn(", in aborts\n", err)
-        self.assertIn("; it sent itself the signal; it last wrote to stderr: [signal 6 SIGABRT]\n"
-                      "about to abort\n", err)
+        self.assertIn("; it sent itself the signal [signal 6 SIGABRT]\n"
+                      "It last wrote to stderr:\nabout to abort\n", err)
 
     def test_a_stripped_module_shows_image_and_offset(self):
         err = self.crash("three_deep", module=STRIPPED)

@@ -171,7 +171,7 @@ struct remuda_error *rmd_crash_error(const struct rmd_crash *crash)
 {
 	char tail[TAIL_MAX + 1], detail[DETAIL_MAX];
 	const char *said =
-		copy_tail(crash->stderr_tail, tail) ? "; it last wrote to stderr:\n" : "";
+		copy_tail(crash->stderr_tail, tail) ? "\nIt last wrote to stderr:\n" : "";
 	bool ran = crash->function.len > 0;
 	describe(crash, detail);
 	struct remuda_error *err = remuda_error_create(

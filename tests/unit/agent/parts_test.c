@@ -97,8 +97,8 @@ static void lost_worker_is_told_by_signal_function_and_last_words(void **state)
 	assert_false(remuda_error_exited(err));
 	assert_string_equal(
 		remuda_error_message(err),
-		"the worker process ended while it ran orders.parse; "
-		"it last wrote to stderr:\nfree(): ?invalid");
+		"the worker process ended while it ran orders.parse\n"
+		"It last wrote to stderr:\nfree(): ?invalid");
 	remuda_error_free(err);
 }
 

@@ -198,8 +198,8 @@ static void signals_are_told_apart(void **state)
 {
 	(void)state;
 	NEEDS_HANDLER();
-	SAYS("crashing.aborts", "it sent itself the signal; it last wrote to stderr:",
-	     "about to abort", "[signal 6 SIGABRT]", "in aborts", "in abort");
+	SAYS("crashing.aborts", "it sent itself the signal [signal 6 SIGABRT]\n",
+	     "It last wrote to stderr:\nabout to abort\n", "in aborts", "in abort");
 	SAYS("crashing.divide",
 	     "integer division by zero, or with too large a result at address 0x",
 	     "[signal 8 SIGFPE]", "in divide (worker 1");
@@ -441,6 +441,61 @@ static void many_workers_that_crash_at_once_are_all_told(void **state)
 	rig_stop(rig);
 }
 
+/* ---- user code that lies ---- */
+
+static void lease_forger(struct rig *rig, uint64_t number, int count, bool sense, bool ends)
+{
+	struct rmd_wire_writer writer = {0};
+	struct remuda_value values[] = {
+		{.kind = REMUDA_INT64, .u.int64 = count},
+		{.kind = REMUDA_BOOLEAN, .u.boolean = sense},
+		{.kind = REMUDA_BOOLEAN, .u.boolean = ends},
+	};
+	for (size_t i = 0; i < 3; i++)
+		rmd_arguments_put(&writer, &values[i]);
+	rig_lease_bytes(rig, 1, number, "crashing.forges",
+			rmd_slice_of(writer.data, writer.len));
+	rmd_wire_writer_fini(&writer);
+}
+
+static void a_forged_crash_is_not_believed(void **state)
+{
+	(void)state;
+	NEEDS_HANDLER();
+	struct rig *rig = start(plain, CRASH_HELPER);
+	lease_forger(rig, 1, 1, true, true);
+	rig_send(rig);
+	rig_wait_end(rig, 1, RIG_ERROR);
+	struct remuda_error *err = rig_error(rig, 1);
+	char *text = remuda_error_string(err);
+	assert_in(text, "exited while it ran crashing.forges [exit code 3]");
+	assert_not_in(text, "SIGSEGV");
+	assert_int_equal(remuda_error_frame_count(err), 0);
+	free(text);
+	remuda_error_free(err);
+	rig_stop(rig);
+}
+
+static void nonsense_on_the_channel_costs_the_worker_its_own_stack(void **state)
+{
+	(void)state;
+	NEEDS_HANDLER();
+	static const bool sense[] = {false, true};
+	for (size_t i = 0; i < 2; i++) {
+		struct rig *rig = start(plain, CRASH_HELPER);
+		lease_forger(rig, 1, 1000, sense[i], false);
+		rig_send(rig);
+		rig_wait_end(rig, 1, RIG_VALUE);
+		lease(rig, 2, "crashing.null_write", NULL);
+		rig_send(rig);
+		rig_wait_end(rig, 2, RIG_ERROR);
+		struct remuda_error *err = rig_error(rig, 2);
+		assert_int_equal(remuda_error_signal(err), SIGSEGV);
+		remuda_error_free(err);
+		rig_stop(rig);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	if (argc > 1 && strcmp(argv[1], "--spawner") == 0)
@@ -464,6 +519,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(without_a_helper_the_signal_is_told_all_the_same),
 		cmocka_unit_test(a_helper_that_hangs_costs_two_seconds),
 		cmocka_unit_test(many_workers_that_crash_at_once_are_all_told),
+		cmocka_unit_test(a_forged_crash_is_not_believed),
+		cmocka_unit_test(nonsense_on_the_channel_costs_the_worker_its_own_stack),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <threads.h>
 #include <time.h>
@@ -266,6 +267,24 @@ REMUDA_TASK(void, sleeps)
 {
 	struct timespec time = {600, 0};
 	nanosleep(&time, NULL);
+}
+
+/* Says `count` times on the worker's own channel that it has crashed: in a way that makes
+ * sense, or not. Then it exits, or returns. */
+REMUDA_TASK(void, forges, (int, count), (bool, sense), (bool, ends))
+{
+	static const char record[] = {8, SIGSEGV};
+	int channel = -1, type;
+	socklen_t len = sizeof type;
+	for (int fd = 0; fd < 1024; fd++)
+		if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
+		    type == SOCK_SEQPACKET)
+			channel = fd; /* the protocol's own lies below */
+	for (int i = 0; i < count; i++)
+		(void)!send(channel, sense ? record : "nonsense", sense ? 2 : 8,
+			    MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (ends)
+		exit(3);
 }
 
 /* Takes memory, and touches it, until somebody stops it. */

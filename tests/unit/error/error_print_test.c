@@ -204,11 +204,11 @@ static void the_line_says_signal_and_exit_code(void **state)
 {
 	(void)state;
 	struct remuda_error *err = remuda_error_create(
-		"WorkerLost", "it ended; it last wrote to stderr:\nbye\n");
+		"WorkerLost", "it ended\nIt last wrote to stderr:\nbye\n");
 	rmd_error_set_signal(err, SIGSEGV);
 	char *line = remuda_error_line(err);
-	assert_string_equal(line, "WorkerLost: it ended; it last wrote to stderr: "
-				  "[signal 11 SIGSEGV]\\nbye\\n");
+	assert_string_equal(line, "WorkerLost: it ended [signal 11 SIGSEGV]\\nIt last wrote "
+				  "to stderr:\\nbye\\n");
 	free(line);
 	remuda_error_free(err);
 	err = remuda_error_create("WorkerLost", "it exited");
