@@ -20,10 +20,11 @@
 
 #include "worker/crash/record.h"
 
-#define FD_MIN	    64	/* our descriptors lie out of the way of what tasks open */
-#define STACK_BYTES ((size_t)48 << 10) /* more than the handler, and what the kernel puts */
+#define FD_MIN 64 /* our descriptors lie out of the way of what tasks open */
+#define STACK_BYTES \
+	((size_t)48 << 10) /* more than the handler, and what the kernel puts */
 #define GUARD_BYTES ((size_t)4096)
-#define OTHER_MS    500 /* beyond RMD_CRASH_WAIT_MS: for a thread that crashes second */
+#define OTHER_MS 500 /* beyond RMD_CRASH_WAIT_MS: for a thread that crashes second */
 
 static const int caught[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
 
@@ -47,8 +48,8 @@ static int64_t now_ms(void)
 }
 
 #if defined(__x86_64__)
-#define PAGE_FAULT     14 /* the trap's number */
-#define FAULT_OF_WRITE 2  /* bits of its error code */
+#define PAGE_FAULT 14	 /* the trap's number */
+#define FAULT_OF_WRITE 2 /* bits of its error code */
 #define FAULT_OF_FETCH 16
 
 static void note_registers(remuda_local_CrashRecord *record, const ucontext_t *context)
@@ -63,7 +64,8 @@ static void note_registers(remuda_local_CrashRecord *record, const ucontext_t *c
 		record->registers[i] = (uint64_t)from[numbers[i]];
 	if (from[REG_TRAPNO] != PAGE_FAULT || record->code <= 0)
 		return;
-	record->access = (from[REG_ERR] & FAULT_OF_WRITE) != 0 ? remuda_local_Access_ACCESS_WRITE
+	record->access = (from[REG_ERR] & FAULT_OF_WRITE) != 0
+				 ? remuda_local_Access_ACCESS_WRITE
 			 : (from[REG_ERR] & FAULT_OF_FETCH) != 0
 				 ? remuda_local_Access_ACCESS_EXECUTE
 				 : remuda_local_Access_ACCESS_READ;
@@ -239,7 +241,8 @@ bool rmd_catch_thread_begin(void)
 		return true; /* somebody has given it one */
 	size_t size = stack_bytes();
 	uint8_t *base = mmap(NULL, size + GUARD_BYTES, PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1,
+			     0);
 	if (base == MAP_FAILED)
 		return false;
 	stack_t stack = {.ss_sp = base + GUARD_BYTES, .ss_size = size};

@@ -17,7 +17,8 @@
 #include <stdbool.h>
 
 /* Takes the channel on RMD_CRASH_CHILD_FD and sets the handlers. Where that descriptor is
- * no socket: does nothing. To be called before user code is loaded, by the main thread. */
+ * no socket: does nothing. To be called before user code is loaded, by the main thread.
+ */
 void rmd_catch_open(void);
 /* Notes what is loaded now: to be called after loading. Main thread. */
 void rmd_catch_note_images(void);

@@ -7,10 +7,10 @@
 #include <sys/wait.h>
 
 /* Most of the tail that goes into a message. */
-#define TAIL_MAX   4096
+#define TAIL_MAX 4096
 #define DETAIL_MAX 1024
-#define KIB	   1024u
-#define MIB	   (1024u * 1024u)
+#define KIB 1024u
+#define MIB (1024u * 1024u)
 
 /* The end of `from` as text, without its last newlines; NULs become '?'. False: it is
  * empty. */
@@ -60,7 +60,8 @@ static const char *fault_text(int signal, int code)
 		{SIGBUS, BUS_OBJERR, "whose memory has an error of the hardware"},
 		{SIGBUS, BUS_MCEERR_AR, "whose memory has an error of the hardware"},
 		{SIGBUS, BUS_MCEERR_AO, "whose memory has an error of the hardware"},
-		{SIGFPE, FPE_INTDIV, "integer division by zero, or with too large a result"},
+		{SIGFPE, FPE_INTDIV,
+		 "integer division by zero, or with too large a result"},
 		{SIGFPE, FPE_INTOVF, "integer overflow"},
 		{SIGFPE, FPE_FLTDIV, "floating-point division by zero"},
 		{SIGFPE, FPE_FLTOVF, "floating-point overflow"},
@@ -119,7 +120,8 @@ static void describe_oom(const struct rmd_crash *crash, char ret[DETAIL_MAX])
 	else if (crash->peak_bytes > 0)
 		snprintf(peak, sizeof peak, "; its peak was %" PRIu64 " KiB",
 			 crash->peak_bytes / KIB);
-	snprintf(ret, DETAIL_MAX, " (oom_kill of %s rose from %" PRIu64 " to %" PRIu64 ")%s",
+	snprintf(ret, DETAIL_MAX,
+		 " (oom_kill of %s rose from %" PRIu64 " to %" PRIu64 ")%s",
 		 crash->oom->group, crash->oom->before, crash->oom->after, peak);
 }
 

@@ -25,7 +25,7 @@ struct rmd_crash {
 				      did not */
 	const remuda_local_CrashRecord *record; /* what it said itself; NULL: nothing */
 	const struct remuda_error *stack;	/* its frames; NULL: none were taken */
-	const struct rmd_oom_proof *oom;	/* that the kernel killed it; NULL: none */
+	const struct rmd_oom_proof *oom; /* that the kernel killed it; NULL: none */
 	struct rmd_slice
 		stderr_tail; /* what it last wrote to stderr; any bytes, may be empty */
 };

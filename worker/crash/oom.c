@@ -35,8 +35,8 @@ static bool lists(const char *options, const char *word)
 	return false;
 }
 
-/* The path of the process's group in the hierarchy, from a line ID:CONTROLLERS:PATH of its
- * list: version 1's with the controller "memory", or version 2's, which has none. */
+/* The path of the process's group in the hierarchy, from a line ID:CONTROLLERS:PATH of
+ * its list: version 1's with the controller "memory", or version 2's, which has none. */
 static bool find_group(const char *cgroup_path, const char *controller, char *ret_path)
 {
 	char line[RMD_OOM_PATH_MAX + 128];

@@ -1,8 +1,9 @@
 /* worker/crash/oom.h: whether the kernel has killed for lack of memory.
  *
- * The proof is the kernel's own count for the memory cgroup that agent and workers are in:
- * `oom_kill` of memory.events (version 2) or memory.oom_control (version 1). Each kill in
- * it explains one worker that died of a SIGKILL that nobody here has sent. One thread. */
+ * The proof is the kernel's own count for the memory cgroup that agent and workers are
+ * in: `oom_kill` of memory.events (version 2) or memory.oom_control (version 1). Each
+ * kill in it explains one worker that died of a SIGKILL that nobody here has sent. One
+ * thread. */
 #pragma once
 
 #include <stdbool.h>
@@ -13,8 +14,8 @@
 struct rmd_oom {
 	char group[RMD_OOM_PATH_MAX]; /* folder of the cgroup */
 	char file[RMD_OOM_PATH_MAX];  /* with its count; "" : there is none */
-	uint64_t explained;	      /* kills up to here have their worker, or none of ours */
-	uint64_t looked;	      /* the count at the last look */
+	uint64_t explained; /* kills up to here have their worker, or none of ours */
+	uint64_t looked;    /* the count at the last look */
 };
 
 /* That the kernel killed a process of `group`: its count rose between two looks. */

@@ -29,7 +29,8 @@ struct rmd_crash_word {
 	int32_t pid; /* TRACER */
 };
 
-/* Writes `record` to `bytes`; gives its length, or 0: it does not fit. Async-signal-safe. */
+/* Writes `record` to `bytes`; gives its length, or 0: it does not fit. Async-signal-safe.
+ */
 size_t rmd_crash_record_put(const remuda_local_CrashRecord *record,
 			    uint8_t bytes[RMD_CRASH_RECORD_MAX]);
 /* Reads a record. RMD_EPROTO: it makes no sense. */

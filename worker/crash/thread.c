@@ -24,7 +24,8 @@ struct start {
 	void *arg;
 };
 
-/* The C library's own; NULL: there is none. dlsym gives an object pointer for a function. */
+/* The C library's own; NULL: there is none. dlsym gives an object pointer for a function.
+ */
 static void find_next(const char *name, void *ret_function, size_t size)
 {
 	void *found = dlsym(RTLD_NEXT, name);

@@ -103,12 +103,14 @@ static int look_at_limits(void)
 	if (file == NULL)
 		return 1;
 	while (fgets(line, sizeof line, file) != NULL) {
-		if (sscanf(line, "Max cpu time %llu %llu", &soft, &hard) == 2 && hard <= 3)
+		if (sscanf(line, "Max cpu time %llu %llu", &soft, &hard) == 2 &&
+		    hard <= 3)
 			found++;
 		if (sscanf(line, "Max core file size %llu %llu", &soft, &hard) == 2 &&
 		    hard == 0)
 			found++;
-		if (sscanf(line, "Max file size %llu %llu", &soft, &hard) == 2 && hard == 0)
+		if (sscanf(line, "Max file size %llu %llu", &soft, &hard) == 2 &&
+		    hard == 0)
 			found++;
 	}
 	return found == 3 ? 0 : 2;

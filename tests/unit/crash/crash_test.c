@@ -131,14 +131,17 @@ static void a_bad_access_names_address_line_and_function(void **state)
 	NEEDS_HANDLER();
 	char *text = crash(plain, CRASH_HELPER, "crashing.null_write", NULL);
 	assert_frame(text, "null_write", "null_write (worker 1 on test-host, attempt 1)");
-	assert_in(text, "while it ran crashing.null_write; it wrote to address 0x0, where "
-			"no memory is mapped [signal 11 SIGSEGV]");
+	assert_in(text,
+		  "while it ran crashing.null_write; it wrote to address 0x0, where "
+		  "no memory is mapped [signal 11 SIGSEGV]");
 	free(text);
-	SAYS("crashing.null_read", "it read from address 0x10, where no memory is mapped");
+	SAYS("crashing.null_read",
+	     "it read from address 0x10, where no memory is mapped");
 	SAYS("crashing.read_only_write", "it wrote to address 0x",
 	     ", whose memory does not allow it [signal 11 SIGSEGV]");
 	SAYS("crashing.wild_read",
-	     "the processor refused an instruction, and names no address", "in wild_read");
+	     "the processor refused an instruction, and names no address",
+	     "in wild_read");
 }
 
 static void all_calls_that_led_there_are_named(void **state)
@@ -151,7 +154,8 @@ static void all_calls_that_led_there_are_named(void **state)
 	assert_frame(text, "middle", "middle\n");
 	assert_frame(text, "innermost", "innermost (worker 1");
 	assert_true(strstr(text, "in outermost") < strstr(text, "in innermost"));
-	assert_in(text, "recent call last):\n  File \""); /* nothing of ours before them */
+	assert_in(text,
+		  "recent call last):\n  File \""); /* nothing of ours before them */
 	free(text);
 	text = crash(plain, CRASH_HELPER, "crashing.inline_crash", NULL);
 	assert_frame(text, "inline_crash", "inline_crash\n");
@@ -173,9 +177,8 @@ static void a_stack_overflow_is_told_in_any_thread(void **state)
 {
 	(void)state;
 	NEEDS_HANDLER();
-	static const char *const functions[] = {"crashing.overflow",
-						"crashing.thread_overflow",
-						"crashing.c11_overflow"};
+	static const char *const functions[] = {
+		"crashing.overflow", "crashing.thread_overflow", "crashing.c11_overflow"};
 	for (size_t i = 0; i < 3; i++)
 		SAYS(functions[i], "[outer frames left out]", "in recurse",
 		     "[signal 11 SIGSEGV]", "it wrote to address 0x");
@@ -222,8 +225,8 @@ static void without_symbols_there_is_image_and_offset(void **state)
 	NEEDS_HANDLER();
 	char *text = crash(stripped, CRASH_HELPER, "crashing.three_deep", NULL);
 	int frames = 0;
-	for (const char *at = text;
-	     (at = strstr(at, "stripped.so\", offset 0x")) != NULL; at++)
+	for (const char *at = text; (at = strstr(at, "stripped.so\", offset 0x")) != NULL;
+	     at++)
 		frames++;
 	assert_true(frames >= 4);
 	assert_not_in(text, "crashing.c");
@@ -443,7 +446,8 @@ static void many_workers_that_crash_at_once_are_all_told(void **state)
 
 /* ---- user code that lies ---- */
 
-static void lease_forger(struct rig *rig, uint64_t number, int count, bool sense, bool ends)
+static void lease_forger(struct rig *rig, uint64_t number, int count, bool sense,
+			 bool ends)
 {
 	struct rmd_wire_writer writer = {0};
 	struct remuda_value values[] = {

@@ -50,7 +50,8 @@ REMUDA_TASK(void, null_call)
 
 REMUDA_TASK(void, wild_read)
 {
-	const volatile char *volatile nowhere = (const char *)(uintptr_t)0xdead000000000000u;
+	const volatile char *volatile nowhere =
+		(const char *)(uintptr_t)0xdead000000000000u;
 	(void)*nowhere;
 }
 

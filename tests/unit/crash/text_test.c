@@ -109,8 +109,9 @@ static void the_stack_is_the_traceback(void **state)
 	remuda_local_CrashRecord record = {.signal = SIGSEGV, .code = SEGV_MAPERR};
 	struct rmd_crash crash = crashed(SIGSEGV, &record);
 	struct remuda_error *stack = remuda_error_create("Stack", "%s", "");
-	rmd_error_add_frame(stack, &(struct remuda_frame){
-					   .file = "a.c", .line = 3, .function = "outer"});
+	rmd_error_add_frame(
+		stack,
+		&(struct remuda_frame){.file = "a.c", .line = 3, .function = "outer"});
 	rmd_error_add_frame(stack, &(struct remuda_frame){.image = "/lib/libb.so",
 							  .offset = 0x20,
 							  .function = "inner"});
@@ -198,7 +199,9 @@ static void a_record_that_makes_no_sense_is_refused(void **state)
 	static const remuda_local_CrashRecord bad[] = {
 		{.signal = 0},
 		{.signal = NSIG},
-		{.signal = SIGSEGV, .images_count = 1, .images = {{.start = 2, .end = 2}}},
+		{.signal = SIGSEGV,
+		 .images_count = 1,
+		 .images = {{.start = 2, .end = 2}}},
 	};
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		size_t len = rmd_crash_record_put(&bad[i], bytes);
@@ -210,7 +213,8 @@ static void a_record_that_makes_no_sense_is_refused(void **state)
 	size_t len = 2;
 	for (int i = 0; i < 18; i++, len += 9)
 		memcpy(bytes + len, too_many + 2, 9);
-	assert_int_equal(rmd_crash_record_get(rmd_slice_of(bytes, len), &got), RMD_EPROTO);
+	assert_int_equal(rmd_crash_record_get(rmd_slice_of(bytes, len), &got),
+			 RMD_EPROTO);
 	assert_int_equal(rmd_crash_record_get(rmd_slice_of(bytes, len - 9), &got), 0);
 	assert_int_equal(got.registers_count, 17);
 }

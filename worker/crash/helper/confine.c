@@ -18,7 +18,7 @@
 #include "worker/crash/catch.h"
 
 #define MEMORY_BYTES ((rlim_t)4 << 30) /* debug information is mapped whole */
-#define CPU_SECONDS  2
+#define CPU_SECONDS 2
 #define WALL_SECONDS 3
 
 static int limit(int resource, rlim_t to)
@@ -55,15 +55,29 @@ static void drop_capabilities(void)
 
 /* What reading files and another process's memory takes; opening comes on top. */
 static const int allowed[] = {
-	SYS_read, SYS_pread64, SYS_readv, SYS_write, SYS_close, SYS_fstat, SYS_stat,
-	SYS_lstat, SYS_newfstatat, SYS_statx, SYS_lseek, SYS_mmap, SYS_munmap,
-	SYS_mprotect, SYS_mremap, SYS_madvise, SYS_brk, SYS_access, SYS_faccessat,
-	SYS_faccessat2, SYS_readlink, SYS_readlinkat, SYS_getcwd, SYS_getdents64,
-	SYS_fcntl, SYS_process_vm_readv, SYS_recvfrom, SYS_recvmsg, SYS_sendto,
-	SYS_sendmsg, SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn,
-	SYS_clock_gettime, SYS_gettimeofday, SYS_getpid, SYS_gettid, SYS_getuid,
-	SYS_geteuid, SYS_getrandom, SYS_futex, SYS_sysinfo, SYS_uname,
-	SYS_sched_getaffinity, SYS_exit, SYS_exit_group,
+	SYS_read,	  SYS_pread64,
+	SYS_readv,	  SYS_write,
+	SYS_close,	  SYS_fstat,
+	SYS_stat,	  SYS_lstat,
+	SYS_newfstatat,	  SYS_statx,
+	SYS_lseek,	  SYS_mmap,
+	SYS_munmap,	  SYS_mprotect,
+	SYS_mremap,	  SYS_madvise,
+	SYS_brk,	  SYS_access,
+	SYS_faccessat,	  SYS_faccessat2,
+	SYS_readlink,	  SYS_readlinkat,
+	SYS_getcwd,	  SYS_getdents64,
+	SYS_fcntl,	  SYS_process_vm_readv,
+	SYS_recvfrom,	  SYS_recvmsg,
+	SYS_sendto,	  SYS_sendmsg,
+	SYS_rt_sigaction, SYS_rt_sigprocmask,
+	SYS_rt_sigreturn, SYS_clock_gettime,
+	SYS_gettimeofday, SYS_getpid,
+	SYS_gettid,	  SYS_getuid,
+	SYS_geteuid,	  SYS_getrandom,
+	SYS_futex,	  SYS_sysinfo,
+	SYS_uname,	  SYS_sched_getaffinity,
+	SYS_exit,	  SYS_exit_group,
 };
 
 static void filter_calls(void)
@@ -79,19 +93,21 @@ static void filter_calls(void)
 	code[n++] = (struct sock_filter)DENY;
 	code[n++] = (struct sock_filter)LOAD(nr);
 	for (int i = 0; i < COUNT; i++) {
-		code[n++] = (struct sock_filter)BPF_JUMP(
-			BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)allowed[i], 0, 1);
+		code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
+							 (uint32_t)allowed[i], 0, 1);
 		code[n++] = (struct sock_filter)ALLOW;
 	}
 	/* Files, for reading. */
-	code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat, 2,
-						 0);
-	code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_open, 3, 0);
+	code[n++] =
+		(struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat, 2, 0);
+	code[n++] =
+		(struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_open, 3, 0);
 	code[n++] = (struct sock_filter)DENY;
 	code[n++] = (struct sock_filter)LOAD(args[2]);
 	code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JA, 1, 0, 0);
 	code[n++] = (struct sock_filter)LOAD(args[1]);
-	code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, changes, 0, 1);
+	code[n++] =
+		(struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, changes, 0, 1);
 	code[n++] = (struct sock_filter)DENY;
 	code[n++] = (struct sock_filter)ALLOW;
 	struct sock_fprog program = {.len = n, .filter = code};

@@ -99,7 +99,8 @@ static const char *symbol_at(Dwfl_Module *module, uint64_t pc)
 	GElf_Sym symbol;
 	const char *name =
 		dwfl_module_addrinfo(module, pc, &offset, &symbol, NULL, NULL, NULL);
-	return name != NULL && symbol.st_size > 0 && offset < symbol.st_size ? name : NULL;
+	return name != NULL && symbol.st_size > 0 && offset < symbol.st_size ? name
+									     : NULL;
 }
 
 /* What is ours at the outer end: our program, and where the C library starts threads. */

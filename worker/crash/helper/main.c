@@ -1,8 +1,8 @@
 /* remuda-crash: looks at a worker that has crashed, and says how it got there.
  *
- * Started by an agent for one crash (job.h), while the worker waits in its signal handler.
- * All it reads may be user code's making: it is confined, short-lived, and its own crash
- * or delay costs nothing but the stack. */
+ * Started by an agent for one crash (job.h), while the worker waits in its signal
+ * handler. All it reads may be user code's making: it is confined, short-lived, and its
+ * own crash or delay costs nothing but the stack. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,9 +26,9 @@ static int receive(struct rmd_crash_job *ret_job, remuda_local_CrashRecord *ret_
 	if (n < (ssize_t)sizeof *ret_job)
 		return n < 0 ? RMD_ESYS : RMD_ECLOSED;
 	memcpy(ret_job, packet, sizeof *ret_job);
-	return rmd_crash_record_get(rmd_slice_of(packet + sizeof *ret_job,
-						 (size_t)n - sizeof *ret_job),
-				    ret_record);
+	return rmd_crash_record_get(
+		rmd_slice_of(packet + sizeof *ret_job, (size_t)n - sizeof *ret_job),
+		ret_record);
 }
 
 static int answer(const struct remuda_error *err)

@@ -90,8 +90,8 @@ static void read_line(struct rmd_process *process, char *line)
 	char rights[5];
 	int path_at = 0;
 	line[strcspn(line, "\n")] = '\0';
-	if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %*x %x:%x %" SCNu64 " %n", &image.start,
-		   &image.end, rights, &major_number, &minor_number, &inode,
+	if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %*x %x:%x %" SCNu64 " %n",
+		   &image.start, &image.end, rights, &major_number, &minor_number, &inode,
 		   &path_at) < 6 ||
 	    path_at == 0)
 		return;

@@ -1,5 +1,5 @@
-/* worker/crash/helper/process.h: the crashed process, seen from outside: what files it has
- * in memory, and its memory. Nothing in it is trusted. */
+/* worker/crash/helper/process.h: the crashed process, seen from outside: what files it
+ * has in memory, and its memory. Nothing in it is trusted. */
 #pragma once
 
 #include <elfutils/libdwelf.h>
@@ -17,8 +17,8 @@
 struct rmd_process_image {
 	uint64_t start, end;
 	dev_t device;
-	ino_t inode; /* 0: no file (the kernel's [vdso]) */
-	char *path;  /* owned */
+	ino_t inode;	  /* 0: no file (the kernel's [vdso]) */
+	char *path;	  /* owned */
 	const char *name; /* for people: its module's, else its path; borrowed */
 	bool program;	  /* it is the worker's program */
 };

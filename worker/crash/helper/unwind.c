@@ -64,8 +64,8 @@ Dwfl *rmd_unwind_begin(struct rmd_process *process)
 	for (size_t i = 0; i < process->image_count; i++) {
 		const struct rmd_process_image *image = &process->images[i];
 		void **user;
-		Dwfl_Module *module = dwfl_report_module(dwfl, image->path, image->start,
-							 image->end);
+		Dwfl_Module *module =
+			dwfl_report_module(dwfl, image->path, image->start, image->end);
 		if (module == NULL)
 			continue;
 		dwfl_module_info(module, &user, NULL, NULL, NULL, NULL, NULL, NULL);
