@@ -143,14 +143,15 @@ static int spawn_helper(struct rmd_aworker *worker, int helper_end)
 	const char *argv[2 + RMD_CRASH_MODULES_MAX] = {"remuda-crash"};
 	size_t count = 0;
 	fds[count++] = (struct rmd_spawn_fd){helper_end, RMD_CRASH_HELPER_FD};
-	for (size_t i = 0; i < spec->module_count && count <= RMD_CRASH_MODULES_MAX; i++) {
+	for (size_t i = 0; i < spec->module_count && count <= RMD_CRASH_MODULES_MAX;
+	     i++) {
 		const char *name;
 		int fd = rmd_amodule_fd(agent, &spec->modules[i], &name);
 		if (fd < 0)
 			continue;
 		argv[count] = name != NULL ? name : "module";
-		fds[count] = (struct rmd_spawn_fd){fd,
-						   RMD_CRASH_MODULE_FD + (int)count - 1};
+		fds[count] =
+			(struct rmd_spawn_fd){fd, RMD_CRASH_MODULE_FD + (int)count - 1};
 		count++;
 	}
 	struct rmd_spawn_request request = {
