@@ -11,7 +11,8 @@ from harness import BIN, BUILD, SANITIZED, Case, Coordinator, wait_until
 REMUDA = os.path.join(BIN, "remuda")
 PLAIN = os.path.join(BUILD, "tests", "crash_modules", "plain.so")
 STRIPPED = os.path.join(BUILD, "tests", "crash_modules", "stripped.so")
-SOURCE = os.path.join(os.path.dirname(__file__), "..", "unit", "crash", "crashing.c")
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+SOURCE = os.path.join(ROOT, "tests", "unit", "crash", "crashing.c")
 
 
 def line_of(mark):
@@ -105,6 +106,46 @@ class Ends(CrashCase):
     def sleeping(self, pid):
         with open(f"/proc/{pid}/wchan", encoding="ascii") as file:
             return "nanosleep" in file.read()
+
+
+@unittest.skipIf(SANITIZED, "a plain module does not load into a sanitized worker")
+class Page(Case):
+    """docs/errors.md: its commands print what it says."""
+
+    PAGE = os.path.join(ROOT, "docs", "errors.md")
+    HOME = "/home/ann/"
+
+    def setUp(self):
+        super().setUp()
+        with open(self.PAGE, encoding="utf-8") as file:
+            self.page = file.read()
+        for name in ("codec", "error", "task"):
+            include = os.path.join(ROOT, "proto", name, "include")
+            self.env["CPATH"] = include + os.pathsep + self.env.get("CPATH", "")
+        with open(os.path.join(self.folder, "orders.c"), "w", encoding="utf-8") as file:
+            file.write(self.block("c")[0])
+
+    def block(self, language):
+        return re.findall(rf"^```{language}\n(.*?)^```$", self.page, re.M | re.S)
+
+    def compile(self):
+        self.run_program("sh", "-eu", "-c", "cc -g -O1 -shared -fPIC orders.c -o orders.so")
+
+    def plain(self, text):
+        """Without what differs from machine to machine."""
+        text = text.replace(os.path.realpath(self.folder) + "/", self.HOME)
+        text = text.replace(f" on {os.uname().nodename}", " on node-b")
+        return re.sub(r"offset 0x[0-9a-f]+", "offset 0x…", text)
+
+    def test_every_command_prints_what_the_page_says(self):
+        blocks = self.block("console")
+        self.assertGreater(len(blocks), 6)
+        for block in blocks:
+            command, expected = block.removeprefix("$ ").split("\n", 1)
+            with self.subTest(command=command):
+                self.compile()
+                out, err = self.run_program("sh", "-c", command, code=None)
+                self.assertEqual(self.plain(out + err), self.plain(expected))
 
 
 class Cgroup:
