@@ -17,6 +17,7 @@
 #include "proto/base/errcode.h"
 #include "proto/base/log.h"
 #include "proto/rpc/rpc.h"
+#include "proto/shared/mailbox.h"
 #include "server/direct_link.h"
 #include "server/options.h"
 #include "server/service/coordinator.h"
@@ -31,6 +32,7 @@ struct program {
 	struct rmd_loop *loop;
 	struct rmd_server *server;
 	struct rmd_coordinator *coordinator;
+	struct rmd_mailbox *mailbox; /* for shared memory; NULL: none */
 	struct rmd_watch *watch;
 	struct rmd_agent *agent;
 	struct rmd_link *core_end;   /* of the direct link; the coordinator owns it */
@@ -183,6 +185,29 @@ static enum rmd_exit listen_all(struct program *program)
 	return RMD_EXIT_OK;
 }
 
+/* Where clients of this host post their memory: beside each unix socket, which is ours by
+ * its lock. Without it they are served all the same. */
+static enum rmd_exit open_mailbox(struct program *program)
+{
+	const struct rmd_server_config *config = &program->config;
+	if (config->memory_fd >= 0 &&
+	    rmd_mailbox_adopt(program->mailbox, config->memory_fd) < 0) {
+		fprintf(stderr, "remudad: --memory-fd %d is not a datagram socket\n",
+			config->memory_fd);
+		return RMD_EXIT_USAGE;
+	}
+	for (size_t i = 0; config->shared_bytes != 0 && i < program->address_count; i++) {
+		if (strncmp(program->addresses[i], "unix:", 5) != 0)
+			continue;
+		int rc = rmd_mailbox_bind(program->mailbox, program->addresses[i] + 5);
+		if (rc < 0)
+			rmd_log(RMD_LOG_WARN, "main", "no shared memory for clients of %s: %s",
+				program->addresses[i],
+				rc == RMD_ESYS ? strerror(errno) : rmd_errcode_text(rc));
+	}
+	return RMD_EXIT_OK;
+}
+
 static void say_ready(struct program *program)
 {
 	rmd_server_set_healthy(program->server, true);
@@ -208,9 +233,12 @@ static enum rmd_exit start(struct program *program)
 	struct rmd_coordinator_options options = {
 		.private_mode = config->private_mode,
 		.payload_budget_bytes = config->payload_budget_bytes,
-		.blob_budget_bytes = config->blob_budget_bytes};
+		.blob_budget_bytes = config->blob_budget_bytes,
+		.shared_bytes = config->shared_bytes};
 	program->loop = rmd_loop_create();
-	if (program->loop != NULL)
+	program->mailbox = rmd_mailbox_create();
+	options.mailbox = config->shared_bytes != 0 ? program->mailbox : NULL;
+	if (program->loop != NULL && program->mailbox != NULL)
 		program->server = rmd_server_create(program->loop, &server_options);
 	if (program->server != NULL)
 		program->coordinator =
@@ -220,6 +248,8 @@ static enum rmd_exit start(struct program *program)
 		return RMD_EXIT_SYSTEM;
 	}
 	enum rmd_exit code = listen_all(program);
+	if (code == RMD_EXIT_OK)
+		code = open_mailbox(program);
 	if (code != RMD_EXIT_OK)
 		return code;
 	rmd_coordinator_set_addresses(program->coordinator,
@@ -252,6 +282,7 @@ static void finish(struct program *program)
 		rmd_agent_stop(program->agent);
 	}
 	rmd_coordinator_destroy(program->coordinator);
+	rmd_mailbox_destroy(program->mailbox);
 	rmd_server_destroy(program->server);
 	if (program->loop != NULL)
 		rmd_loop_destroy(program->loop);

@@ -23,6 +23,8 @@ enum {
 	OPT_PRIVATE,
 	OPT_CLIENT_FD,
 	OPT_CLIENT_PIDFD,
+	OPT_MEMORY_FD,
+	OPT_SHARED_BYTES,
 	OPT_HELP,
 	OPT_VERSION,
 };
@@ -50,12 +52,15 @@ static const struct option_row rows[] = {
 	{"payload-bytes", "N", OPT_PAYLOAD_BYTES,
 	 "memory for arguments and results, in bytes (default 4 GiB)"},
 	{"blob-bytes", "N", OPT_BLOB_BYTES, "memory for blobs, in bytes (default 1 GiB)"},
+	{"shared-bytes", "N", OPT_SHARED_BYTES,
+	 "memory shared with each client on this host, in bytes (default 1 GiB; 0: none)"},
 	{"ready-fd", "N", OPT_READY_FD,
 	 "when ready, write \"ready ADDRESS...\" to this descriptor and close it"},
 	{"log-level", "LEVEL", OPT_LOG_LEVEL, "error, warn, info (default) or debug"},
 	{"private", NULL, OPT_PRIVATE, NULL},
 	{"client-fd", "N", OPT_CLIENT_FD, NULL},
 	{"client-pidfd", "N", OPT_CLIENT_PIDFD, NULL},
+	{"memory-fd", "N", OPT_MEMORY_FD, NULL},
 	{"help", NULL, OPT_HELP, "print this text"},
 	{"version", NULL, OPT_VERSION, "print the version"},
 };
@@ -152,6 +157,13 @@ static int take_number(struct rmd_server_config *config, int code, const char *v
 		if ((rc = parse_number("client-pidfd", value, 1 << 20, &number)) == 0)
 			config->client_pidfd = (int)number;
 		return rc;
+	case OPT_MEMORY_FD:
+		if ((rc = parse_number("memory-fd", value, 1 << 20, &number)) == 0)
+			config->memory_fd = (int)number;
+		return rc;
+	case OPT_SHARED_BYTES:
+		return parse_number("shared-bytes", value, UINT64_C(1) << 30,
+				    &config->shared_bytes);
 	default:
 		return RMD_EINVAL;   /* getopt has said why */
 	}
@@ -238,10 +250,12 @@ int rmd_options_parse(int argc, char **argv, struct rmd_server_config *ret_confi
 			rows[i].code};
 	struct rmd_server_config config = {.client_fd = -1,
 					   .client_pidfd = -1,
+					   .memory_fd = -1,
 					   .ready_fd = -1,
 					   .grace_ms = 30000,
 					   .payload_budget_bytes = UINT64_C(4) << 30,
-					   .blob_budget_bytes = UINT64_C(1) << 30};
+					   .blob_budget_bytes = UINT64_C(1) << 30,
+					   .shared_bytes = UINT64_C(1) << 30};
 	*ret_exit = RMD_EXIT_USAGE;
 	int code;
 	while ((code = getopt_long(argc, argv, "", table, NULL)) != -1) {

@@ -28,11 +28,13 @@ struct rmd_server_config {
 	bool private_mode;           /* started by a client library, for that client alone */
 	int client_fd;               /* connected to the client; -1: none */
 	int client_pidfd;            /* ends with the client; -1: none */
+	int memory_fd;               /* where it posts shared memory; -1: nowhere */
 	int ready_fd;                /* told "ready ADDRESS...\n" and closed; -1: none */
 	const char *worker_path;     /* NULL: beside our own program */
 	uint64_t grace_ms;           /* how long SIGTERM lets tasks run */
 	uint64_t payload_budget_bytes;
 	uint64_t blob_budget_bytes;
+	uint64_t shared_bytes;       /* of memory shared with each local client; 0: none */
 };
 
 /* Reads the command line. 0: go on; else exit with *ret_exit: help and version were

@@ -95,6 +95,19 @@ int rmd_task_id_read(struct rmd_slice bytes, struct rmd_task_id *ret_id,
 void rmd_task_id_put(struct rmd_wire_writer *writer, uint32_t field,
 		     const struct rmd_task_id *id);
 
+/* ---- SegmentRef ---- */
+
+/* A place in shared memory (proto/shared). length 0: none. */
+struct rmd_segment_ref {
+	uint64_t offset, length;
+	uint32_t place, mark;
+};
+
+/* Reads a raw SegmentRef: length from 1 to 1 GiB, mark not 0; whether the place lies in
+ * the segment is for others to check. */
+int rmd_segment_ref_read(struct rmd_slice bytes, struct rmd_segment_ref *ret_ref,
+			 const char **ret_field);
+
 /* ---- TaskOptions, TaskSpec ---- */
 
 struct rmd_task_options {
@@ -123,6 +136,8 @@ struct rmd_task_spec {
 	uint64_t arguments_transfer; /* 0: inline. Never together with arguments */
 	uint64_t pool;
 	struct rmd_task_options options;
+	struct rmd_segment_ref segment; /* the arguments; length 0: elsewhere. Never
+					 * together with arguments or the transfer */
 };
 
 /* Reads a raw TaskSpec. */

@@ -73,8 +73,8 @@ static int submit_read(struct rmd_slice bytes, uint64_t arguments_max,
 int rmd_nested_submit_read(struct rmd_slice bytes, struct rmd_nested_submit *ret_submit,
 			   const char **ret_field)
 {
-	int rc = submit_read(bytes, RMD_NESTED_ARGUMENTS_MAX_BYTES, ret_submit,
-			     ret_field);
+	int rc =
+		submit_read(bytes, RMD_NESTED_ARGUMENTS_MAX_BYTES, ret_submit, ret_field);
 	if (rc == 0 && ret_submit->lease == 0)
 		return frames_fail(RMD_EPROTO, "NestedSubmit.lease (from 1)", ret_field);
 	return rc;
@@ -95,8 +95,7 @@ size_t rmd_worker_submit_bytes(const struct rmd_nested_submit *submit)
 	       frames_size_bytes(submit->function) +
 	       frames_size_bytes(submit->arguments) +
 	       frames_size_number(submit->arguments_transfer) +
-	       frames_size_bytes(submit->pool) +
-	       frames_size_number(submit->deadline_ms) +
+	       frames_size_bytes(submit->pool) + frames_size_number(submit->deadline_ms) +
 	       frames_size_number(submit->max_attempts);
 }
 

@@ -11,35 +11,35 @@
 #define RMD_NESTED_ARGUMENTS_MAX_BYTES (4u << 20)
 
 struct rmd_nested_submit {
-	uint64_t lease;              /* from 1 */
-	uint64_t number;             /* from 1 */
+	uint64_t lease;		     /* from 1 */
+	uint64_t number;	     /* from 1 */
 	struct rmd_slice function;   /* UTF-8 */
 	struct rmd_slice arguments;  /* raw Arguments; empty: none, or in the transfer */
 	uint64_t arguments_transfer; /* 0: inline. Never together with arguments */
-	struct rmd_slice pool;       /* UTF-8; empty: the parent's */
-	uint64_t deadline_ms;        /* 0: none */
-	uint32_t max_attempts;       /* 0: 1 */
+	struct rmd_slice pool;	     /* UTF-8; empty: the parent's */
+	uint64_t deadline_ms;	     /* 0: none */
+	uint32_t max_attempts;	     /* 0: 1 */
 };
 
 struct rmd_nested_cancel {
-	uint64_t lease;              /* from 1 */
-	uint64_t number;             /* from 1 */
+	uint64_t lease;	 /* from 1 */
+	uint64_t number; /* from 1 */
 };
 
 struct rmd_lease_wait {
-	uint64_t lease;              /* from 1 */
+	uint64_t lease; /* from 1 */
 	bool waiting;
 };
 
 struct rmd_lease_progress {
-	uint64_t lease;              /* from 1 */
+	uint64_t lease; /* from 1 */
 	uint64_t done;
-	uint64_t total;              /* 0: not known */
+	uint64_t total; /* 0: not known */
 };
 
 struct rmd_nested_outcome {
-	uint64_t lease;              /* from 1 */
-	uint64_t number;             /* from 1 */
+	uint64_t lease;	 /* from 1 */
+	uint64_t number; /* from 1 */
 	struct rmd_outcome outcome;
 };
 

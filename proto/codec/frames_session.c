@@ -29,6 +29,9 @@ static int hello_field(const struct rmd_wire_field *f, struct rmd_session_hello 
 				ret_field);
 		return frames_u64(f, &hello->inline_max_bytes,
 				  "SessionHello.inline_max_bytes", ret_field);
+	case 6:
+		return frames_bool(f, &hello->shared_memory, "SessionHello.shared_memory",
+				   ret_field);
 	default:
 		return 0;
 	}
@@ -177,6 +180,7 @@ void rmd_session_request_put_hello(struct rmd_wire_writer *writer,
 	rmd_wire_put_bytes_nz(writer, 3, hello->client);
 	rmd_wire_put_varint_nz(writer, 4, hello->epoch);
 	rmd_wire_put_varint_nz(writer, 5, hello->inline_max_bytes);
+	rmd_wire_put_varint_nz(writer, 6, hello->shared_memory);
 	rmd_wire_close(writer, nest);
 }
 
@@ -190,6 +194,9 @@ void rmd_session_request_put_submit(struct rmd_wire_writer *writer, uint64_t num
 		      frames_size_number(task->arguments_transfer) +
 		      frames_size_number(task->pool) +
 		      (options != 0 ? frames_size_len(options) : 0);
+	size_t segment = frames_size_segment(&task->segment);
+	if (task->segment.length != 0)
+		spec += frames_size_len(segment);
 	size_t size = frames_size_number(number) + frames_size_len(spec);
 	uint8_t *at = rmd_wire_reserve(writer,
 				       frames_size_len(size) - (spliced ? arguments : 0));
@@ -204,6 +211,9 @@ void rmd_session_request_put_submit(struct rmd_wire_writer *writer, uint64_t num
 	if (options != 0)
 		at = frames_store_options(frames_store_len(at, 5, options),
 					  &task->options);
+	if (task->segment.length != 0)
+		at = frames_store_segment(frames_store_len(at, 6, segment),
+					  &task->segment);
 	if (spliced)
 		rmd_wire_put_piece(writer, 2, (struct rmd_piece){task->arguments, buf});
 	else
@@ -267,6 +277,10 @@ static int welcome_read(struct rmd_slice bytes, struct rmd_session_welcome *w,
 			rc = frames_u64(&f, &w->payload_max_bytes,
 					"SessionWelcome.payload_max_bytes", ret_field);
 			break;
+		case 6:
+			rc = frames_bool(&f, &w->shared_memory,
+					 "SessionWelcome.shared_memory", ret_field);
+			break;
 		default:
 			break;
 		}
@@ -281,15 +295,18 @@ static int outcome_read(struct rmd_slice bytes, struct rmd_session_outcome *ret_
 {
 	struct rmd_wire_reader rest = rmd_wire_reader_of(bytes);
 	struct rmd_wire_field f;
-	struct rmd_slice outcome = {NULL, 0};
+	struct rmd_slice outcome = {NULL, 0}, segment = {NULL, 0};
 	int rc;
-	ret_outcome->number = 0;
+	*ret_outcome = (struct rmd_session_outcome){.outcome.kind = RMD_OUTCOME_VALUE};
 	while ((rc = frames_next(&rest, &f)) > 0) {
 		if (f.number == 1)
 			rc = frames_u64(&f, &ret_outcome->number, "SessionOutcome.number",
 					ret_field);
 		else if (f.number == 2)
 			rc = frames_message(&f, &outcome, "SessionOutcome.outcome",
+					    ret_field);
+		else if (f.number == 3)
+			rc = frames_message(&f, &segment, "SessionOutcome.value_segment",
 					    ret_field);
 		if (rc < 0)
 			return rc;
@@ -299,7 +316,13 @@ static int outcome_read(struct rmd_slice bytes, struct rmd_session_outcome *ret_
 	if (ret_outcome->number == 0)
 		return frames_fail(RMD_EPROTO, "SessionOutcome.number (from 1)",
 				   ret_field);
-	return rmd_outcome_read(outcome, &ret_outcome->outcome, ret_field);
+	if (segment.data == NULL)
+		return rmd_outcome_read(outcome, &ret_outcome->outcome, ret_field);
+	if (outcome.data != NULL)
+		return frames_fail(RMD_EPROTO,
+				   "SessionOutcome.value_segment (and outcome)",
+				   ret_field);
+	return rmd_segment_ref_read(segment, &ret_outcome->segment, ret_field);
 }
 
 static int log_read(struct rmd_slice bytes, struct rmd_session_log *ret_log,
@@ -405,6 +428,7 @@ void rmd_session_response_put_welcome(struct rmd_wire_writer *writer,
 	rmd_wire_put_bytes_nz(writer, 3, welcome->version);
 	rmd_wire_put_varint_nz(writer, 4, welcome->accepted);
 	rmd_wire_put_varint_nz(writer, 5, welcome->payload_max_bytes);
+	rmd_wire_put_varint_nz(writer, 6, welcome->shared_memory);
 	rmd_wire_close(writer, nest);
 }
 
@@ -435,6 +459,19 @@ void rmd_session_response_put_outcome(struct rmd_wire_writer *writer, uint64_t n
 	at = frames_store_number(at, 1, number);
 	frames_store_outcome(frames_store_len(at, 2, o.size), &o);
 	frames_splice_outcome(writer, &o);
+}
+
+void rmd_session_response_put_segment(struct rmd_wire_writer *writer, uint64_t number,
+				      const struct rmd_segment_ref *ref)
+{
+	size_t inner = frames_size_segment(ref);
+	size_t size = frames_size_number(number) + frames_size_len(inner);
+	uint8_t *at = rmd_wire_reserve(writer, frames_size_len(size));
+	if (at == NULL)
+		return;
+	at = frames_store_len(at, RMD_SESSION_RESPONSE_OUTCOME, size);
+	at = frames_store_number(at, 1, number);
+	frames_store_segment(frames_store_len(at, 3, inner), ref);
 }
 
 void rmd_session_response_put_accepted(struct rmd_wire_writer *writer, uint64_t number)

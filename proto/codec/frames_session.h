@@ -14,6 +14,7 @@ struct rmd_session_hello {
 	struct rmd_slice client;     /* UTF-8 */
 	uint64_t epoch;              /* 0: a new session */
 	uint64_t inline_max_bytes;   /* 0: 1 MiB */
+	bool shared_memory;
 };
 
 struct rmd_session_submit {
@@ -32,11 +33,14 @@ struct rmd_session_welcome {
 	struct rmd_slice version;    /* UTF-8 */
 	uint64_t accepted;
 	uint64_t payload_max_bytes;
+	bool shared_memory;
 };
 
 struct rmd_session_outcome {
 	uint64_t number;
 	struct rmd_outcome outcome;
+	struct rmd_segment_ref segment; /* length not 0: the value, of kind VALUE with
+					 * empty bytes */
 };
 
 struct rmd_session_log {
@@ -129,6 +133,9 @@ void rmd_session_response_put_log(struct rmd_wire_writer *writer, uint64_t numbe
 void rmd_session_response_put_outcome(struct rmd_wire_writer *writer, uint64_t number,
 				      const struct rmd_outcome *outcome,
 				      struct rmd_buf *buf);
+/* An outcome whose value lies in the sender's segment. */
+void rmd_session_response_put_segment(struct rmd_wire_writer *writer, uint64_t number,
+				      const struct rmd_segment_ref *ref);
 void rmd_session_response_put_accepted(struct rmd_wire_writer *writer, uint64_t number);
 void rmd_session_response_put_window(struct rmd_wire_writer *writer, uint64_t number);
 void rmd_session_response_put_pool(struct rmd_wire_writer *writer, uint64_t pool,

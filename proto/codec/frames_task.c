@@ -180,12 +180,69 @@ void rmd_task_options_put(struct rmd_wire_writer *writer, uint32_t field,
 		frames_store_options(frames_store_len(at, field, size), options);
 }
 
+/* ---- SegmentRef ---- */
+
+static int segment_field(const struct rmd_wire_field *f, struct rmd_segment_ref *ref,
+			 const char **ret_field)
+{
+	switch (f->number) {
+	case 1:
+		return frames_u64(f, &ref->offset, "SegmentRef.offset", ret_field);
+	case 2:
+		return frames_u64(f, &ref->length, "SegmentRef.length", ret_field);
+	case 3:
+		return frames_u32(f, &ref->place, "SegmentRef.place", ret_field);
+	case 4:
+		return frames_u32(f, &ref->mark, "SegmentRef.mark", ret_field);
+	default:
+		return 0;
+	}
+}
+
+int rmd_segment_ref_read(struct rmd_slice bytes, struct rmd_segment_ref *ret_ref,
+			 const char **ret_field)
+{
+	struct rmd_wire_reader rest = rmd_wire_reader_of(bytes);
+	struct rmd_wire_field f;
+	struct rmd_segment_ref ref = {.length = 0};
+	int rc;
+	while ((rc = frames_next(&rest, &f)) > 0) {
+		rc = segment_field(&f, &ref, ret_field);
+		if (rc < 0)
+			return rc;
+	}
+	if (rc < 0)
+		return frames_fail(rc, "SegmentRef", ret_field);
+	if (ref.length == 0 || ref.mark == 0)
+		return frames_fail(RMD_EPROTO, "SegmentRef (length and mark from 1)",
+				   ret_field);
+	if (ref.length > RMD_TRANSFER_MAX_BYTES)
+		return frames_fail(RMD_ELIMIT, "SegmentRef.length (at most 1 GiB)",
+				   ret_field);
+	*ret_ref = ref;
+	return 0;
+}
+
+size_t frames_size_segment(const struct rmd_segment_ref *ref)
+{
+	return frames_size_number(ref->offset) + frames_size_number(ref->length) +
+	       frames_size_number(ref->place) + frames_size_number(ref->mark);
+}
+
+uint8_t *frames_store_segment(uint8_t *at, const struct rmd_segment_ref *ref)
+{
+	at = frames_store_number(at, 1, ref->offset);
+	at = frames_store_number(at, 2, ref->length);
+	at = frames_store_number(at, 3, ref->place);
+	return frames_store_number(at, 4, ref->mark);
+}
+
 /* ---- TaskSpec ---- */
 
 /* TaskSpec while it is read: data NULL: not yet met. */
 struct spec_reading {
 	struct rmd_task_spec *spec;
-	struct rmd_slice arguments, options;
+	struct rmd_slice arguments, options, segment;
 };
 
 static int spec_field(const struct rmd_wire_field *f, struct spec_reading *s,
@@ -213,6 +270,12 @@ static int spec_field(const struct rmd_wire_field *f, struct spec_reading *s,
 		return rc < 0 ? rc
 			      : rmd_task_options_read(f->bytes, &s->spec->options,
 						      ret_field);
+	case 6:
+		rc = frames_message(f, &s->segment, "TaskSpec.arguments_segment",
+				    ret_field);
+		return rc < 0 ? rc
+			      : rmd_segment_ref_read(f->bytes, &s->spec->segment,
+						     ret_field);
 	default:
 		return 0;
 	}
@@ -236,6 +299,11 @@ int rmd_task_spec_read(struct rmd_slice bytes, struct rmd_task_spec *ret_spec,
 	if (s.arguments.len != 0 && ret_spec->arguments_transfer != 0)
 		return frames_fail(RMD_EPROTO,
 				   "TaskSpec.arguments_transfer (and arguments)",
+				   ret_field);
+	if (s.segment.data != NULL &&
+	    (s.arguments.len != 0 || ret_spec->arguments_transfer != 0))
+		return frames_fail(RMD_EPROTO,
+				   "TaskSpec.arguments_segment (and arguments, or a transfer)",
 				   ret_field);
 	ret_spec->arguments = s.arguments;
 	return 0;

@@ -235,6 +235,10 @@ static inline bool frames_spliced(struct rmd_slice bytes, const struct rmd_buf *
 	return buf != NULL && bytes.len >= RMD_WIRE_SPLICE_MIN;
 }
 
+/* Size of the fields of a SegmentRef, and they themselves. */
+size_t frames_size_segment(const struct rmd_segment_ref *ref);
+uint8_t *frames_store_segment(uint8_t *at, const struct rmd_segment_ref *ref);
+
 /* Size of the fields of a TaskOptions, and they themselves. */
 size_t frames_size_options(const struct rmd_task_options *options);
 uint8_t *frames_store_options(uint8_t *at, const struct rmd_task_options *options);

@@ -179,7 +179,8 @@ void rmd_wire_writer_fini(struct rmd_wire_writer *writer)
 {
 	drop_splices(writer);
 	rmd_free(writer->splices);
-	rmd_free(writer->data);
+	if (!writer->borrowed)
+		rmd_free(writer->data);
 	*writer = (struct rmd_wire_writer){0};
 }
 
@@ -225,11 +226,14 @@ static bool grow(struct rmd_wire_writer *writer, size_t extra)
 	}
 	if (want < writer->len + extra)
 		want = writer->len + extra;
-	uint8_t *data = rmd_realloc(writer->data, want);
+	uint8_t *data = rmd_realloc(writer->borrowed ? NULL : writer->data, want);
 	if (data == NULL) {
 		writer->failed = true;
 		return false;
 	}
+	if (writer->borrowed && writer->len != 0)
+		memcpy(data, writer->data, writer->len);
+	writer->borrowed = false;
 	writer->data = data;
 	writer->capacity = want;
 	return true;

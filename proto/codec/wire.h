@@ -85,12 +85,14 @@ struct rmd_wire_splice {
 /* Starts zeroed ({0}). `failed` is sticky: set once memory has run out; then all
  * further puts do nothing and the contents must not be sent. */
 struct rmd_wire_writer {
-	uint8_t *data;               /* owned, from rmd_malloc */
+	uint8_t *data;               /* owned, from rmd_malloc, unless `borrowed` */
 	size_t len, capacity;
 	struct rmd_wire_splice *splices; /* owned, in order of `at` */
 	size_t splice_count, splice_capacity;
 	size_t splice_bytes;         /* sum of their lengths */
 	bool failed;
+	bool borrowed;               /* `data` is not ours: it is never freed, and what
+				      * does not fit moves to a block of our own */
 };
 
 /* Pieces of at least this many bytes are spliced, smaller ones are copied. */

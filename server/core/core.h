@@ -97,18 +97,18 @@ struct rmd_core_config {
 	X(RMD_CORE_TASK_DONE, "done")	    /* has ended; held until acknowledged */
 
 /* How a task ended. */
-#define RMD_CORE_ENDS(X)                                                       \
-	X(RMD_CORE_END_NONE, "has not ended")                                  \
-	X(RMD_CORE_END_VALUE, "value")                                         \
-	X(RMD_CORE_END_ERROR, "error")                                         \
-	X(RMD_CORE_END_CANCELLED, "cancelled by its client")                   \
-	X(RMD_CORE_END_STOPPED, "cancelled by an operator")                    \
-	X(RMD_CORE_END_CLIENT_GONE, "cancelled since its client is gone")      \
-	X(RMD_CORE_END_POOL_CLOSED, "cancelled since its pool was closed")     \
-	X(RMD_CORE_END_SHUTDOWN, "cancelled since the coordinator shuts down") \
-	X(RMD_CORE_END_DEADLINE, "deadline exceeded")                          \
+#define RMD_CORE_ENDS(X)                                                         \
+	X(RMD_CORE_END_NONE, "has not ended")                                    \
+	X(RMD_CORE_END_VALUE, "value")                                           \
+	X(RMD_CORE_END_ERROR, "error")                                           \
+	X(RMD_CORE_END_CANCELLED, "cancelled by its client")                     \
+	X(RMD_CORE_END_STOPPED, "cancelled by an operator")                      \
+	X(RMD_CORE_END_CLIENT_GONE, "cancelled since its client is gone")        \
+	X(RMD_CORE_END_POOL_CLOSED, "cancelled since its pool was closed")       \
+	X(RMD_CORE_END_SHUTDOWN, "cancelled since the coordinator shuts down")   \
+	X(RMD_CORE_END_DEADLINE, "deadline exceeded")                            \
 	X(RMD_CORE_END_PARENT_GONE, "cancelled with the task that submitted it") \
-	X(RMD_CORE_END_START_FAILED, "no worker of its pool could be started") \
+	X(RMD_CORE_END_START_FAILED, "no worker of its pool could be started")   \
 	X(RMD_CORE_END_AGENT_LOST, "the agent that held it was lost")
 
 #define RMD_CORE_ENUM(name, text) name,
@@ -348,7 +348,7 @@ struct rmd_core_pool_info {
 	uint32_t wanted;		  /* workers, as agents were told */
 	uint32_t holders;		  /* clients */
 	uint32_t waiting; /* tasks that wait for their children: their places are free */
-	struct rmd_piece start_error;	  /* the last, while workers fail to start */
+	struct rmd_piece start_error; /* the last, while workers fail to start */
 	bool closing;
 };
 void rmd_core_pool_info(const struct rmd_core_pool *pool,
@@ -517,9 +517,9 @@ int rmd_core_agent_returned(struct rmd_core *core, uint64_t now_ms,
 
 /* What the task of a lease submits. Borrowed for the call. */
 struct rmd_core_nested {
-	uint64_t lease;		    /* the parent's */
-	uint64_t number;	    /* rising in that lease, from 1 */
-	struct rmd_slice function;  /* as in rmd_core_submit, and so what follows */
+	uint64_t lease;		   /* the parent's */
+	uint64_t number;	   /* rising in that lease, from 1 */
+	struct rmd_slice function; /* as in rmd_core_submit, and so what follows */
 	struct rmd_piece payload;
 	struct rmd_core_pool *pool; /* NULL: the parent's; else a shared one */
 	uint64_t deadline_ms;	    /* 0: the parent's */
@@ -581,7 +581,7 @@ struct rmd_core_ledger_info {
 	struct rmd_core_agent *agent;
 	uint32_t slots, held, workers, starting, idle; /* as the agent said; held: ours */
 	uint32_t waiting; /* of the held: tasks that wait for their children */
-	uint32_t wanted; /* workers that the agent was told to have */
+	uint32_t wanted;  /* workers that the agent was told to have */
 };
 /* Walks the pools of an agent; NULL begins, NULL ends. */
 struct rmd_core_ledger *rmd_core_ledger_next(const struct rmd_core_agent *agent,

@@ -74,7 +74,8 @@ void rmd_core_kin_doom(struct rmd_core_task *task, enum rmd_core_end why)
 	rmd_core_task_doom(task, why);
 	if (!leased || task->kin == NULL)
 		return;
-	/* As deep as tasks nest. What was queued is gone then; the next sibling is not. */
+	/* As deep as tasks nest. What was queued is gone then; the next sibling is not.
+	 */
 	for (child = LIST_FIRST(&task->kin->children); child != NULL; child = next) {
 		next = LIST_NEXT(child, link);
 		rmd_core_kin_doom(child->task, RMD_CORE_END_PARENT_GONE);

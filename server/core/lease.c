@@ -142,7 +142,8 @@ int rmd_core_agent_returned(struct rmd_core *core, uint64_t now_ms,
 		ledger->recalling--;
 		ledger->pool->recalling--;
 	} else if (task->doom == RMD_CORE_END_NONE && ledger->waiting == 0) {
-		/* (Where a task waits, what lay behind it comes back: that is in order.) */
+		/* (Where a task waits, what lay behind it comes back: that is in order.)
+		 */
 		rmd_core_ledger_rest(ledger);
 	}
 	struct rmd_core_ending ending = {.began = false};

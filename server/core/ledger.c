@@ -48,9 +48,8 @@ static void load_change(struct rmd_core_load *load, const struct rmd_core_pool *
  * while its task waits for children. */
 static void occupy(struct rmd_core_ledger *ledger)
 {
-	uint32_t places = ledger->workers > ledger->waiting
-				  ? ledger->workers - ledger->waiting
-				  : 0;
+	uint32_t places =
+		ledger->workers > ledger->waiting ? ledger->workers - ledger->waiting : 0;
 	if (places < ledger->wanted)
 		places = ledger->wanted;
 	if (places == ledger->occupied)
@@ -63,8 +62,8 @@ static void occupy(struct rmd_core_ledger *ledger)
 
 static enum rmd_core_ledger_class class_of(const struct rmd_core_ledger *ledger)
 {
-	if (rmd_core_ledger_placed(ledger) >= ledger->slots || ledger->wanted == 0 || ledger->resting ||
-	    ledger->agent->draining || ledger->pool->killed)
+	if (rmd_core_ledger_placed(ledger) >= ledger->slots || ledger->wanted == 0 ||
+	    ledger->resting || ledger->agent->draining || ledger->pool->killed)
 		return RMD_CORE_LEDGER_FULL;
 	return ledger->held < rmd_core_ledger_ready(ledger) ? RMD_CORE_LEDGER_IDLE
 							    : RMD_CORE_LEDGER_PREFETCH;

@@ -1,8 +1,9 @@
 /* server/core/ledger.h: what one agent owes us in one pool.
  *
- * An agent offers slots; each lease takes one (credit = slots - held), until its task waits
- * for children: it gives the slot back then, and its place among the workers. The ledger knows if the agent may take a task now, what it holds, and how many workers it was told to
- * have. Lives as long as its agent and its pool. Core thread only. */
+ * An agent offers slots; each lease takes one (credit = slots - held), until its task
+ * waits for children: it gives the slot back then, and its place among the workers. The
+ * ledger knows if the agent may take a task now, what it holds, and how many workers it
+ * was told to have. Lives as long as its agent and its pool. Core thread only. */
 #pragma once
 
 #include <stdbool.h>
@@ -33,9 +34,9 @@ struct rmd_core_ledger {
 	struct rmd_core_pool *pool;
 	uint32_t slots, workers, starting, idle; /* as the agent said */
 	uint32_t held;				 /* leases */
-	uint32_t waiting; /* of them: their task waits for its children */
-	uint32_t wanted;			 /* workers that the agent should have */
-	uint32_t told;				 /* … as it was last told */
+	uint32_t waiting;   /* of them: their task waits for its children */
+	uint32_t wanted;    /* workers that the agent should have */
+	uint32_t told;	    /* … as it was last told */
 	uint32_t occupied;  /* places of workers that it takes on the agent */
 	uint32_t recalling; /* leases asked back and not yet seen */
 	uint32_t

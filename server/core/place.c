@@ -257,9 +257,11 @@ void rmd_core_place_pool(struct rmd_core_pool *pool)
 void rmd_core_place_resumed(struct rmd_core_ledger *ledger)
 {
 	const struct rmd_core_pool *pool = ledger->pool;
-	if (ledger->wanted < rmd_core_ledger_placed(ledger) &&
-	    pool->wanted < target_of(pool) && !ledger->agent->draining)
-		rmd_core_ledger_want(ledger, ledger->wanted + 1);
+	const struct rmd_core_agent *agent = ledger->agent;
+	if (ledger->wanted == 0 && pool->wanted < target_of(pool) &&
+	    rmd_core_place_suits(agent, pool) == RMD_CORE_FIT &&
+	    room(agent, pool, &agent->occupied) > 0)
+		rmd_core_ledger_want(ledger, 1);
 }
 
 static void try_list(struct rmd_core *core, enum rmd_core_pool_place place)

@@ -66,8 +66,7 @@ static int reserve_nested(struct rmd_core_queue *queue)
 	return 0;
 }
 
-int rmd_core_queue_reserve(struct rmd_core_queue *queue, int32_t priority,
-			   uint32_t depth)
+int rmd_core_queue_reserve(struct rmd_core_queue *queue, int32_t priority, uint32_t depth)
 {
 	uint32_t rank = rank_of(priority);
 	if (depth > 0)

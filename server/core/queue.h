@@ -18,8 +18,8 @@ TAILQ_HEAD(rmd_core_task_list, rmd_core_task);
 struct rmd_core_queue {
 	uint64_t count;
 	struct rmd_core_task_list zero;
-	struct rmd_core_levels *levels; /* NULL: only priority 0 was ever used */
-	uint32_t nested_used;		/* bit i: nested[i] is not empty */
+	struct rmd_core_levels *levels;	   /* NULL: only priority 0 was ever used */
+	uint32_t nested_used;		   /* bit i: nested[i] is not empty */
 	struct rmd_core_task_list *nested; /* by depth - 1; NULL: no child ever */
 };
 

@@ -233,6 +233,7 @@ void rmd_coordinator_destroy(struct rmd_coordinator *coordinator)
 	rmd_core_destroy(coordinator->core);
 	rmd_admin_destroy(coordinator->admin);
 	rmd_jobs_destroy(coordinator->jobs);
+	rmd_sharing_forget_copies(coordinator);
 	rmd_blobs_destroy(coordinator->blobs);
 	coordinator->magic = 0;
 	rmd_free(coordinator);

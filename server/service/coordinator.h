@@ -4,6 +4,7 @@
  * encodes the core's actions. Everything here belongs to the loop's thread.
  *
  *   session.c   Executor.Session: the libraries' stream
+ *   sharing.c   the memory that a session shares with its client
  *   executor.c  Executor.Run, Submit, Await, Cancel, Map: one call a task
  *   hub.c       agents, whatever link they come by
  *   attach.c    Agents.Attach: the link of a remote agent
@@ -20,9 +21,11 @@
 #include "proto/codec/frames_pool.h"
 #include "proto/rpc/rpc.h"
 #include "server/core/core.h"
+#include "server/service/sharing.h"
 #include "server/store/blobs.h"
 
 struct rmd_hub;
+struct rmd_mailbox;
 struct rmd_session;
 struct rmd_link;
 
@@ -30,6 +33,8 @@ struct rmd_coordinator_options {
 	bool private_mode;           /* one client; pools' max_workers rule on the local agent */
 	uint64_t payload_budget_bytes;
 	uint64_t blob_budget_bytes;
+	struct rmd_mailbox *mailbox; /* borrowed; NULL: no memory is shared with clients */
+	uint64_t shared_bytes;       /* most that lies in a client's view at a time */
 };
 
 /* Who submitted a task: the `user` of a core client begins with this. */
@@ -68,6 +73,7 @@ struct rmd_coordinator {
 	struct rmd_deferred decide;
 	struct rmd_sessions sessions;
 	struct rmd_map sessions_by_id; /* session.c's */
+	struct rmd_sharing_copies copies; /* sharing.c's */
 	uint32_t session_count, starved_count;
 	struct rmd_hubs hubs;
 	struct rmd_executor *executor;

@@ -23,8 +23,9 @@ struct rmd_hub {
 	struct rmd_map parcels;	      /* transfer number -> struct rmd_parcel, owned */
 	struct rmd_map pool_states;   /* pool number -> struct rmd_buf: raw AgentPool */
 	struct rmd_map modules_sent;  /* first 8 bytes of the digest -> the hub itself */
-	struct rmd_map progress; /* lease -> struct rmd_lease_progress, owned, as last said */
-	uint64_t last_transfer;	 /* of ours */
+	struct rmd_map
+		progress; /* lease -> struct rmd_lease_progress, owned, as last said */
+	uint64_t last_transfer; /* of ours */
 	bool own, draining, cutting;
 	struct rmd_deferred cut; /* ends the hub outside of any event of its own */
 	const char *why;

@@ -48,23 +48,26 @@ static struct rmd_buf *refusal(const struct rmd_hub *hub,
 	const struct rmd_core_pool *pool = rmd_core_task_pool(parent);
 	switch (rc) {
 	case RMD_EDEPTH:
-		return rmd_outcome_refused(
-			"DepthExceeded",
-			"%.*s was not accepted: its parent is nested %u deep, and tasks that "
-			"submit tasks may be nested at most %u deep",
-			len, name, rmd_core_task_depth(parent), RMD_CORE_DEPTH_MAX);
+		return rmd_outcome_refused("DepthExceeded",
+					   "%.*s was not accepted: its parent is nested "
+					   "%u deep, and tasks that "
+					   "submit tasks may be nested at most %u deep",
+					   len, name, rmd_core_task_depth(parent),
+					   RMD_CORE_DEPTH_MAX);
 	case RMD_EAGAIN:
 		return rmd_outcome_refused(
 			"ResourceExhausted",
-			"%.*s was not accepted: %u tasks of its parent's pool wait for tasks "
+			"%.*s was not accepted: %u tasks of its parent's pool wait for "
+			"tasks "
 			"that they submitted, and no more may: submit fewer tasks that "
 			"submit tasks, or give the pool more workers",
 			len, name, rmd_core_pool_waiting_max(pool));
 	case RMD_ECLOSED:
-		return rmd_outcome_refused("Unavailable",
-					   "%.*s was not accepted: its parent was cancelled, "
-					   "or its pool is closed",
-					   len, name);
+		return rmd_outcome_refused(
+			"Unavailable",
+			"%.*s was not accepted: its parent was cancelled, "
+			"or its pool is closed",
+			len, name);
 	default:
 		return rmd_outcome_submit_refused(hub->coordinator, rc, function);
 	}
@@ -163,8 +166,7 @@ int rmd_hub_take_progress(struct rmd_hub *hub, const struct rmd_lease_progress *
 	struct rmd_lease_progress *kept = rmd_map_get(&hub->progress, said->lease);
 	if (kept == NULL) {
 		kept = rmd_malloc(sizeof *kept);
-		if (kept == NULL ||
-		    rmd_map_put(&hub->progress, said->lease, kept) < 0) {
+		if (kept == NULL || rmd_map_put(&hub->progress, said->lease, kept) < 0) {
 			rmd_free(kept);
 			return 0; /* the next word comes soon */
 		}

@@ -2,7 +2,8 @@
  *
  * A session outlives its stream: it is found again by its 16 bytes, resumes, and is
  * sent the outcomes that it has not acknowledged. Nothing is run twice: the core knows
- * the highest number. */
+ * the highest number. session_submit.c has what it does for tasks and pools. */
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,35 +12,11 @@
 #include "proto/base/clock.h"
 #include "proto/base/errcode.h"
 #include "proto/base/log.h"
-#include "proto/base/map.h"
-#include "proto/codec/frames_session.h"
-#include "proto/codec/transfer.h"
-#include "server/service/coordinator.h"
+#include "server/service/session_inside.h"
 
-#define SESSION_MAGIC 0x5e551001u
 #define LINGER_MS 30000 /* how long a lost client may come back */
 #define TRANSFERS_MAX 1024u
 #define MESSAGE_BYTES (6u << 20) /* an inline argument, a chunk, and room */
-#define SESSION_POOLS_MAX 1024u
-
-struct rmd_session {
-	struct rmd_submitter submitter; /* first */
-	uint32_t magic;
-	struct rmd_coordinator *coordinator;
-	struct rmd_core_client *client; /* NULL until its hello */
-	struct rmd_stream *stream;	/* NULL: the client is away */
-	uint8_t id[RMD_SESSION_BYTES];
-	uint64_t inline_max_bytes;
-	uint64_t accepted_told, window_told;
-	uint64_t refused;		/* highest number that was refused */
-	uint64_t last_transfer;		/* of ours */
-	struct rmd_transfers transfers; /* of the client's */
-	struct rmd_map pools;		/* the session's number -> rmd_core_pool */
-	bool starved;			/* was told of no room for another submit */
-	bool goodbye;
-	bool named; /* in sessions_by_id */
-	LIST_ENTRY(rmd_session) link;
-};
 
 static const char session_path[] = "/remuda.v1.Executor/Session";
 static struct rmd_method session_method;
@@ -79,7 +56,7 @@ static void set_starved(struct rmd_session *session, bool starved);
 /* Frees it; the core's client is gone or goes with it. */
 static void session_free(struct rmd_session *session)
 {
-	RMD_CHECK_OBJ(session, SESSION_MAGIC);
+	RMD_CHECK_OBJ(session, RMD_SESSION_MAGIC);
 	struct rmd_coordinator *coordinator = session->coordinator;
 	if (session->client != NULL) {
 		rmd_core_client_close(coordinator->core, rmd_clock_mono_ms(),
@@ -89,6 +66,7 @@ static void session_free(struct rmd_session *session)
 	if (session->named)
 		rmd_map_take(&coordinator->sessions_by_id, key_of(session->id));
 	set_starved(session, false);
+	rmd_sharing_end(&session->sharing);
 	LIST_REMOVE(session, link);
 	coordinator->session_count--;
 	rmd_transfers_fini(&session->transfers);
@@ -99,10 +77,14 @@ static void session_free(struct rmd_session *session)
 
 /* ---- what goes to the client ---- */
 
-static void put_outcome(struct rmd_session *session, uint64_t number,
-			const struct rmd_outcome *outcome, struct rmd_buf *buf)
+void rmd_session_put_outcome(struct rmd_session *session, uint64_t number,
+			     const struct rmd_outcome *outcome, struct rmd_buf *buf)
 {
 	struct rmd_outcome sent = *outcome;
+	if (outcome->kind == RMD_OUTCOME_VALUE &&
+	    rmd_sharing_put(&session->sharing, number,
+			    (struct rmd_piece){outcome->bytes, buf}))
+		return;
 	if (outcome->kind == RMD_OUTCOME_VALUE &&
 	    outcome->bytes.len > session->inline_max_bytes) {
 		struct rmd_chunks chunks =
@@ -121,14 +103,26 @@ static void put_outcome(struct rmd_session *session, uint64_t number,
 	rmd_stream_end(session->stream);
 }
 
+/* The value of a task lies where the client sees it. */
+static void on_shared(struct rmd_sharing *sharing, uint64_t number,
+		      const struct rmd_segment_ref *ref)
+{
+	struct rmd_session *session =
+		(struct rmd_session *)(void *)((char *)sharing -
+					       offsetof(struct rmd_session, sharing));
+	RMD_CHECK_OBJ(session, RMD_SESSION_MAGIC);
+	rmd_session_response_put_segment(rmd_stream_begin(session->stream), number, ref);
+	rmd_stream_end(session->stream);
+}
+
 static enum rmd_core_keep on_ended(struct rmd_submitter *submitter,
 				   struct rmd_core_task *task,
 				   const struct rmd_outcome *outcome, struct rmd_buf *buf)
 {
 	struct rmd_session *session = (struct rmd_session *)submitter;
-	RMD_CHECK_OBJ(session, SESSION_MAGIC);
+	RMD_CHECK_OBJ(session, RMD_SESSION_MAGIC);
 	if (session->stream != NULL)
-		put_outcome(session, rmd_core_task_number(task), outcome, buf);
+		rmd_session_put_outcome(session, rmd_core_task_number(task), outcome, buf);
 	return RMD_CORE_KEEP;
 }
 
@@ -136,7 +130,7 @@ static void on_log(struct rmd_submitter *submitter, struct rmd_core_task *task,
 		   const struct rmd_log_chunk *log)
 {
 	struct rmd_session *session = (struct rmd_session *)submitter;
-	RMD_CHECK_OBJ(session, SESSION_MAGIC);
+	RMD_CHECK_OBJ(session, RMD_SESSION_MAGIC);
 	if (session->stream == NULL)
 		return;
 	rmd_session_response_put_log(rmd_stream_begin(session->stream),
@@ -147,7 +141,7 @@ static void on_log(struct rmd_submitter *submitter, struct rmd_core_task *task,
 static void on_expired(struct rmd_submitter *submitter)
 {
 	struct rmd_session *session = (struct rmd_session *)submitter;
-	RMD_CHECK_OBJ(session, SESSION_MAGIC);
+	RMD_CHECK_OBJ(session, RMD_SESSION_MAGIC);
 	session->client = NULL; /* gone when this returns */
 	session_free(session);
 }
@@ -193,17 +187,6 @@ void rmd_session_feed(struct rmd_coordinator *coordinator)
 			tell_progress(session);
 }
 
-static void refuse(struct rmd_session *session, uint64_t number, struct rmd_buf *error)
-{
-	struct rmd_outcome outcome = {.kind = RMD_OUTCOME_ERROR};
-	if (error != NULL)
-		outcome.bytes = rmd_buf_slice(error);
-	if (number > session->refused)
-		session->refused = number;
-	put_outcome(session, number, &outcome, error);
-	rmd_buf_unref(error);
-}
-
 /* ---- what comes from the client ---- */
 
 static void welcome(struct rmd_session *session, uint64_t accepted)
@@ -212,13 +195,34 @@ static void welcome(struct rmd_session *session, uint64_t accepted)
 					   .epoch = session->coordinator->epoch,
 					   .version = rmd_slice_of_string(REMUDA_VERSION),
 					   .accepted = accepted,
-					   .payload_max_bytes = RMD_TRANSFER_MAX_BYTES};
+					   .payload_max_bytes = RMD_TRANSFER_MAX_BYTES,
+					   .shared_memory = session->sharing.shared != NULL};
 	rmd_session_response_put_welcome(rmd_stream_begin(session->stream), &said);
 	rmd_stream_end(session->stream);
 }
 
+/* What belonged to the stream that was: pieces of transfers, shared memory. */
+static void forget_stream(struct rmd_session *session)
+{
+	uint64_t seed;
+	rmd_random_bytes(&seed, sizeof seed);
+	rmd_transfers_fini(&session->transfers);
+	rmd_transfers_init(&session->transfers, TRANSFERS_MAX,
+			   session->coordinator->options.payload_budget_bytes, seed);
+	rmd_sharing_end(&session->sharing);
+}
+
+/* Takes the memory that the client has posted, before the welcome says so. */
+static void share(struct rmd_session *session, const struct rmd_session_hello *hello)
+{
+	if (hello->shared_memory)
+		rmd_sharing_begin(&session->sharing, session->coordinator, hello->session,
+				  rmd_stream_peer_uid(session->stream));
+}
+
 /* The stream goes over from `fresh` (which ends) to the session that it resumes. */
-static struct rmd_session *resume(struct rmd_session *fresh, struct rmd_session *session)
+static struct rmd_session *resume(struct rmd_session *fresh, struct rmd_session *session,
+				  const struct rmd_session_hello *hello)
 {
 	struct rmd_core_task *task = NULL;
 	if (session->stream != NULL) { /* a half-open one: the newest counts */
@@ -231,6 +235,8 @@ static struct rmd_session *resume(struct rmd_session *fresh, struct rmd_session 
 	fresh->stream = NULL;
 	session_free(fresh);
 	rmd_stream_listen(session->stream, &session_events, session);
+	forget_stream(session);
+	share(session, hello);
 	rmd_core_client_resume(session->coordinator->core, rmd_clock_mono_ms(),
 			       session->client);
 	welcome(session, rmd_core_client_accepted(session->client));
@@ -239,7 +245,7 @@ static struct rmd_session *resume(struct rmd_session *fresh, struct rmd_session 
 		struct rmd_buf *buf;
 		rmd_outcome_make(task, rmd_core_task_end(task),
 				 rmd_core_task_outcome(task), &outcome, &buf);
-		put_outcome(session, rmd_core_task_number(task), &outcome, buf);
+		rmd_session_put_outcome(session, rmd_core_task_number(task), &outcome, buf);
 		rmd_buf_unref(buf);
 	}
 	return session;
@@ -287,7 +293,7 @@ static struct rmd_session *take_hello(struct rmd_session *session,
 					    : RMD_OUTCOME_INLINE_DEFAULT_BYTES;
 	struct rmd_session *known = rmd_session_find(coordinator, hello->session);
 	if (known != NULL)
-		return resume(session, known);
+		return resume(session, known, hello);
 	char identity[64];
 	identity_of(session->stream, identity, sizeof identity);
 	memcpy(session->id, hello->session, RMD_SESSION_BYTES);
@@ -307,116 +313,14 @@ static struct rmd_session *take_hello(struct rmd_session *session,
 				   : "too many sessions are open; try again later");
 		return NULL;
 	}
+	share(session, hello);
 	welcome(session, 0);
 	return session;
 }
 
-static void open_pool(struct rmd_session *session,
-		      const struct rmd_session_open_pool *asked)
-{
-	struct rmd_pool_spec *spec = NULL;
-	struct rmd_core_pool *pool = NULL;
-	char *why = NULL;
-	const char *field = NULL;
-	bool reused;
-	int rc = rmd_pool_spec_read(asked->raw_spec, &spec, &field);
-	if (rc < 0)
-		why = rmd_asprintf("%s: %s", field != NULL ? field : "PoolSpec",
-				   rmd_errcode_text(rc));
-	else if (asked->pool == 0 || session->pools.count >= SESSION_POOLS_MAX)
-		why = rmd_asprintf(
-			"a session numbers its pools from 1, and opens at most %u",
-			SESSION_POOLS_MAX);
-	else if (rmd_coordinator_open_pool(session->coordinator, session->client, spec,
-					   &pool, &reused, &why) == 0) {
-		rmd_map_take(&session->pools, asked->pool);
-		if (rmd_map_put(&session->pools, asked->pool, pool) < 0)
-			why = rmd_strdup("the coordinator is out of memory");
-	}
-	rmd_pool_spec_free(spec);
-	rmd_session_response_put_pool(rmd_stream_begin(session->stream), asked->pool,
-				      rmd_slice_of_string(why != NULL ? why : ""));
-	rmd_stream_end(session->stream);
-	rmd_free(why);
-}
-
-/* The pool that a task goes to; NULL: *ret_error says why it goes nowhere. */
-static struct rmd_core_pool *pool_of(struct rmd_session *session,
-				     const struct rmd_task_spec *spec,
-				     struct rmd_buf **ret_error)
-{
-	struct rmd_core_pool *pool = NULL;
-	struct rmd_slice runtime = rmd_function_runtime(spec->function);
-	if (runtime.len == 0) {
-		*ret_error = rmd_outcome_refused(
-			"UnknownFunction",
-			"\"%.*s\" names no runtime: write RUNTIME:NAME, such as "
-			"native:%.*s",
-			(int)spec->function.len, (const char *)spec->function.data,
-			(int)spec->function.len, (const char *)spec->function.data);
-		return NULL;
-	}
-	if (spec->pool == 0) {
-		int rc = rmd_coordinator_default_pool(session->coordinator, runtime,
-						      &pool);
-		if (rc < 0)
-			*ret_error = rmd_outcome_submit_refused(session->coordinator, rc,
-								spec->function);
-		return pool;
-	}
-	pool = rmd_map_get(&session->pools, spec->pool);
-	if (pool == NULL)
-		*ret_error = rmd_outcome_refused("UnknownPool",
-						 "this session has opened no pool %llu",
-						 (unsigned long long)spec->pool);
-	return pool;
-}
-
-static void take_submit(struct rmd_session *session,
-			const struct rmd_session_submit *submit, struct rmd_buf *frame)
-{
-	const struct rmd_task_spec *spec = &submit->task;
-	struct rmd_buf *whole = NULL, *error = NULL;
-	struct rmd_piece payload = {spec->arguments, frame};
-	if (spec->arguments_transfer != 0) {
-		int rc = rmd_transfers_take(&session->transfers, spec->arguments_transfer,
-					    &whole);
-		if (rc < 0)
-			error = rmd_outcome_refused(
-				"InvalidTask",
-				"its arguments (transfer %llu) have not come: %s",
-				(unsigned long long)spec->arguments_transfer,
-				rmd_errcode_text(rc));
-		else
-			payload = (struct rmd_piece){rmd_buf_slice(whole), whole};
-	}
-	struct rmd_core_pool *pool = error == NULL ? pool_of(session, spec, &error)
-						   : NULL;
-	if (pool != NULL) {
-		struct rmd_core_submit core_submit = {
-			.number = submit->number,
-			.function = spec->function,
-			.payload = payload,
-			.labels = {spec->options.raw_labels, frame},
-			.pool = pool,
-			.priority = spec->options.priority,
-			.deadline_ms = spec->options.deadline_ms,
-			.max_attempts = spec->options.max_attempts,
-			.stream_logs = spec->options.stream_logs,
-		};
-		int rc = rmd_core_submit(session->coordinator->core, rmd_clock_mono_ms(),
-					 session->client, &core_submit, NULL);
-		if (rc < 0 && rc != RMD_EEXIST)
-			error = rmd_outcome_submit_refused(session->coordinator, rc,
-							   spec->function);
-	}
-	if (error != NULL)
-		refuse(session, submit->number, error);
-	rmd_buf_unref(whole);
-}
-
 static int take_item(struct rmd_session *session,
-		     const struct rmd_session_request_item *item, struct rmd_buf *frame)
+		     const struct rmd_session_request_item *item, struct rmd_buf *frame,
+		     const char **ret_field)
 {
 	struct rmd_core *core = session->coordinator->core;
 	uint64_t now_ms = rmd_clock_mono_ms();
@@ -429,8 +333,11 @@ static int take_item(struct rmd_session *session,
 		rc = rmd_transfers_add(&session->transfers, &item->chunk);
 		return rc < 0 ? rc : 0;
 	case RMD_SESSION_REQUEST_SUBMIT:
-		take_submit(session, &item->submit, frame);
-		return 0;
+		rc = rmd_session_submit(session, &item->submit, frame);
+		if (rc == RMD_EPROTO)
+			*ret_field = "TaskSpec.arguments_segment (not within the shared "
+				     "memory, or still in use)";
+		return rc;
 	case RMD_SESSION_REQUEST_CANCEL:
 		task = rmd_core_task_find(session->client, item->number);
 		if (task != NULL)
@@ -440,7 +347,7 @@ static int take_item(struct rmd_session *session,
 		rc = rmd_core_ack(core, now_ms, session->client, item->number);
 		return rc == RMD_EPROTO ? rc : 0;
 	case RMD_SESSION_REQUEST_OPEN_POOL:
-		open_pool(session, &item->open_pool);
+		rmd_session_open_pool(session, &item->open_pool);
 		return 0;
 	case RMD_SESSION_REQUEST_GOODBYE:
 		session->goodbye = true;
@@ -464,7 +371,7 @@ static void bad_frame(struct rmd_session *session, int rc, const char *field)
 static void on_message(struct rmd_stream *stream, void *ctx, struct rmd_piece message)
 {
 	struct rmd_session *session = ctx;
-	RMD_CHECK_OBJ(session, SESSION_MAGIC);
+	RMD_CHECK_OBJ(session, RMD_SESSION_MAGIC);
 	(void)stream;
 	struct rmd_frame_reader reader = rmd_frame_reader_of(message.bytes);
 	struct rmd_session_request_item item;
@@ -478,7 +385,7 @@ static void on_message(struct rmd_stream *stream, void *ctx, struct rmd_piece me
 		} else if (session->client == NULL) {
 			rc = RMD_EPROTO;
 		} else {
-			rc = take_item(session, &item, message.buf);
+			rc = take_item(session, &item, message.buf, &reader.field);
 		}
 		if (rc < 0)
 			break;
@@ -495,7 +402,7 @@ static void on_message(struct rmd_stream *stream, void *ctx, struct rmd_piece me
 static void on_half_closed(struct rmd_stream *stream, void *ctx)
 {
 	struct rmd_session *session = ctx;
-	RMD_CHECK_OBJ(session, SESSION_MAGIC);
+	RMD_CHECK_OBJ(session, RMD_SESSION_MAGIC);
 	rmd_stream_finish(stream, RMD_RPC_OK, "");
 }
 
@@ -503,11 +410,12 @@ static void on_closed(struct rmd_stream *stream, void *ctx, enum rmd_rpc_status 
 		      const char *text)
 {
 	struct rmd_session *session = ctx;
-	RMD_CHECK_OBJ(session, SESSION_MAGIC);
+	RMD_CHECK_OBJ(session, RMD_SESSION_MAGIC);
 	(void)status;
 	(void)text;
 	RMD_CHECK(session->stream == stream);
 	session->stream = NULL;
+	rmd_sharing_end(&session->sharing);
 	if (session->client == NULL || session->goodbye ||
 	    session->coordinator->options.private_mode)
 		session_free(session);
@@ -536,8 +444,9 @@ static void on_open(struct rmd_stream *stream, void *service)
 	uint64_t seed;
 	rmd_random_bytes(&seed, sizeof seed);
 	session->submitter = (struct rmd_submitter){on_ended, on_log, on_expired};
-	session->magic = SESSION_MAGIC;
+	session->magic = RMD_SESSION_MAGIC;
 	session->coordinator = coordinator;
+	session->sharing.send = on_shared;
 	session->stream = stream;
 	rmd_transfers_init(&session->transfers, TRANSFERS_MAX,
 			   coordinator->options.payload_budget_bytes, seed);

@@ -15,7 +15,7 @@
 #include "proto/base/log.h"
 
 #define EVENTS_MAX 64
-#define TIMERS_OWN 5 /* the agent's own timers, always reserved */
+#define TIMERS_OWN 6 /* the agent's own timers, always reserved */
 
 #define OWNER(timer, field) \
 	((struct rmd_agent *)((char *)(timer)-offsetof(struct rmd_agent, field)))
@@ -303,6 +303,7 @@ static void init(struct rmd_agent *agent)
 	agent->check.fire = on_check;
 	agent->trim.fire = on_trim;
 	agent->report.fire = on_report;
+	agent->progress.fire = rmd_agent_tell_progress;
 	agent->orphan.fire = on_orphan;
 	agent->respawn.fire = on_respawn;
 	agent->mail_last = &agent->mail;

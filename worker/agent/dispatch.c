@@ -10,7 +10,7 @@
 static uint32_t room_of(const struct rmd_aworker *worker)
 {
 	const struct rmd_apool *pool = worker->pool;
-	uint64_t limit = 1 + (uint64_t)pool->depth;
+	uint64_t limit = 1 + (uint64_t)rmd_apool_depth(pool);
 	uint32_t worn = pool->spec->max_tasks_per_worker;
 	if (worn != 0 && worker->tasks_done + limit > worn)
 		limit = worker->tasks_done < worn ? worn - worker->tasks_done : 0;
@@ -84,7 +84,7 @@ static bool give(struct rmd_aworker *worker, struct rmd_alease *lease)
 void rmd_apool_dispatch(struct rmd_apool *pool)
 {
 	struct rmd_agent *agent = pool->agent;
-	if (pool->queued == 0 || agent->link_lost)
+	if (pool->queued == 0 || agent->link_lost || !TAILQ_EMPTY(&pool->line))
 		return;
 	if (rmd_link_pending_bytes(agent->link) > RMD_AGENT_PENDING_MAX) {
 		rmd_atimer_start(&agent->timers, &pool->again,
@@ -94,13 +94,14 @@ void rmd_apool_dispatch(struct rmd_apool *pool)
 	struct rmd_alease *lease;
 	while ((lease = TAILQ_FIRST(&pool->queue)) != NULL) {
 		struct rmd_aworker *worker = least_loaded(pool);
-		if (worker == NULL)
+		if (worker == NULL || (worker->in_hands == 0 &&
+				       rmd_apool_active(pool) >= rmd_apool_places(pool)))
 			return;
 		uint32_t room = room_of(worker);
 		if (worker->in_hands >= room) {
 			/* Worn out ones wait aside for their end; else all others have no
 			 * less. */
-			if (room > pool->depth)
+			if (room > rmd_apool_depth(pool))
 				return;
 			rmd_aworker_place(worker, worker->state, RMD_AWORKER_STUCK,
 					  worker->in_hands);

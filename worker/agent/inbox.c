@@ -155,6 +155,7 @@ static void on_cancel(struct rmd_agent *agent, uint64_t number)
 	} else {
 		lease->cancelled = true;
 		rmd_aworker_cancel(worker, lease);
+		rmd_aworker_stop_waiting(worker, lease);
 	}
 }
 
@@ -214,7 +215,8 @@ static int handle(struct rmd_agent *agent, const struct rmd_attach_response_item
 	case RMD_ATTACH_RESPONSE_MODULE:
 		return on_module(agent, &item->module);
 	case RMD_ATTACH_RESPONSE_NESTED:
-		return 0; /* of a lease that is over */
+		rmd_agent_take_nested(agent, &item->nested);
+		return 0;
 	}
 	RMD_UNREACHABLE("kind of item");
 }

@@ -35,6 +35,7 @@ void rmd_alease_destroy(struct rmd_alease *lease)
 	lease->pool->held--;
 	if (lease->pool->held == 0 && (lease->pool->closed || agent->draining))
 		rmd_apool_unbalance(lease->pool);
+	rmd_anest_free(lease);
 	rmd_piece_unref(lease->arguments);
 	rmd_buf_unref(lease->frame);
 	lease->magic = 0;

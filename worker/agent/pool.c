@@ -56,6 +56,7 @@ static void init(struct rmd_apool *pool, struct rmd_agent *agent, uint64_t numbe
 	TAILQ_INIT(&pool->list_stopping);
 	TAILQ_INIT(&pool->list_stuck);
 	TAILQ_INIT(&pool->queue);
+	TAILQ_INIT(&pool->line);
 	for (size_t i = 0; i <= RMD_WP_TASKS_MAX; i++)
 		TAILQ_INIT(&pool->by_load[i]);
 }
@@ -214,6 +215,12 @@ void rmd_apool_measure(struct rmd_apool *pool, uint64_t run_ns)
 						   : RMD_WP_TASKS_MAX - 1;
 }
 
+uint32_t rmd_apool_depth(const struct rmd_apool *pool)
+{
+	return rmd_apool_nests(pool) ? 0 : pool->depth;
+}
+
+/* Those whose task waits for children come on top: the coordinator counts them. */
 static uint32_t slots_of(const struct rmd_apool *pool)
 {
 	const struct rmd_agent *agent = pool->agent;
@@ -221,10 +228,11 @@ static uint32_t slots_of(const struct rmd_apool *pool)
 		return 0;
 	/* Workers that start count: their tasks can be here already. Not so after a
 	 * failure. */
-	uint32_t workers = pool->ready < pool->wanted ? pool->ready : pool->wanted;
+	uint32_t ready = pool->ready - pool->waiting;
+	uint32_t workers = ready < pool->wanted ? ready : pool->wanted;
 	if (pool->failures == 0)
 		workers = pool->wanted;
-	uint64_t slots = (uint64_t)workers * (1 + pool->depth);
+	uint64_t slots = (uint64_t)workers * (1 + rmd_apool_depth(pool));
 	return slots < RMD_AGENT_HELD_MAX ? (uint32_t)slots : RMD_AGENT_HELD_MAX;
 }
 
@@ -368,9 +376,18 @@ static uint32_t target_of(const struct rmd_apool *pool)
 	return pool->queued == 0 ? alive : alive > 0 ? alive : 1;
 }
 
+uint32_t rmd_apool_places(const struct rmd_apool *pool)
+{
+	/* What a closed pool was granted ends as fast as it can. */
+	return pool->closed ? UINT32_MAX : pool->wanted;
+}
+
 static void start_some(struct rmd_apool *pool, uint32_t target)
 {
 	uint32_t at_a_time = pool->failures > 0 ? 1 : STARTING_MAX;
+	/* In the places of those that wait, if there is work for more. */
+	if (pool->queued > 0)
+		target += pool->waiting;
 	if (pool->starting + pool->ready >= target)
 		return;
 	if (pool->retry.place != 0 && !pool->missing_told)
@@ -400,7 +417,8 @@ static void stop_some(struct rmd_apool *pool, uint32_t target)
 				rmd_aworker_stop(worker);
 		}
 	}
-	while (pool->starting + pool->ready > target) {
+	uint32_t spare = pool->waiting > pool->spare ? pool->waiting : pool->spare;
+	while (pool->starting + pool->ready > target + spare) {
 		worker = TAILQ_LAST(&pool->by_load[0], rmd_aworkers);
 		if (worker == NULL)
 			worker = TAILQ_LAST(&pool->list_starting, rmd_aworkers);
@@ -423,13 +441,14 @@ static void balance(struct rmd_apool *pool)
 	struct rmd_agent *agent = pool->agent;
 	if (agent->draining || agent->link_lost)
 		return_queued(pool);
+	rmd_apool_resume_some(pool);
 	rmd_apool_dispatch(pool);
 	rmd_apool_steal(pool);
 	uint32_t target = target_of(pool);
 	stop_some(pool, target);
 	start_some(pool, target);
 	/* Nobody here will run what is queued: better elsewhere, or with its error. */
-	if (pool->queued > 0 && pool->ready + pool->starting == 0 &&
+	if (pool->queued > 0 && pool->ready - pool->waiting + pool->starting == 0 &&
 	    (target == 0 || pool->failures > 0))
 		return_queued(pool);
 	if (differs_much(pool->slots_told, slots_of(pool)))

@@ -97,7 +97,8 @@ void rmd_agent_say_pool(struct rmd_apool *pool, uint32_t slots)
 		said[n++] = (struct rmd_agent_worker){
 			.worker = worker->number,
 			.pid = (uint32_t)worker->pid,
-			.state = worker->state,
+			.state = worker->waits_in != 0 ? RMD_WORKER_STATE_WAITING
+						       : worker->state,
 			.lease = worker->state == RMD_WORKER_STATE_BUSY
 					 ? rmd_wp_running(worker->wp)
 					 : 0,
@@ -115,6 +116,59 @@ void rmd_agent_say_pool(struct rmd_apool *pool, uint32_t slots)
 	rmd_attach_request_put_pool(rmd_link_begin(agent->link), &state, said, n);
 	rmd_link_end(agent->link);
 	rmd_free(said);
+}
+
+static void say_progress(struct rmd_agent *agent,
+			 const struct rmd_lease_progress *progress)
+{
+	if (agent->link == NULL || agent->link_lost)
+		return;
+	rmd_attach_request_put_progress(rmd_link_begin(agent->link), progress);
+	rmd_link_end(agent->link);
+}
+
+static bool tell_progress(struct rmd_apool *pool)
+{
+	struct rmd_aworker *worker;
+	bool again = false;
+	TAILQ_FOREACH (worker, &pool->workers, all) {
+		struct rmd_lease_progress said;
+		if (!worker->long_running)
+			continue;
+		again = true;
+		said.lease = rmd_wp_running(worker->wp);
+		struct rmd_alease *lease =
+			said.lease != 0 ? rmd_alease_find(pool->agent, said.lease) : NULL;
+		if (lease == NULL || lease->worker != worker || !lease->began_told ||
+		    !rmd_wp_progress(worker->wp, said.lease, &said.done, &said.total) ||
+		    (said.done == lease->progress_done &&
+		     said.total == lease->progress_total))
+			continue;
+		lease->progress_done = said.done;
+		lease->progress_total = said.total;
+		say_progress(pool->agent, &said);
+	}
+	return again;
+}
+
+void rmd_agent_tell_progress(struct rmd_atimer *timer)
+{
+	struct rmd_agent *agent =
+		(struct rmd_agent *)((char *)timer -
+				     offsetof(struct rmd_agent, progress));
+	struct rmd_apool *pool;
+	bool again = false;
+	LIST_FOREACH (pool, &agent->pool_list, link)
+		again = tell_progress(pool) || again;
+	if (again)
+		rmd_agent_arm_progress(agent);
+}
+
+void rmd_agent_arm_progress(struct rmd_agent *agent)
+{
+	if (agent->progress.place == 0)
+		rmd_atimer_start(&agent->timers, &agent->progress,
+				 agent->now_ms + RMD_AGENT_PROGRESS_MS);
 }
 
 void rmd_agent_say_draining(struct rmd_agent *agent)

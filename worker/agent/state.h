@@ -34,6 +34,8 @@
 #define RMD_AGENT_TRANSFERS_MAX 4096u
 #define RMD_AGENT_TRANSFER_BYTES_MAX (UINT64_C(4) << 30)
 #define RMD_AGENT_MODULES_MAX 1024u
+/* Children of one task whose end it has not asked for. */
+#define RMD_AGENT_CHILDREN_OPEN_MAX 10000u
 
 /* Outcomes beyond go as a transfer. */
 #define RMD_AGENT_INLINE_MAX (256u * 1024u)
@@ -41,6 +43,8 @@
 #define RMD_AGENT_PENDING_MAX (64u << 20)
 /* A task that runs so long is reported as begun, and nobody waits behind it. */
 #define RMD_AGENT_LONG_MS 5u
+/* How often at most a task's progress is told. */
+#define RMD_AGENT_PROGRESS_MS 100u
 /* An idle worker gives memory back after one to two of these. */
 #define RMD_AGENT_TRIM_MS 1000u
 
@@ -61,12 +65,14 @@ struct rmd_alease {
 	bool began_told;
 	uint64_t number;
 	struct rmd_apool *pool;
-	struct rmd_aworker *worker;   /* has it in its hands; NULL: it is queued */
-	struct rmd_slice function;    /* without the runtime; lies in `frame` */
-	struct rmd_buf *frame;	      /* referenced */
-	struct rmd_piece arguments;   /* referenced */
-	uint64_t deadline_mono_ns;    /* 0: none */
-	TAILQ_ENTRY(rmd_alease) link; /* of the queue or the hands */
+	struct rmd_aworker *worker; /* has it in its hands; NULL: it is queued */
+	struct rmd_slice function;  /* without the runtime; lies in `frame` */
+	struct rmd_buf *frame;	    /* referenced */
+	struct rmd_piece arguments; /* referenced */
+	uint64_t deadline_mono_ns;  /* 0: none */
+	struct rmd_anest *nest;	    /* owned; NULL: it has submitted nothing */
+	uint64_t progress_done, progress_total; /* as told */
+	TAILQ_ENTRY(rmd_alease) link;		/* of the queue or the hands */
 };
 TAILQ_HEAD(rmd_aleases, rmd_alease);
 
@@ -103,18 +109,23 @@ struct rmd_aworker {
 	uint32_t in_hands; /* leases in `hands`; written by rmd_aworker_place alone */
 	uint64_t tasks_done;
 	uint64_t seen_running; /* lease that ran at the last look; 0: none */
+	uint64_t waits_in;     /* lease whose task waits for a child; 0: none. Written
+				* by rmd_aworker_set_waiting alone */
+	bool in_line;	       /* on pool->line: it waits for a place only */
 	uint64_t urged_for;    /* lease for whose end it is being urged; 0: its own */
 	enum rmd_aworker_end end;
-	const char *ended_for; /* why it is made to end; borrowed for ever; NULL: not said */
-	int crash_fd;		  /* its channel for a crash; -1: none */
+	const char
+		*ended_for; /* why it is made to end; borrowed for ever; NULL: not said */
+	int crash_fd;	    /* its channel for a crash; -1: none */
 	struct rmd_acrash *crash; /* owned; NULL: it has not crashed */
 	uint64_t peak_bytes;	  /* most memory it had; 0: it has not ended */
-	struct rmd_atimer timer; /* start timeout, or the next step of `end` */
+	struct rmd_atimer timer;  /* start timeout, or the next step of `end` */
 	struct remuda_error
 		*start_error;	       /* owned; what it said of its failure to start */
 	struct rmd_aleases hands;      /* in the order given */
 	TAILQ_ENTRY(rmd_aworker) link; /* of the list of its state */
 	TAILQ_ENTRY(rmd_aworker) all;  /* of pool->workers */
+	TAILQ_ENTRY(rmd_aworker) line_link;
 	SLIST_ENTRY(rmd_aworker) unflushed_link, hot_link;
 };
 TAILQ_HEAD(rmd_aworkers, rmd_aworker);
@@ -136,7 +147,12 @@ struct rmd_apool {
 	struct rmd_aworkers by_load[RMD_WP_TASKS_MAX + 1]; /* the newest idle first */
 	uint32_t load_min; /* no ready, unstuck worker has less */
 	uint32_t idle;
-	uint32_t stealable; /* workers with two and more in hands */
+	uint32_t waiting;	    /* ready workers whose task waits for a child */
+	struct rmd_aworkers line;   /* of them: those that may go on, first come first */
+	uint64_t nested_ms;	    /* when a task last submitted one; 0: not lately */
+	uint32_t spare, spare_next; /* most that waited, lately: so many workers more are
+				     * kept for the next to wait */
+	uint32_t stealable;	    /* workers with two and more in hands */
 	struct rmd_aleases queue;
 	uint32_t queued, held; /* held: queued and in hands */
 	uint64_t run_ns;       /* of a task, moving average; 0: none has ended */
@@ -203,6 +219,8 @@ struct rmd_agent {
 	LIST_HEAD(, rmd_amodule) module_list;
 	uint32_t worker_count, modules_held;
 	uint64_t transfer_bytes;
+	uint64_t nested_bytes; /* of ended children that their parents have not asked for
+				*/
 	SLIST_HEAD(, rmd_aworker) unflushed, hot;
 	SLIST_HEAD(, rmd_apool) unbalanced;
 	TAILQ_HEAD(, rmd_acrash) crashes; /* that wait for a helper */
@@ -212,11 +230,12 @@ struct rmd_agent {
 	size_t spare_count;
 	struct rmd_anumbers returned, began;
 	struct rmd_atimers timers;
-	struct rmd_atimer check;   /* looks for long tasks */
-	struct rmd_atimer trim;	   /* gives memory of idle workers back */
-	struct rmd_atimer report;  /* tells of changes that can wait */
-	struct rmd_atimer orphan;  /* after the loss of the link */
-	struct rmd_atimer respawn; /* of the spawner */
+	struct rmd_atimer check;    /* looks for long tasks */
+	struct rmd_atimer trim;	    /* gives memory of idle workers back */
+	struct rmd_atimer report;   /* tells of changes that can wait */
+	struct rmd_atimer progress; /* tells how far tasks are */
+	struct rmd_atimer orphan;   /* after the loss of the link */
+	struct rmd_atimer respawn;  /* of the spawner */
 };
 
 /* ---- inbox.c: what the coordinator says ---- */
@@ -247,6 +266,10 @@ void rmd_apool_dequeue(struct rmd_apool *pool, struct rmd_alease *lease);
 void rmd_apool_recall(struct rmd_apool *pool, uint32_t count);
 /* A task has run for so long: adapts the depth of prefetching. */
 void rmd_apool_measure(struct rmd_apool *pool, uint64_t run_ns);
+/* How many of its workers may be busy at a time, those that wait not counted. */
+uint32_t rmd_apool_places(const struct rmd_apool *pool);
+/* How many tasks to prefetch behind one that runs. */
+uint32_t rmd_apool_depth(const struct rmd_apool *pool);
 /* A worker of the pool has become ready. */
 void rmd_apool_started(struct rmd_apool *pool);
 /* A worker of the pool could not be started, for `err` (takes). Backs off. */
@@ -271,6 +294,32 @@ void rmd_apool_steal(struct rmd_apool *pool);
  * head of the pool's queue; gives the number. */
 uint32_t rmd_apool_take_back(struct rmd_aworker *worker, uint32_t count);
 
+/* ---- nested.c: tasks that submit tasks ---- */
+
+/* How many of the pool's workers have a place: busy, and not waiting for children. */
+uint32_t rmd_apool_active(const struct rmd_apool *pool);
+/* Its tasks submit tasks: nothing is prefetched, so that the deepest can go first. */
+bool rmd_apool_nests(const struct rmd_apool *pool);
+/* Once a second: workers kept for tasks that wait go when none has waited for a while.
+ * False: nothing is left to forget. */
+bool rmd_apool_forget_nesting(struct rmd_apool *pool);
+/* Gives places that are free to those in line. */
+void rmd_apool_resume_some(struct rmd_apool *pool);
+/* The worker waits no more, if it does: its task has ended, or goes on. */
+void rmd_aworker_end_wait(struct rmd_aworker *worker);
+/* The lease was cancelled: if its task waits, it goes on at once. */
+void rmd_aworker_stop_waiting(struct rmd_aworker *worker, struct rmd_alease *lease);
+/* Forgets the children of a lease. */
+void rmd_anest_free(struct rmd_alease *lease);
+/* A child has ended. */
+void rmd_agent_take_nested(struct rmd_agent *agent,
+			   const struct rmd_nested_outcome *said);
+/* What rmd_aworker_events calls. */
+void rmd_aworker_on_submit(void *ctx, uint64_t lease, struct rmd_piece submit);
+void rmd_aworker_on_ask(void *ctx, uint64_t lease, uint64_t number, bool now);
+void rmd_aworker_on_give_up(void *ctx, uint64_t lease, uint64_t number);
+void rmd_aworker_on_cancel_child(void *ctx, uint64_t lease, uint64_t number);
+
 /* ---- start.c ---- */
 
 /* Starts one more worker of the pool. RMD_EAGAIN: not now; else a failure that has been
@@ -289,6 +338,8 @@ void rmd_aworker_destroy(struct rmd_aworker *worker);
  */
 void rmd_aworker_place(struct rmd_aworker *worker, enum rmd_worker_state state,
 		       enum rmd_aworker_room room, uint32_t in_hands);
+/* Its task of that lease waits for a child; 0: none does. */
+void rmd_aworker_set_waiting(struct rmd_aworker *worker, uint64_t lease);
 /* Puts a lease that has been given into its hands, and takes one out. */
 void rmd_aworker_hold(struct rmd_aworker *worker, struct rmd_alease *lease);
 void rmd_aworker_let_go(struct rmd_aworker *worker, struct rmd_alease *lease);
@@ -359,6 +410,10 @@ void rmd_agent_say_outcome(struct rmd_agent *agent,
 			   struct rmd_piece payload);
 void rmd_agent_say_log(struct rmd_agent *agent, const struct rmd_lease_log *log);
 void rmd_agent_say_pool(struct rmd_apool *pool, uint32_t slots);
+/* Tells how far long tasks are, where it changed; again while there are such. */
+void rmd_agent_tell_progress(struct rmd_atimer *timer);
+/* Has it told soon: a task is long. */
+void rmd_agent_arm_progress(struct rmd_agent *agent);
 void rmd_agent_say_draining(struct rmd_agent *agent);
 /* Gather numbers until rmd_agent_say_numbers. */
 void rmd_agent_gather(struct rmd_agent *agent, struct rmd_anumbers *numbers,
@@ -412,7 +467,8 @@ void rmd_agent_respawn(struct rmd_agent *agent);
 /* What epoll says of what is not a worker. */
 #define RMD_AGENT_WAKE UINT64_C(0)
 #define RMD_AGENT_SPAWNER UINT64_MAX
-/* With a worker's number: its channel for a crash, and its helper (at the spawner too). */
+/* With a worker's number: its channel for a crash, and its helper (at the spawner too).
+ */
 #define RMD_AGENT_CRASH (UINT64_C(1) << 62)
 #define RMD_AGENT_HELPER (UINT64_C(1) << 61)
 

@@ -56,6 +56,8 @@ static void count(const struct rmd_aworker *worker, uint32_t sign)
 	case RMD_WORKER_STATE_BUSY:
 	case RMD_WORKER_STATE_WAITING:
 		pool->ready += sign;
+		if (worker->waits_in != 0)
+			pool->waiting += sign;
 		if (worker->in_hands == 0)
 			pool->idle += sign;
 		if (worker->in_hands >= 2 && worker->room == RMD_AWORKER_OPEN)
@@ -95,6 +97,14 @@ void rmd_aworker_place(struct rmd_aworker *worker, enum rmd_worker_state state,
 		rmd_apool_dirty(pool);
 }
 
+void rmd_aworker_set_waiting(struct rmd_aworker *worker, uint64_t lease)
+{
+	count(worker, (uint32_t)-1);
+	worker->waits_in = lease;
+	count(worker, 1);
+	rmd_apool_idle_changed(worker->pool);
+}
+
 void rmd_aworker_hold(struct rmd_aworker *worker, struct rmd_alease *lease)
 {
 	lease->worker = worker;
@@ -106,6 +116,8 @@ void rmd_aworker_hold(struct rmd_aworker *worker, struct rmd_alease *lease)
 void rmd_aworker_let_go(struct rmd_aworker *worker, struct rmd_alease *lease)
 {
 	RMD_CHECK(lease->worker == worker);
+	if (worker->waits_in == lease->number)
+		rmd_aworker_end_wait(worker);
 	TAILQ_REMOVE(&worker->hands, lease, link);
 	lease->worker = NULL;
 	rmd_aworker_place(worker, worker->state, worker->room, worker->in_hands - 1);
@@ -196,6 +208,10 @@ const struct rmd_wp_events rmd_aworker_events = {
 	.start_failed = on_start_failed,
 	.log = on_log,
 	.outcome = on_outcome,
+	.submit = rmd_aworker_on_submit,
+	.ask = rmd_aworker_on_ask,
+	.give_up = rmd_aworker_on_give_up,
+	.cancel = rmd_aworker_on_cancel_child,
 };
 
 /* Hears no more from the worker's descriptors: they would wake us for ever. */
@@ -362,8 +378,10 @@ static bool settle_hands(struct rmd_aworker *worker, const int *wait_status)
 			rmd_alease_cancelled(lease, "cancelled; its worker was ended",
 					     worker->number);
 		else
-			rmd_alease_fail(lease, rmd_aworker_crash_error(worker, lease, wait_status),
-					true, worker->number);
+			rmd_alease_fail(
+				lease,
+				rmd_aworker_crash_error(worker, lease, wait_status), true,
+				worker->number);
 	}
 	return ran;
 }
@@ -508,6 +526,7 @@ bool rmd_aworker_check_all(struct rmd_apool *pool)
 			continue;
 		}
 		worker->long_running = true;
+		rmd_agent_arm_progress(pool->agent);
 		if (!lease->began_told) {
 			lease->began_told = true;
 			rmd_agent_gather(pool->agent, &pool->agent->began, lease->number);
@@ -523,7 +542,7 @@ bool rmd_aworker_check_all(struct rmd_apool *pool)
 bool rmd_aworker_trim_all(struct rmd_apool *pool)
 {
 	struct rmd_aworker *worker;
-	bool again = false;
+	bool again = rmd_apool_forget_nesting(pool);
 	TAILQ_FOREACH (worker, &pool->workers, all) {
 		if (worker->state == RMD_WORKER_STATE_IDLE && worker->idle_seen)
 			rmd_wp_trim(worker->wp);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "proto/base/alloc.h"
 #include "proto/base/check.h"
 #include "proto/base/clock.h"
 #include "proto/base/errcode.h"
@@ -52,6 +53,7 @@ void rmd_run_init(struct rmd_run *run, struct rmd_wpw *end,
 		.host = host,
 		.worker = worker,
 		.lock = PTHREAD_MUTEX_INITIALIZER,
+		.ask_lock = PTHREAD_MUTEX_INITIALIZER,
 	};
 	if (clock_fine())
 		run->silent_below_ns = RMD_WPW_SILENT_BELOW_NS;
@@ -64,6 +66,9 @@ void rmd_run_fini(struct rmd_run *run)
 	RMD_CHECK_OBJ(run, RMD_RUN_MAGIC);
 	rmd_arena_fini(&run->arena);
 	rmd_wire_writer_fini(&run->writer);
+	rmd_run_end_children(run);
+	rmd_free(run->child_errors);
+	pthread_mutex_destroy(&run->ask_lock);
 	pthread_mutex_destroy(&run->lock);
 	run->magic = 0;
 }
@@ -297,6 +302,7 @@ int rmd_run_task(struct rmd_run *run, const struct rmd_wpw_task *task)
 		rc = commit_error(run);
 	else
 		rmd_wpw_commit(run->end, RMD_WP_VALUE, run->encoded_bytes, run->run_ns);
+	rmd_run_end_children(run);
 	rmd_arena_reset(&run->arena);
 	if (run->writer.capacity > WRITER_KEEP_BYTES)
 		rmd_wire_writer_fini(&run->writer);

@@ -9,6 +9,7 @@
 #include <remuda/task.h>
 
 #include "proto/base/arena.h"
+#include "proto/base/map.h"
 #include "proto/codec/wire.h"
 #include "worker/native/functions.h"
 #include "worker/protocol/worker_end.h"
@@ -36,8 +37,14 @@ struct rmd_run {
 	uint64_t begun_ns, run_ns;
 	uint64_t silent_below_ns; /* tasks that took less have not printed; 0: can't be
 				     told */
-	bool encoded;		  /* its result lies in the reserved room ... */
-	size_t encoded_bytes;	  /* ... so long */
+	/* What it has submitted (run_nested.c). */
+	pthread_mutex_t ask_lock; /* one question at a time; taken before `lock` */
+	struct rmd_map children; /* number -> struct rmd_run_child, owned: not yet told */
+	uint64_t last_child;
+	struct remuda_error **child_errors; /* owned, and so are the errors: given out */
+	size_t child_error_count, child_error_room;
+	bool encoded;	      /* its result lies in the reserved room ... */
+	size_t encoded_bytes; /* ... so long */
 };
 
 /* Makes a run; `end`, `functions` and `host` are borrowed until fini. */
@@ -59,3 +66,25 @@ int rmd_run_decode(remuda_ctx *ctx, uint32_t index, void *ret);
 /* Writes the result (NULL: void) to the outcome's room; 0, or -1 with an error recorded.
  */
 int rmd_run_encode(remuda_ctx *ctx, const void *result);
+
+/* run_abi.c: records an error of the running task, with its place; the lock is held. A
+ * `cause` is taken (NULL: none). */
+struct remuda_error *rmd_run_record(struct rmd_run *run, const struct remuda_place *place,
+				    struct remuda_error *cause, const char *type,
+				    const char *format, ...)
+	__attribute__((format(printf, 5, 6)));
+void rmd_run_lock(struct rmd_run *run);
+void rmd_run_unlock(struct rmd_run *run);
+
+/* run_nested.c: the entries of the table, and what the others need. */
+uint64_t rmd_run_submit(remuda_ctx *ctx, const struct remuda_place *place,
+			const struct remuda_child_options *options, const char *function,
+			const struct remuda_value *args, size_t count);
+int rmd_run_get(remuda_ctx *ctx, const struct remuda_place *place, uint64_t task,
+		int64_t timeout_ms, struct remuda_value *ret_value,
+		struct remuda_error **ret_err);
+void rmd_run_cancel(remuda_ctx *ctx, uint64_t task);
+/* `err` becomes part of a chain: it is no longer among the child errors, if it was. */
+void rmd_run_release_error(struct rmd_run *run, const struct remuda_error *err);
+/* The task has ended: forgets its children and their errors. */
+void rmd_run_end_children(struct rmd_run *run);

@@ -20,12 +20,12 @@ static struct rmd_run *run_of(remuda_ctx *ctx)
 	return run;
 }
 
-static void lock(struct rmd_run *run)
+void rmd_run_lock(struct rmd_run *run)
 {
 	RMD_CHECK(pthread_mutex_lock(&run->lock) == 0);
 }
 
-static void unlock(struct rmd_run *run)
+void rmd_run_unlock(struct rmd_run *run)
 {
 	RMD_CHECK(pthread_mutex_unlock(&run->lock) == 0);
 }
@@ -44,6 +44,7 @@ static struct remuda_error *record(struct rmd_run *run, const struct remuda_plac
 {
 	struct remuda_error *before = run->err;
 	run->err = NULL;
+	rmd_run_release_error(run, cause);
 	/* An error of the task's own, however deep it lies by now: the whole is the
 	 * cause. */
 	if (contains(before, cause)) {
@@ -68,14 +69,25 @@ static struct remuda_error *record(struct rmd_run *run, const struct remuda_plac
 	return err;
 }
 
+struct remuda_error *rmd_run_record(struct rmd_run *run, const struct remuda_place *place,
+				    struct remuda_error *cause, const char *type,
+				    const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	struct remuda_error *err = record(run, place, cause, type, format, args);
+	va_end(args);
+	return err;
+}
+
 static struct remuda_error *abi_raise(remuda_ctx *ctx, const struct remuda_place *place,
 				      struct remuda_error *cause, const char *type,
 				      const char *format, va_list args)
 {
 	struct rmd_run *run = run_of(ctx);
-	lock(run);
+	rmd_run_lock(run);
 	struct remuda_error *err = record(run, place, cause, type, format, args);
-	unlock(run);
+	rmd_run_unlock(run);
 	return err;
 }
 
@@ -85,18 +97,18 @@ raise_here(struct rmd_run *run, const struct remuda_place *place, const char *ty
 {
 	va_list args;
 	va_start(args, format);
-	lock(run);
+	rmd_run_lock(run);
 	(void)record(run, place, NULL, type, format, args);
-	unlock(run);
+	rmd_run_unlock(run);
 	va_end(args);
 }
 
 static struct remuda_error *abi_raised(remuda_ctx *ctx)
 {
 	struct rmd_run *run = run_of(ctx);
-	lock(run);
+	rmd_run_lock(run);
 	struct remuda_error *err = run->err;
-	unlock(run);
+	rmd_run_unlock(run);
 	return err;
 }
 
@@ -104,9 +116,9 @@ static void *abi_alloc(remuda_ctx *ctx, size_t size)
 {
 	struct rmd_run *run = run_of(ctx);
 	struct remuda_place place = {"", run->function->name, 0};
-	lock(run);
+	rmd_run_lock(run);
 	void *memory = rmd_arena_alloc(&run->arena, size);
-	unlock(run);
+	rmd_run_unlock(run);
 	if (memory == NULL)
 		raise_here(run, &place, "OutOfMemory",
 			   "no memory for %zu bytes of result", size);
@@ -123,9 +135,9 @@ static void abi_log(remuda_ctx *ctx, const char *format, va_list args)
 	if (len > LOG_LINE_MAX)
 		len = LOG_LINE_MAX;
 	text[len] = '\n'; /* where its NUL stood */
-	lock(run);
+	rmd_run_lock(run);
 	(void)rmd_wpw_log(run->end, rmd_slice_of(text, len + 1));
-	unlock(run);
+	rmd_run_unlock(run);
 	rmd_free(text);
 }
 
@@ -153,29 +165,16 @@ static uint32_t abi_attempt(remuda_ctx *ctx)
 	return run_of(ctx)->task->attempt;
 }
 
-static uint64_t abi_submit(remuda_ctx *ctx, const struct remuda_place *place,
-			   const char *function, const struct remuda_value *args,
-			   size_t count)
+static const char *abi_error_type(remuda_ctx *ctx, const struct remuda_error *err)
 {
-	(void)args;
-	(void)count;
-	raise_here(
-		run_of(ctx), place, "Unavailable",
-		"nested submits are not available in this worker: %s was not submitted",
-		function);
-	return 0;
+	(void)ctx;
+	return remuda_error_type(err);
 }
 
-static int abi_get(remuda_ctx *ctx, const struct remuda_place *place, uint64_t task,
-		   struct remuda_value *ret_value)
+static const char *abi_error_message(remuda_ctx *ctx, const struct remuda_error *err)
 {
-	(void)ret_value;
-	if (task != 0) /* of 0 the submit has said what was wrong */
-		raise_here(run_of(ctx), place, "Unavailable",
-			   "nested submits are not available in this worker: there is no "
-			   "task %llu",
-			   (unsigned long long)task);
-	return -1;
+	(void)ctx;
+	return remuda_error_message(err);
 }
 
 const struct remuda_abi rmd_run_abi = {
@@ -191,6 +190,9 @@ const struct remuda_abi rmd_run_abi = {
 	.cancelled = abi_cancelled,
 	.deadline_ms = abi_deadline_ms,
 	.attempt = abi_attempt,
-	.submit = abi_submit,
-	.get = abi_get,
+	.submit = rmd_run_submit,
+	.get = rmd_run_get,
+	.cancel = rmd_run_cancel,
+	.error_type = abi_error_type,
+	.error_message = abi_error_message,
 };

@@ -1,7 +1,8 @@
 /* worker/protocol/agent_end.h: the agent's end from inside: what its .c files share.
  *
  * agent_end.c opens and closes, agent_give.c hands tasks over and takes them back,
- * agent_read.c hears what the worker says. Agent's thread, but for struct rmd_wp_shared.
+ * agent_nested.c answers what tasks ask of their children, agent_read.c hears what the
+ * worker says. Agent's thread, but for struct rmd_wp_shared.
  */
 #pragma once
 
@@ -35,6 +36,8 @@ struct rmd_wp_slot {
 	uint64_t seq; /* 0: the slot is free */
 	uint64_t lease;
 	struct rmd_wp_extent input;
+	uint64_t asked;		     /* child that it waits to hear of; 0: none */
+	struct rmd_wp_extent answer; /* bytes of the last answer */
 };
 
 /* Output of the worker: read, but perhaps not yet told whose it is. */
@@ -77,5 +80,9 @@ struct rmd_wp {
 
 /* The live slot of `seq`, or NULL: no task in the worker's hands has it. */
 struct rmd_wp_slot *rmd_wp_slot_of(struct rmd_wp *end, uint64_t seq);
+/* Handles one of the records of a task that submits tasks; `payload` lies in our memory,
+ * or is lent. RMD_EPROTO. */
+int rmd_wp_nested(struct rmd_wp *end, const struct rmd_wp_record *record,
+		  struct rmd_piece payload);
 /* The task in `slot` is no longer in the worker's hands: frees slot and input. */
 void rmd_wp_slot_free(struct rmd_wp *end, struct rmd_wp_slot *slot);

@@ -32,6 +32,8 @@ void rmd_wp_slot_free(struct rmd_wp *end, struct rmd_wp_slot *slot)
 	(void)rmd_map_take(&end->leases, slot->lease);
 	if (slot->input.len != 0)
 		rmd_wp_inputs_drop(&end->inputs, slot->input);
+	if (slot->answer.len != 0)
+		rmd_wp_inputs_drop(&end->inputs, slot->answer);
 	*slot = (struct rmd_wp_slot){0};
 	end->free_slots[end->free_count++] = (uint8_t)(slot - end->slots);
 }

@@ -163,6 +163,16 @@ static int lend(struct rmd_wp *end, const struct rmd_wp_large *large,
 	return 0;
 }
 
+/* A payload that names a place in the large area becomes what lies there, lent. */
+static int lend_payload(struct rmd_wp *end, struct rmd_piece *payload)
+{
+	struct rmd_wp_large place;
+	if (payload->bytes.len != sizeof place)
+		return RMD_EPROTO;
+	memcpy(&place, payload->bytes.data, sizeof place);
+	return lend(end, &place, payload);
+}
+
 /* An outcome: the task leaves the worker's hands before it is told. */
 static int handle_outcome(struct rmd_wp *end, const struct rmd_wp_record *record,
 			  struct rmd_piece payload)
@@ -177,15 +187,9 @@ static int handle_outcome(struct rmd_wp *end, const struct rmd_wp_record *record
 		return RMD_EPROTO;
 	bool large = record->kind == RMD_WP_RECORD_LARGE_VALUE ||
 		     record->kind == RMD_WP_RECORD_LARGE_ERROR;
-	if (large) {
-		struct rmd_wp_large place;
-		if (payload.bytes.len != sizeof place)
-			return RMD_EPROTO;
-		memcpy(&place, payload.bytes.data, sizeof place);
-		int rc = lend(end, &place, &payload);
-		if (rc < 0)
-			return rc;
-	}
+	int rc = large ? lend_payload(end, &payload) : 0;
+	if (rc < 0)
+		return rc;
 	struct rmd_wp_outcome outcome = {
 		.lease = slot->lease,
 		.kind = record->kind == RMD_WP_RECORD_VALUE ||
@@ -202,6 +206,20 @@ static int handle_outcome(struct rmd_wp *end, const struct rmd_wp_record *record
 	return 0;
 }
 
+/* Of a task that submits tasks. */
+static int handle_nested(struct rmd_wp *end, const struct rmd_wp_record *record,
+			 struct rmd_piece payload)
+{
+	if (record->kind != RMD_WP_RECORD_LARGE_SUBMIT)
+		return rmd_wp_nested(end, record, payload);
+	int rc = lend_payload(end, &payload);
+	if (rc < 0)
+		return rc;
+	rc = rmd_wp_nested(end, record, payload);
+	rmd_piece_unref(payload);
+	return rc;
+}
+
 /* `record` and `payload` are copies in our memory. RMD_EPROTO; RMD_ENOMEM: not handled.
  */
 static int handle(struct rmd_wp *end, const struct rmd_wp_record *record,
@@ -213,6 +231,8 @@ static int handle(struct rmd_wp *end, const struct rmd_wp_record *record,
 		return RMD_EPROTO;
 	if (record->kind <= RMD_WP_RECORD_LARGE_ERROR)
 		return handle_outcome(end, record, payload);
+	if (record->kind >= RMD_WP_RECORD_SUBMIT)
+		return handle_nested(end, record, payload);
 	const struct rmd_wp_slot *slot = rmd_wp_slot_of(end, record->seq);
 	if (slot == NULL && record->seq != 0)
 		return RMD_EPROTO;

@@ -60,7 +60,7 @@ int rmd_wp_inputs_put(struct rmd_wp_inputs *inputs, struct rmd_slice bytes,
 {
 	if (bytes.len > inputs->size)
 		return RMD_ETOOBIG;
-	RMD_CHECK(bytes.len > 0 && inputs->count < RMD_WP_TASKS_MAX);
+	RMD_CHECK(bytes.len > 0 && inputs->count < RMD_WP_INPUTS_MAX);
 	uint64_t at = 0; /* aligned, as all offsets are: never beyond the next piece */
 	uint32_t i = 0;
 	for (; i < inputs->count; i++) {

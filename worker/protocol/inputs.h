@@ -16,13 +16,16 @@ struct rmd_wp_extent {
 	uint64_t offset, len; /* len 0: none */
 };
 
+/* Arguments of tasks in its hands, and an answer to each. */
+#define RMD_WP_INPUTS_MAX (2u * RMD_WP_TASKS_MAX)
+
 struct rmd_wp_inputs {
 	uint8_t *base; /* our mapping; NULL: none */
 	int worker_fd; /* read-only, for the worker; -1: handed over */
 	uint64_t size;
 	uint64_t touched_bytes; /* below it memory may be in use */
 	uint32_t count;
-	struct rmd_wp_extent live[RMD_WP_TASKS_MAX]; /* by offset */
+	struct rmd_wp_extent live[RMD_WP_INPUTS_MAX]; /* by offset */
 };
 
 /* Makes a segment of `size` bytes. RMD_ESYS. */

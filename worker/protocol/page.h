@@ -17,7 +17,7 @@
 
 #include "worker/protocol/protocol.h"
 
-#define RMD_WP_VERSION 1u
+#define RMD_WP_VERSION 2u
 #define RMD_WP_RING_BYTES ((uint64_t)256 << 10)
 #define RMD_WP_RING_PAYLOAD_MAX ((uint64_t)64 << 10)
 #define RMD_WP_LARGE_BYTES ((uint64_t)2 << 30)
@@ -51,6 +51,11 @@ struct rmd_wp_page {
 		room; /* futex: changes when room was made for a waiting worker */
 	_Atomic uint32_t pipe_reads;	/* odd while the agent reads a pipe */
 	_Atomic uint64_t pipe_bytes[2]; /* read from stdout, stderr, ever */
+	/* The answer to what the running task asked of a child; its bytes lie in the
+	 * input segment. */
+	_Atomic uint32_t answers;     /* futex: rises with each, when all else is there */
+	_Atomic uint32_t answer_kind; /* enum rmd_wp_answer */
+	_Atomic uint64_t answer_seq, answer_number, answer_offset, answer_bytes;
 
 	/* Written by the worker. */
 	alignas(64) _Atomic uint64_t ring_head; /* bytes produced, ever */
@@ -81,8 +86,14 @@ enum rmd_wp_record_kind {
 	RMD_WP_RECORD_ERROR,	   /* a: run_ns; the payload is an ErrorChain */
 	RMD_WP_RECORD_LARGE_VALUE, /* as VALUE; the payload is a struct rmd_wp_large */
 	RMD_WP_RECORD_LARGE_ERROR,
-	RMD_WP_RECORD_LOG,  /* the payload is a line of log */
-	RMD_WP_RECORD_MARK, /* a, b: bytes ever written to stdout, stderr: the task's */
+	RMD_WP_RECORD_LOG,    /* the payload is a line of log */
+	RMD_WP_RECORD_MARK,   /* a, b: bytes ever written to stdout, stderr: the task's */
+	RMD_WP_RECORD_SUBMIT, /* the payload is a NestedSubmit without lease */
+	RMD_WP_RECORD_LARGE_SUBMIT,
+	RMD_WP_RECORD_ASK,     /* a: number of a child: has it ended? b: 1: answer now */
+	RMD_WP_RECORD_GIVE_UP, /* a: number of the child that it asked for: go on without
+				*/
+	RMD_WP_RECORD_CANCEL,  /* a: number of a child that shall end */
 	RMD_WP_RECORD_KINDS,
 };
 

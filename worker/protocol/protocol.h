@@ -44,6 +44,17 @@ struct rmd_wp_outcome {
 	uint64_t run_ns;
 };
 
+/* What a task is told of a child that it asked for. */
+enum rmd_wp_answer {
+	RMD_WP_ANSWER_VALUE,	 /* a remuda.v1.Value */
+	RMD_WP_ANSWER_ERROR,	 /* an ErrorChain */
+	RMD_WP_ANSWER_CANCELLED, /* why, a text */
+	RMD_WP_ANSWER_NONE,	 /* it has not ended; the task goes on without it */
+	RMD_WP_ANSWER_UNKNOWN,	 /* no such child, or its end was told before */
+	RMD_WP_ANSWER_STOP,	 /* the task itself is cancelled */
+	RMD_WP_ANSWERS,
+};
+
 enum rmd_wp_log { RMD_WP_STDOUT, RMD_WP_STDERR, RMD_WP_LOG };
 
 /* What the agent hears from rmd_wp_read. `ctx` as given. */
@@ -57,6 +68,18 @@ struct rmd_wp_events {
 	void (*log)(void *ctx, uint64_t lease, enum rmd_wp_log stream,
 		    struct rmd_slice bytes, uint64_t dropped_bytes);
 	void (*outcome)(void *ctx, const struct rmd_wp_outcome *outcome);
+	/* The four below: the running task of `lease` … NULL: tasks may not do that here,
+	 * and the worker that does it breaks the protocol.
+	 * … submits a task: a raw remuda.v1.NestedSubmit without lease, unread; ref it to
+	 * keep it. */
+	void (*submit)(void *ctx, uint64_t lease, struct rmd_piece submit);
+	/* … asks how child `number` ended: to be answered once, by rmd_wp_answer, perhaps
+	 * later; `now`: at once, with NONE where it has not. */
+	void (*ask)(void *ctx, uint64_t lease, uint64_t number, bool now);
+	/* … has waited long enough for what it asked: to be answered soon, with NONE. */
+	void (*give_up)(void *ctx, uint64_t lease, uint64_t number);
+	/* … wants child `number` to end. */
+	void (*cancel)(void *ctx, uint64_t lease, uint64_t number);
 };
 
 /* What a worker process is given: descriptors that it must inherit under the numbers that
@@ -102,6 +125,11 @@ bool rmd_wp_begun(const struct rmd_wp *end, uint64_t lease);
 uint64_t rmd_wp_running(const struct rmd_wp *end);
 /* Sets the cancel word for a running task: its context says "cancelled". */
 void rmd_wp_cancel(struct rmd_wp *end, uint64_t lease);
+/* Answers what the running task of `lease` asked of child `number`. `payload` is copied
+ * (VALUE, ERROR, CANCELLED; else empty). RMD_EAGAIN: no room for it now; RMD_ETOOBIG: it
+ * never fits; both: answer otherwise. RMD_ENOTFOUND: nothing was asked. */
+int rmd_wp_answer(struct rmd_wp *end, uint64_t lease, uint64_t number,
+		  enum rmd_wp_answer kind, struct rmd_slice payload);
 /* Asks the worker to exit when it has no task left. */
 void rmd_wp_send_stop(struct rmd_wp *end);
 /* Handles all input that is there: events are called from here (they must not close the

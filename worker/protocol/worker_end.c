@@ -16,43 +16,14 @@
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
 #include "proto/base/errcode.h"
-#include "proto/codec/wire.h"
-#include "worker/protocol/control.h"
-#include "worker/protocol/large_area.h"
-#include "worker/protocol/page.h"
+#include "worker/protocol/worker_parts.h"
 
-#define MAGIC 0x52575755u
 /* Our descriptors lie from here on, out of the way of what tasks open. */
 #define FD_MIN 64
 /* How often a worker that waits for room looks whether its agent is still there. */
 #define ROOM_WAIT_NS 200000000L
 /* Memory of the large area is given back after so long without work. */
 #define TRIM_AFTER_MS 1000
-
-struct rmd_wpw {
-	uint32_t magic;
-	int socket_fd;
-	int output_fds[2]; /* copies of 1 and 2, which tasks may close or redirect */
-	struct rmd_wp_page *page;
-	uint8_t *output;
-	const uint8_t *input;
-	uint64_t input_bytes;
-	struct rmd_wp_area area;
-	remuda_local_Control *control; /* until the first task */
-	const char *modules[64];
-
-	uint8_t *packet;
-	struct rmd_wire_reader reader; /* what of the packet is not yet run */
-	uint64_t seq;		       /* the claimed task; 0: none */
-	uint64_t ring_head;
-	uint64_t marked_bytes[2]; /* the totals of the last mark */
-	/* The open reservation: */
-	size_t reserved_bytes;	/* its payload at most */
-	uint64_t reserved_head; /* ring_head once it is published */
-	struct rmd_wp_record record;
-	uint64_t record_at;	   /* where it goes in the ring */
-	struct rmd_wp_large large; /* len 0: the payload lies in the ring */
-};
 
 /* ---- open, setup ---- */
 
@@ -115,7 +86,7 @@ int rmd_wpw_open(struct rmd_wpw **ret_end)
 	struct rmd_wpw *end = rmd_calloc(1, sizeof *end);
 	if (end == NULL)
 		return RMD_ENOMEM;
-	end->magic = MAGIC;
+	end->magic = RMD_WPW_MAGIC;
 	end->socket_fd = -1;
 	end->output_fds[0] = end->output_fds[1] = -1;
 	int rc = RMD_ENOMEM;
@@ -139,7 +110,7 @@ void rmd_wpw_close(struct rmd_wpw *end)
 {
 	if (end == NULL)
 		return;
-	RMD_CHECK_OBJ(end, MAGIC);
+	RMD_CHECK_OBJ(end, RMD_WPW_MAGIC);
 	if (end->page != NULL)
 		munmap(end->page, RMD_WP_PAGE_BYTES);
 	if (end->input != NULL)
@@ -289,7 +260,7 @@ static bool claim(struct rmd_wpw *end, uint64_t seq)
 
 int rmd_wpw_next(struct rmd_wpw *end, struct rmd_wpw_task *ret_task)
 {
-	RMD_CHECK_OBJ(end, MAGIC);
+	RMD_CHECK_OBJ(end, RMD_WPW_MAGIC);
 	RMD_CHECK(end->seq == 0);
 	rmd_free(end->control);
 	end->control = NULL;
@@ -324,7 +295,7 @@ int rmd_wpw_next(struct rmd_wpw *end, struct rmd_wpw_task *ret_task)
 
 /* ---- giving outcomes ---- */
 
-static bool agent_gone(const struct rmd_wpw *end)
+bool rmd_wpw_agent_gone(const struct rmd_wpw *end)
 {
 	struct pollfd poll_fd = {.fd = end->socket_fd, .events = POLLRDHUP};
 	return poll(&poll_fd, 1, 0) > 0 &&
@@ -354,8 +325,7 @@ static bool place(struct rmd_wpw *end, size_t len)
 	       rmd_wp_area_find(&end->area, len, &end->large);
 }
 
-/* Rings if the agent sleeps. */
-static void ring(struct rmd_wpw *end)
+void rmd_wpw_ring(struct rmd_wpw *end)
 {
 	static const uint8_t bell = RMD_WP_PACKET_DOORBELL;
 	atomic_thread_fence(memory_order_seq_cst);
@@ -364,13 +334,12 @@ static void ring(struct rmd_wpw *end)
 		(void)rmd_wp_packet_send(end->socket_fd, rmd_slice_of(&bell, 1), -1);
 }
 
-/* Waits until there is room. RMD_ECLOSED: the agent is gone. */
-static int wait_place(struct rmd_wpw *end, size_t len)
+int rmd_wpw_place(struct rmd_wpw *end, size_t len)
 {
 	const struct timespec timeout = {0, ROOM_WAIT_NS};
 	struct rmd_wp_page *page = end->page;
 	while (!place(end, len)) {
-		ring(end); /* a mark may lie there that nobody was rung for */
+		rmd_wpw_ring(end); /* a mark may lie there that nobody was rung for */
 		uint32_t room = atomic_load(&page->room);
 		atomic_store(&page->worker_waits, 1);
 		atomic_thread_fence(memory_order_seq_cst);
@@ -380,14 +349,13 @@ static int wait_place(struct rmd_wpw *end, size_t len)
 		}
 		long rc = syscall(SYS_futex, &page->room, FUTEX_WAIT, room, &timeout,
 				  NULL, 0);
-		if (rc < 0 && errno == ETIMEDOUT && agent_gone(end))
+		if (rc < 0 && errno == ETIMEDOUT && rmd_wpw_agent_gone(end))
 			return RMD_ECLOSED;
 	}
 	return 0;
 }
 
-/* Publishes the record that was placed, with its payload already there. */
-static void publish(struct rmd_wpw *end)
+void rmd_wpw_publish(struct rmd_wpw *end)
 {
 	uint64_t pad = end->record_at - end->ring_head;
 	if (pad >= sizeof(struct rmd_wp_record)) {
@@ -422,7 +390,7 @@ static void count_output(struct rmd_wpw *end, uint64_t ret_totals[2])
 		}
 		if (reads % 2 == 0 && atomic_load(&page->pipe_reads) == reads)
 			return;
-		if (spins % 1024 == 0 && agent_gone(end))
+		if (spins % 1024 == 0 && rmd_wpw_agent_gone(end))
 			return;
 		sched_yield();
 	}
@@ -436,12 +404,12 @@ static int mark_output(struct rmd_wpw *end, uint64_t seq)
 	count_output(end, totals);
 	if (totals[0] == end->marked_bytes[0] && totals[1] == end->marked_bytes[1])
 		return 0;
-	int rc = wait_place(end, 0);
+	int rc = rmd_wpw_place(end, 0);
 	if (rc < 0)
 		return rc;
 	end->record = (struct rmd_wp_record){
 		.kind = RMD_WP_RECORD_MARK, .seq = seq, .a = totals[0], .b = totals[1]};
-	publish(end);
+	rmd_wpw_publish(end);
 	memcpy(end->marked_bytes, totals, sizeof totals);
 	return 0;
 }
@@ -454,13 +422,13 @@ int rmd_wpw_disown_output(struct rmd_wpw *end)
 int rmd_wpw_reserve(struct rmd_wpw *end, size_t len, enum rmd_wpw_output output,
 		    uint8_t **ret_bytes)
 {
-	RMD_CHECK_OBJ(end, MAGIC);
+	RMD_CHECK_OBJ(end, RMD_WPW_MAGIC);
 	RMD_CHECK(end->seq != 0);
 	if (len > RMD_WP_OUTCOME_MAX)
 		return RMD_ETOOBIG;
 	int rc = output == RMD_WPW_SILENT ? 0 : mark_output(end, end->seq);
 	if (rc == 0)
-		rc = wait_place(end, len);
+		rc = rmd_wpw_place(end, len);
 	if (rc < 0)
 		return rc;
 	uint8_t *payload = end->output + end->record_at % RMD_WP_RING_BYTES +
@@ -473,27 +441,27 @@ int rmd_wpw_reserve(struct rmd_wpw *end, size_t len, enum rmd_wpw_output output,
 	return 0;
 }
 
-/* Says in the open record that its payload is `len` bytes. */
-static void size_record(struct rmd_wpw *end, size_t len)
+bool rmd_wpw_size_record(struct rmd_wpw *end, size_t len)
 {
 	RMD_CHECK(len <= end->reserved_bytes);
 	if (end->large.len == 0) {
 		end->record.payload_bytes = (uint32_t)len;
 		end->reserved_head = end->record_at + rmd_wp_record_bytes(len);
-		return;
+		return false;
 	}
 	rmd_wp_area_take(&end->area, &end->large);
 	end->large.len = len;
 	end->record.payload_bytes = sizeof end->large;
 	memcpy(end->output + end->record_at % RMD_WP_RING_BYTES + sizeof end->record,
 	       &end->large, sizeof end->large);
+	return true;
 }
 
 void rmd_wpw_commit(struct rmd_wpw *end, enum rmd_wp_outcome_kind kind, size_t len,
 		    uint64_t run_ns)
 {
-	RMD_CHECK_OBJ(end, MAGIC);
-	bool large = end->large.len != 0;
+	RMD_CHECK_OBJ(end, RMD_WPW_MAGIC);
+	bool large = rmd_wpw_size_record(end, len);
 	if (kind == RMD_WP_VALUE)
 		end->record.kind = large ? RMD_WP_RECORD_LARGE_VALUE
 					 : RMD_WP_RECORD_VALUE;
@@ -501,23 +469,22 @@ void rmd_wpw_commit(struct rmd_wpw *end, enum rmd_wp_outcome_kind kind, size_t l
 		end->record.kind = large ? RMD_WP_RECORD_LARGE_ERROR
 					 : RMD_WP_RECORD_ERROR;
 	end->record.a = run_ns;
-	size_record(end, len);
 	uint64_t seq = end->seq;
 	end->seq = 0;
-	publish(end);
+	rmd_wpw_publish(end);
 	/* Only if the agent has not given the slot to another task meanwhile. */
 	uint64_t claimed = RMD_WP_WORD(seq, RMD_WP_CLAIMED);
 	(void)atomic_compare_exchange_strong(&end->page->slots[RMD_WP_SLOT_OF(seq)],
 					     &claimed, RMD_WP_WORD(seq, RMD_WP_DONE));
-	ring(end);
+	rmd_wpw_ring(end);
 }
 
 int rmd_wpw_log(struct rmd_wpw *end, struct rmd_slice bytes)
 {
-	RMD_CHECK_OBJ(end, MAGIC);
+	RMD_CHECK_OBJ(end, RMD_WPW_MAGIC);
 	if (bytes.len > RMD_WP_RING_PAYLOAD_MAX)
 		bytes.len = RMD_WP_RING_PAYLOAD_MAX;
-	int rc = wait_place(end, bytes.len);
+	int rc = rmd_wpw_place(end, bytes.len);
 	if (rc < 0)
 		return rc;
 	end->record = (struct rmd_wp_record){.kind = RMD_WP_RECORD_LOG,
@@ -527,8 +494,8 @@ int rmd_wpw_log(struct rmd_wpw *end, struct rmd_slice bytes)
 		memcpy(end->output + end->record_at % RMD_WP_RING_BYTES +
 			       sizeof end->record,
 		       bytes.data, bytes.len);
-	publish(end);
-	ring(end);
+	rmd_wpw_publish(end);
+	rmd_wpw_ring(end);
 	return 0;
 }
 

@@ -81,3 +81,27 @@ void rmd_wpw_set_progress(struct rmd_wpw *end, uint64_t done, uint64_t total);
 bool rmd_wpw_cancelled(const struct rmd_wpw *end);
 /* What has been printed so far belongs to no task. RMD_ECLOSED. */
 int rmd_wpw_disown_output(struct rmd_wpw *end);
+
+/* ---- tasks that submit tasks: worker_nested.c ---- */
+
+/* Publishes the first `len` bytes of the reserved room as what the claimed task submits:
+ * a NestedSubmit without lease. */
+void rmd_wpw_submit(struct rmd_wpw *end, size_t len);
+
+/* Whether a task that asks for a child waits for it. */
+enum rmd_wpw_ask { RMD_WPW_ASK_WAIT, RMD_WPW_ASK_NOW };
+/* Asks how child `number` ended. *ret_ticket is for rmd_wpw_await_answer, which must
+ * follow. As rmd_wpw_log in all else. RMD_ECLOSED. */
+int rmd_wpw_ask(struct rmd_wpw *end, uint64_t number, enum rmd_wpw_ask how,
+		uint32_t *ret_ticket);
+/* Says that the claimed task goes on without child `number`; the answer is yet to be
+ * awaited. As rmd_wpw_log. */
+int rmd_wpw_give_up(struct rmd_wpw *end, uint64_t number);
+/* Says that child `number` shall end. As rmd_wpw_log. */
+int rmd_wpw_cancel_child(struct rmd_wpw *end, uint64_t number);
+/* Waits for the answer, at most until `until_mono_ns` (0: for ever). `*ret_payload` is
+ * borrowed until the next ask or commit, and is not to be written to. RMD_ETIMEOUT;
+ * RMD_ECLOSED; RMD_EPROTO. (Any thread: the one that asked.) */
+int rmd_wpw_await_answer(struct rmd_wpw *end, uint64_t number, uint32_t ticket,
+			 uint64_t until_mono_ns, enum rmd_wp_answer *ret_kind,
+			 struct rmd_slice *ret_payload);

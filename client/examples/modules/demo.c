@@ -19,7 +19,8 @@ REMUDA_TASK(int64_t, square, (int64_t, x))
 {
 	int64_t squared;
 	if (__builtin_mul_overflow(x, x, &squared))
-		remuda_raise("Overflow", "the square of %lld is over 64 bits", (long long)x);
+		remuda_raise("Overflow", "the square of %lld is over 64 bits",
+			     (long long)x);
 	return squared;
 }
 
@@ -27,7 +28,8 @@ REMUDA_TASK(int64_t, add, (int64_t, a), (int64_t, b))
 {
 	int64_t sum;
 	if (__builtin_add_overflow(a, b, &sum))
-		remuda_raise("Overflow", "%lld + %lld is over 64 bits", (long long)a, (long long)b);
+		remuda_raise("Overflow", "%lld + %lld is over 64 bits", (long long)a,
+			     (long long)b);
 	return sum;
 }
 
@@ -61,7 +63,8 @@ static int open_file(const char *path)
 static int read_config(const char *path)
 {
 	if (open_file(path) < 0) {
-		remuda_raise_from(remuda_raised(), "ConfigError", "cannot read the configuration");
+		remuda_raise_from(remuda_raised(), "ConfigError",
+				  "cannot read the configuration");
 		return -1;
 	}
 	return 0;
@@ -102,4 +105,36 @@ REMUDA_TASK(uint64_t, burn_ms, (uint32_t, ms))
 REMUDA_TASK(void, print, (const char *, text))
 {
 	puts(text);
+}
+
+/* Submits a function of one number. */
+static uint64_t submit_int(remuda_ctx *ctx, const char *function, int64_t n)
+{
+	struct remuda_value arg = {.kind = REMUDA_INT64, .u.int64 = n};
+	return remuda_ctx_submit(ctx, function, &arg, 1);
+}
+
+static int64_t get_int(remuda_ctx *ctx, uint64_t task)
+{
+	struct remuda_value value;
+	return remuda_ctx_get(ctx, task, &value) < 0 ? 0 : value.u.int64;
+}
+
+/* depth + (depth - 1) + ... + 0, each by a task that the one above it submits. */
+REMUDA_TASK(int64_t, nest, (remuda_ctx *, ctx), (uint32_t, depth))
+{
+	if (depth == 0)
+		return 0;
+	return depth + get_int(ctx, submit_int(ctx, "native:demo.nest", depth - 1));
+}
+
+/* The n-th Fibonacci number, by tasks that submit two tasks each. Tasks nest at most 10
+ * deep, which is enough for n = 11. */
+REMUDA_TASK(int64_t, fib, (remuda_ctx *, ctx), (uint32_t, n))
+{
+	if (n < 2)
+		return n;
+	uint64_t one = submit_int(ctx, "native:demo.fib", n - 1);
+	uint64_t other = submit_int(ctx, "native:demo.fib", n - 2);
+	return get_int(ctx, one) + get_int(ctx, other);
 }

@@ -25,9 +25,9 @@ struct rig_lease {
 	enum rig_end end;
 	uint8_t ends; /* how often it has ended */
 	bool began_told, began;
-	bool logged, logged_late; /* late: after its end */
-	bool waiting;		   /* for its children */
-	uint32_t waits;		   /* how often it began to */
+	bool logged, logged_late;	   /* late: after its end */
+	bool waiting;			   /* for its children */
+	uint32_t waits;			   /* how often it began to */
 	uint64_t nested, nested_cancelled; /* numbers of the last child, and cancel */
 	uint64_t progress_done, progress_total;
 	uint32_t progress_told;

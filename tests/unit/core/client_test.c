@@ -251,8 +251,8 @@ static void numbers_with_gaps_are_found(void **state)
 	struct rig *rig = *state;
 	struct rmd_core_client *client = rig_client(rig, "uid:1");
 	struct rmd_core_pool *pool = rig_pool(rig, client, "p", 1);
-	static const uint64_t numbers[] = {1,	      15, 16, 17, 1000, UINT64_C(1) << 60,
-					   RMD_CORE_NESTED - 1};
+	static const uint64_t numbers[] = {
+		1, 15, 16, 17, 1000, UINT64_C(1) << 60, RMD_CORE_NESTED - 1};
 	for (size_t i = 0; i < 7; i++)
 		assert_int_equal(
 			rig_submit_with(rig, client, pool,

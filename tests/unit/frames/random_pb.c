@@ -54,6 +54,8 @@ static const struct rule rules[] = {
 	{"SessionOutcome", "outcome", ALWAYS, 0},
 	{"SessionLog", "log", ALWAYS, 0},
 	{"TaskSpec", "arguments_transfer", NEVER, 0},
+	{"SegmentRef", "length", FROM_1, 1 << 30},
+	{"SegmentRef", "mark", FROM_1, 0},
 	{"TaskOptions", "priority", FROM_1, 1000},
 	{"TaskOptions", "max_attempts", AT_MOST, 100},
 	{"Duration", "seconds", AT_MOST, 86400 * 3652},
@@ -248,6 +250,24 @@ static void set_field(ProtobufCMessage *message, const ProtobufCFieldDescriptor 
 		set_one(field, rule, (char *)message + field->offset, NULL);
 }
 
+/* Of two messages within one, only one may be there. */
+static void leave_one(ProtobufCMessage *message, const char *one, const char *other)
+{
+	ProtobufCMessage **slots[2];
+	const char *names[2] = {one, other};
+	for (int i = 0; i < 2; i++) {
+		const ProtobufCFieldDescriptor *field =
+			protobuf_c_message_descriptor_get_field_by_name(message->descriptor,
+									names[i]);
+		slots[i] = (ProtobufCMessage **)(void *)((char *)message + field->offset);
+	}
+	if (*slots[0] == NULL || *slots[1] == NULL)
+		return;
+	ProtobufCMessage **gone = slots[below(2)];
+	protobuf_c_message_free_unpacked(*gone, NULL);
+	*gone = NULL;
+}
+
 /* What must hold between the fields of one message. */
 static void mend(ProtobufCMessage *message)
 {
@@ -258,6 +278,10 @@ static void mend(ProtobufCMessage *message)
 		*(uint64_t *)((char *)message + total->offset) = 1000 + 40000 +
 								 below(1 << 20);
 	}
+	if (strcmp(d->short_name, "TaskSpec") == 0)
+		leave_one(message, "arguments", "arguments_segment");
+	if (strcmp(d->short_name, "SessionOutcome") == 0)
+		leave_one(message, "outcome", "value_segment");
 	if (strcmp(d->short_name, "Duration") == 0) {
 		const ProtobufCFieldDescriptor *nanos =
 			protobuf_c_message_descriptor_get_field_by_name(d, "nanos");

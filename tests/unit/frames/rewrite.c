@@ -101,6 +101,11 @@ int rewrite_session_response(struct rmd_slice message, struct rmd_buf *buf,
 			rmd_session_response_put_log(out, item.log.number, &item.log.log);
 			break;
 		case RMD_SESSION_RESPONSE_OUTCOME:
+			if (item.outcome.segment.length != 0) {
+				rmd_session_response_put_segment(out, item.outcome.number,
+								 &item.outcome.segment);
+				break;
+			}
 			rmd_session_response_put_outcome(out, item.outcome.number,
 							 &item.outcome.outcome, buf);
 			break;

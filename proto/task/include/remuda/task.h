@@ -138,6 +138,14 @@ struct remuda_place {
 	uint32_t line;
 };
 
+/* How a task that a task submits is to run; all zero: as remuda_ctx_submit. */
+struct remuda_child_options {
+	const char *pool;            /* a shared pool's name; NULL: the pool of the task itself */
+	uint64_t deadline_ms;        /* from now; 0, or later than its own: that of the task itself */
+	uint32_t max_attempts;       /* how often it may be begun; 0: 1 */
+	uint32_t reserved;           /* 0 */
+};
+
 /* All that a worker does for a task. Later versions only append; `size` tells how far
  * it goes. decode and encode are the thunk's alone; 0, or negative with an error
  * recorded. */
@@ -158,10 +166,15 @@ struct remuda_abi {
 	bool (*cancelled)(remuda_ctx *ctx);
 	int64_t (*deadline_ms)(remuda_ctx *ctx);
 	uint32_t (*attempt)(remuda_ctx *ctx);
-	uint64_t (*submit)(remuda_ctx *ctx, const struct remuda_place *place, const char *function,
+	uint64_t (*submit)(remuda_ctx *ctx, const struct remuda_place *place,
+			   const struct remuda_child_options *options, const char *function,
 			   const struct remuda_value *args, size_t count);
 	int (*get)(remuda_ctx *ctx, const struct remuda_place *place, uint64_t task,
-		   struct remuda_value *ret_value);
+		   int64_t timeout_ms, struct remuda_value *ret_value,
+		   struct remuda_error **ret_err);
+	void (*cancel)(remuda_ctx *ctx, uint64_t task);
+	const char *(*error_type)(remuda_ctx *ctx, const struct remuda_error *err);
+	const char *(*error_message)(remuda_ctx *ctx, const struct remuda_error *err);
 };
 
 /* ---- what a task calls ---- */
@@ -234,14 +247,62 @@ static inline remuda_ctx *remuda_current(void);
  * the one before; set that again before the function returns. NULL: none. */
 static inline remuda_ctx *remuda_attach(remuda_ctx *ctx);
 
-/* Submits a task from within a task: gives its number, or 0 with an error raised
- * (where the worker's agent does not offer that: "nested submits are not available in
- * this worker"). */
+/* ---- tasks that submit tasks ----
+ *
+ *	struct remuda_value arg = {.kind = REMUDA_INT64, .u.int64 = n - 1}, below;
+ *	uint64_t task = remuda_ctx_submit(ctx, "native:demo.nest", &arg, 1);
+ *	if (remuda_ctx_get(ctx, task, &below) < 0)
+ *		return -1;
+ *
+ * What a task submits runs in its own pool or a shared one, on any host, for the same
+ * client, nested at most 10 deep. While the task waits for it, its place among the pool's
+ * workers is free for others; it takes the next free place back when it goes on. When the
+ * task ends, in whichever way, what it has submitted and not waited for is cancelled. A
+ * task may have 10,000 open at a time. Any thread that has the context may call these;
+ * those that wait, wait one after the other. */
+
+/* Submits "RUNTIME:NAME" (without a colon: of the runtime native) with `count` arguments,
+ * by position. Gives a number that only this task knows, or 0 with an error raised: an
+ * argument that can't be encoded, too many open tasks. Whether there is such a function
+ * or pool is told by remuda_ctx_get. */
 #define remuda_ctx_submit(ctx, function, args, count)                                \
-	remuda_submit_at_(ctx, REMUDA_HERE_, function, args, count)
-/* Waits for what remuda_ctx_submit gave: 0 and its value, which lives as the context;
- * or -1 with its error raised. */
-#define remuda_ctx_get(ctx, task, ret_value) remuda_get_at_(ctx, REMUDA_HERE_, task, ret_value)
+	remuda_submit_at_(ctx, REMUDA_HERE_, (const struct remuda_child_options *)0, function, args, count)
+/* The same, told how: const struct remuda_child_options *options. */
+#define remuda_ctx_submit_with(ctx, options, function, args, count)                  \
+	remuda_submit_at_(ctx, REMUDA_HERE_, options, function, args, count)
+
+/* Waits for a task that was submitted: 0 and its value (`ret_value` may be NULL), which
+ * lives as long as the running task; or -1 with its error raised: a ChildError that has
+ * what happened there as its cause. Of 0, an error that was raised before, -1. A task's
+ * end is told once. */
+#define remuda_ctx_get(ctx, task, ret_value)                                         \
+	remuda_get_at_(ctx, REMUDA_HERE_, task, -1, ret_value, (struct remuda_error **)0)
+/* The same, and raises nothing: -1 and *ret_err, which belongs to the running task and
+ * may be the cause of remuda_raise_from; 1: it has not ended within `timeout_ms` (negative: no
+ * limit; 0: does not wait, and keeps its place). Having waited in vain it takes its place
+ * back, which can take longer. */
+#define remuda_ctx_wait(ctx, task, timeout_ms, ret_value, ret_err)                   \
+	remuda_get_at_(ctx, REMUDA_HERE_, task, timeout_ms, ret_value, ret_err)
+
+/* Asks that a task that was submitted end; nothing where it has ended. Its end is still
+ * to be waited for, if wanted. */
+static inline void remuda_ctx_cancel(remuda_ctx *ctx, uint64_t task)
+{
+	ctx->abi->cancel(ctx, task);
+}
+
+/* Type ("ParseError") and message of an error that remuda_ctx_wait, remuda_raised or a
+ * raise gave. Borrowed from it. */
+static inline const char *remuda_ctx_error_type(remuda_ctx *ctx, const struct remuda_error *err)
+{
+	return ctx->abi->error_type(ctx, err);
+}
+
+static inline const char *remuda_ctx_error_message(remuda_ctx *ctx,
+						   const struct remuda_error *err)
+{
+	return ctx->abi->error_message(ctx, err);
+}
 
 /* ---- the macros ---- */
 

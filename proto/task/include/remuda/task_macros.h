@@ -104,16 +104,18 @@ remuda_raise_at_(struct remuda_place place, struct remuda_error *cause, const ch
 }
 
 static inline uint64_t remuda_submit_at_(remuda_ctx *ctx, struct remuda_place place,
+					 const struct remuda_child_options *options,
 					 const char *function, const struct remuda_value *args,
 					 size_t count)
 {
-	return ctx->abi->submit(ctx, &place, function, args, count);
+	return ctx->abi->submit(ctx, &place, options, function, args, count);
 }
 
 static inline int remuda_get_at_(remuda_ctx *ctx, struct remuda_place place, uint64_t task,
-				 struct remuda_value *ret_value)
+				 int64_t timeout_ms, struct remuda_value *ret_value,
+				 struct remuda_error **ret_err)
 {
-	return ctx->abi->get(ctx, &place, task, ret_value);
+	return ctx->abi->get(ctx, &place, task, timeout_ms, ret_value, ret_err);
 }
 
 #ifdef __cplusplus

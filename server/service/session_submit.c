@@ -1,0 +1,128 @@
+/* What a session does for its client's tasks and pools. */
+#include "proto/base/alloc.h"
+#include "proto/base/clock.h"
+#include "proto/base/errcode.h"
+#include "server/service/session_inside.h"
+
+#define SESSION_POOLS_MAX 1024u
+
+void rmd_session_open_pool(struct rmd_session *session,
+			   const struct rmd_session_open_pool *asked)
+{
+	struct rmd_pool_spec *spec = NULL;
+	struct rmd_core_pool *pool = NULL;
+	char *why = NULL;
+	const char *field = NULL;
+	bool reused;
+	int rc = rmd_pool_spec_read(asked->raw_spec, &spec, &field);
+	if (rc < 0)
+		why = rmd_asprintf("%s: %s", field != NULL ? field : "PoolSpec",
+				   rmd_errcode_text(rc));
+	else if (asked->pool == 0 || session->pools.count >= SESSION_POOLS_MAX)
+		why = rmd_asprintf(
+			"a session numbers its pools from 1, and opens at most %u",
+			SESSION_POOLS_MAX);
+	else if (rmd_coordinator_open_pool(session->coordinator, session->client, spec,
+					   &pool, &reused, &why) == 0) {
+		rmd_map_take(&session->pools, asked->pool);
+		if (rmd_map_put(&session->pools, asked->pool, pool) < 0)
+			why = rmd_strdup("the coordinator is out of memory");
+	}
+	rmd_pool_spec_free(spec);
+	rmd_session_response_put_pool(rmd_stream_begin(session->stream), asked->pool,
+				      rmd_slice_of_string(why != NULL ? why : ""));
+	rmd_stream_end(session->stream);
+	rmd_free(why);
+}
+
+/* The pool that a task goes to; NULL: *ret_error says why it goes nowhere. */
+static struct rmd_core_pool *pool_of(struct rmd_session *session,
+				     const struct rmd_task_spec *spec,
+				     struct rmd_buf **ret_error)
+{
+	struct rmd_core_pool *pool = NULL;
+	struct rmd_slice runtime = rmd_function_runtime(spec->function);
+	if (runtime.len == 0) {
+		*ret_error = rmd_outcome_refused(
+			"UnknownFunction",
+			"\"%.*s\" names no runtime: write RUNTIME:NAME, such as "
+			"native:%.*s",
+			(int)spec->function.len, (const char *)spec->function.data,
+			(int)spec->function.len, (const char *)spec->function.data);
+		return NULL;
+	}
+	if (spec->pool == 0) {
+		int rc = rmd_coordinator_default_pool(session->coordinator, runtime,
+						      &pool);
+		if (rc < 0)
+			*ret_error = rmd_outcome_submit_refused(session->coordinator, rc,
+								spec->function);
+		return pool;
+	}
+	pool = rmd_map_get(&session->pools, spec->pool);
+	if (pool == NULL)
+		*ret_error = rmd_outcome_refused("UnknownPool",
+						 "this session has opened no pool %llu",
+						 (unsigned long long)spec->pool);
+	return pool;
+}
+
+static void refuse(struct rmd_session *session, uint64_t number, struct rmd_buf *error)
+{
+	struct rmd_outcome outcome = {.kind = RMD_OUTCOME_ERROR};
+	if (error != NULL)
+		outcome.bytes = rmd_buf_slice(error);
+	if (number > session->refused)
+		session->refused = number;
+	rmd_session_put_outcome(session, number, &outcome, error);
+	rmd_buf_unref(error);
+}
+
+int rmd_session_submit(struct rmd_session *session,
+		       const struct rmd_session_submit *submit, struct rmd_buf *frame)
+{
+	const struct rmd_task_spec *spec = &submit->task;
+	struct rmd_buf *whole = NULL, *error = NULL;
+	struct rmd_piece payload = {spec->arguments, frame};
+	if (spec->segment.length != 0) {
+		int rc = rmd_sharing_borrow(&session->sharing, &spec->segment, &whole);
+		if (rc < 0)
+			return rc;
+		payload = (struct rmd_piece){rmd_buf_slice(whole), whole};
+	} else if (spec->arguments_transfer != 0) {
+		int rc = rmd_transfers_take(&session->transfers, spec->arguments_transfer,
+					    &whole);
+		if (rc < 0)
+			error = rmd_outcome_refused(
+				"InvalidTask",
+				"its arguments (transfer %llu) have not come: %s",
+				(unsigned long long)spec->arguments_transfer,
+				rmd_errcode_text(rc));
+		else
+			payload = (struct rmd_piece){rmd_buf_slice(whole), whole};
+	}
+	struct rmd_core_pool *pool = error == NULL ? pool_of(session, spec, &error)
+						   : NULL;
+	if (pool != NULL) {
+		struct rmd_core_submit core_submit = {
+			.number = submit->number,
+			.function = spec->function,
+			.payload = payload,
+			.labels = {spec->options.raw_labels, frame},
+			.pool = pool,
+			.priority = spec->options.priority,
+			.deadline_ms = spec->options.deadline_ms,
+			.max_attempts = spec->options.max_attempts,
+			.stream_logs = spec->options.stream_logs,
+		};
+		int rc = rmd_core_submit(session->coordinator->core, rmd_clock_mono_ms(),
+					 session->client, &core_submit, NULL);
+		if (rc < 0 && rc != RMD_EEXIST)
+			error = rmd_outcome_submit_refused(session->coordinator, rc,
+							   spec->function);
+	}
+	if (error != NULL)
+		refuse(session, submit->number, error);
+	rmd_buf_unref(whole);
+	return 0;
+}
