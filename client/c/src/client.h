@@ -51,6 +51,8 @@ enum rmd_client_state {
 	RMD_CLIENT_CLOSED,
 };
 
+struct rmd_shared;
+
 /* How the coordinator is reached, which decides what a lost connection means. */
 enum rmd_reach {
 	RMD_REACH_PRIVATE,           /* our own: gone with its connection */
@@ -91,6 +93,8 @@ struct remuda {
 	char *client_name;
 	char *server_path;           /* PRIVATE: which program it is */
 	int private_fd;              /* PRIVATE: until the channel takes it; -1 */
+	int memory_fd;               /* PRIVATE: where shared memory is posted; -1 */
+	uint64_t shared_bytes;       /* to share with a coordinator here; 0: none */
 	uint32_t open_timeout_ms;
 	struct rmd_pool_spec *default_spec; /* NULL: the runtime's default pool will do */
 	bool threaded;               /* the thread was started */
@@ -106,6 +110,7 @@ struct remuda {
 	uint64_t window;             /* submits up to this number may be sent */
 	uint64_t payload_max_bytes;
 	uint64_t next_transfer;
+	struct rmd_shared *shared;   /* owned; NULL: none. Set by the client's thread */
 	struct rmd_unaccepted *unaccepted, **unaccepted_end;
 	struct rmd_client_pool *pools; /* [i] has the number i + 1 */
 	uint32_t pool_count;
@@ -125,6 +130,8 @@ struct remuda {
 	struct rmd_channel *channel;
 	struct rmd_stream *call;     /* the session's call, also while it opens */
 	struct rmd_transfers transfers;
+	struct rmd_shared *offered;  /* owned; until the welcome */
+	struct rmd_timer tidy;       /* of shared memory */
 	uint64_t epoch;              /* 0: never welcomed */
 	uint64_t *acks;
 	size_t ack_count;

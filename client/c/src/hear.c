@@ -1,11 +1,13 @@
 /* What the coordinator says in a session: welcome, outcomes, logs, marks; and the
  * acknowledging of it. On the client's thread; session.c has the life of the call. */
 #include "client/c/src/client.h"
+#include "client/c/src/share.h"
 
 #include "proto/base/alloc.h"
 #include "proto/base/clock.h"
 #include "proto/base/errcode.h"
 #include "proto/error/chain.h"
+#include "proto/shared/shared.h"
 
 /* Outcomes that are taken out of the table under one lock. */
 #define OUTCOME_BATCH 64u
@@ -49,12 +51,10 @@ struct reading {
 	uint64_t accepted, window;
 };
 
-/* A whole result that came in pieces: as rmd_future_settle. */
-static unsigned settle_transferred(struct remuda *client, struct remuda_future *future,
-				   uint64_t transfer)
+/* A whole result, which came by another way than in the outcome (0), or did not: as
+ * rmd_future_settle. Takes `buf`. */
+static unsigned settle_whole(struct remuda_future *future, int rc, struct rmd_buf *buf)
 {
-	struct rmd_buf *buf;
-	int rc = rmd_transfers_take(&client->transfers, transfer, &buf);
 	if (rc == 0) {
 		unsigned before =
 			rmd_future_settle(future, RMD_OUTCOME_VALUE, 0,
@@ -63,7 +63,7 @@ static unsigned settle_transferred(struct remuda *client, struct remuda_future *
 		return before;
 	}
 	struct remuda_error *err = remuda_error_create(
-		"ProtocolError", "the result came in pieces that do not fit: %s",
+		"ProtocolError", "the result does not lie where it should: %s",
 		rmd_errcode_text(rc));
 	buf = rmd_error_encode_buf(err);
 	remuda_error_free(err);
@@ -76,14 +76,40 @@ static unsigned settle_transferred(struct remuda *client, struct remuda_future *
 	return before;
 }
 
-static unsigned settle(struct reading *reading, struct remuda_future *future,
-		       const struct rmd_outcome *outcome)
+/* The bytes that an outcome refers to. */
+static int borrow(struct remuda *client, const struct rmd_segment_ref *ref,
+		  struct rmd_buf **ret_buf)
 {
-	if (outcome->kind == RMD_OUTCOME_VALUE_TRANSFER)
-		return settle_transferred(reading->client, future, outcome->transfer);
+	return client->shared == NULL ? RMD_EPROTO
+				      : rmd_shared_borrow(client->shared, ref, ret_buf);
+}
+
+static unsigned settle(struct reading *reading, struct remuda_future *future,
+		       const struct rmd_session_outcome *told)
+{
+	struct remuda *client = reading->client;
+	const struct rmd_outcome *outcome = &told->outcome;
+	struct rmd_buf *buf = NULL;
+	if (told->segment.length != 0) {
+		int rc = borrow(client, &told->segment, &buf);
+		return settle_whole(future, rc, buf);
+	}
+	if (outcome->kind == RMD_OUTCOME_VALUE_TRANSFER) {
+		int rc = rmd_transfers_take(&client->transfers, outcome->transfer, &buf);
+		return settle_whole(future, rc, buf);
+	}
 	return rmd_future_settle(
 		future, outcome->kind, 0,
 		(struct rmd_piece){outcome->bytes, reading->message.buf});
+}
+
+/* Heard before, or of a task that was given up. */
+static void drop(struct remuda *client, const struct rmd_session_outcome *told)
+{
+	struct rmd_buf *buf = NULL;
+	rmd_transfers_drop(&client->transfers, told->outcome.transfer);
+	if (told->segment.length != 0 && borrow(client, &told->segment, &buf) == 0)
+		rmd_buf_unref(buf);
 }
 
 static void flush_outcomes(struct reading *reading)
@@ -97,11 +123,10 @@ static void flush_outcomes(struct reading *reading)
 		futures[i] = rmd_table_take(&client->table, reading->outcomes[i].number);
 	pthread_mutex_unlock(&client->table_lock);
 	for (size_t i = 0; i < count; i++) {
-		const struct rmd_outcome *outcome = &reading->outcomes[i].outcome;
 		if (futures[i] != NULL)
-			before[i] = settle(reading, futures[i], outcome);
-		else /* heard before, or of a task that was given up */
-			rmd_transfers_drop(&client->transfers, outcome->transfer);
+			before[i] = settle(reading, futures[i], &reading->outcomes[i]);
+		else
+			drop(client, &reading->outcomes[i]);
 	}
 	for (size_t i = 0; i < count; i++) {
 		if (futures[i] == NULL)
@@ -112,6 +137,7 @@ static void flush_outcomes(struct reading *reading)
 	for (size_t i = 0; i < count; i++)
 		acknowledge(client, reading->outcomes[i].number);
 	reading->outcome_count = 0;
+	rmd_share_tidy(client);
 }
 
 static void hear_log(struct remuda *client, const struct rmd_session_log *log)
@@ -160,6 +186,7 @@ static int hear_welcome(struct remuda *client, const struct rmd_session_welcome 
 	pthread_mutex_lock(&client->lock);
 	client->payload_max_bytes = welcome->payload_max_bytes;
 	client->stream = client->call;
+	rmd_share_answered(client, welcome->shared_memory);
 	if (anew) {
 		client->next = welcome->accepted + 1;
 		pthread_mutex_lock(&client->table_lock);

@@ -12,11 +12,13 @@
 #include "client/c/src/client.h"
 #include "client/c/src/locate.h"
 #include "client/c/src/private.h"
+#include "client/c/src/share.h"
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
 #include "proto/base/clock.h"
 #include "proto/base/errcode.h"
 #include "proto/error/chain.h"
+#include "proto/shared/shared.h"
 
 #define CLIENT_MAGIC 0xc11e7701u
 
@@ -67,6 +69,8 @@ static void client_free(struct remuda *client)
 	rmd_unaccepted_drop(client, UINT64_MAX);
 	rmd_table_fini(&client->table);
 	rmd_transfers_fini(&client->transfers);
+	rmd_shared_unref(client->shared);
+	rmd_shared_unref(client->offered);
 	rmd_buf_unref(client->why);
 	rmd_pool_spec_free(client->default_spec);
 	rmd_free(client->acks);
@@ -75,6 +79,8 @@ static void client_free(struct remuda *client)
 	rmd_free(client->server_path);
 	if (client->private_fd >= 0)
 		close(client->private_fd);
+	if (client->memory_fd >= 0)
+		close(client->memory_fd);
 	rmd_done_queue_fini(&client->queue);
 	pthread_mutex_destroy(&client->table_lock);
 	pthread_cond_destroy(&client->changed);
@@ -137,7 +143,7 @@ static struct remuda *client_create(void)
 	client->magic = CLIENT_MAGIC;
 	atomic_init(&client->refs, 1);
 	client->fork_generation = atomic_load(&fork_generation);
-	client->private_fd = -1;
+	client->private_fd = client->memory_fd = -1;
 	client->next = client->next_transfer = 1;
 	client->unaccepted_end = &client->unaccepted;
 	rmd_random_bytes(client->session, sizeof client->session);
@@ -270,8 +276,9 @@ static int start_private(struct remuda *client, const struct remuda_options *opt
 	client->server_path = rmd_strdup(path);
 	struct rmd_private_options start = {.server_path = path,
 					    .max_workers = options->max_workers,
+					    .shared_bytes = client->shared_bytes,
 					    .modules = options->modules};
-	rc = rmd_private_start(&start, &client->private_fd, ret_err);
+	rc = rmd_private_start(&start, &client->private_fd, &client->memory_fd, ret_err);
 	if (rc < 0)
 		return rc == RMD_ENOMEM || client->server_path == NULL ? REMUDA_ENOMEM
 								       : REMUDA_ESYS;
@@ -330,6 +337,8 @@ static int open_client(struct remuda *client, const struct remuda_options *optio
 				      : process_name();
 	int code = client->client_name == NULL ? REMUDA_ENOMEM
 					       : check_options(options, ret_err);
+	if (code == 0)
+		code = rmd_share_wanted(&client->shared_bytes, ret_err);
 	if (code == 0)
 		code = resolve(client, options, ret_err);
 	if (code == 0 && client->reach == RMD_REACH_PRIVATE)

@@ -31,7 +31,8 @@
 
 #define STACK_BYTES (64u * 1024u)
 #define MODULES_MAX 64u
-#define FIXED_ARGS  8u
+#define FIXED_ARGS  12u
+#define KEPT_FDS    3u
 
 #if defined(__clang__) || defined(__GNUC__)
 #define UNINSTRUMENTED \
@@ -51,7 +52,8 @@ struct start {
 	const char *path;
 	char **argv;
 	char **envp;
-	int keep[2];                 /* descriptors that the program inherits */
+	int keep[KEPT_FDS];          /* descriptors that the program inherits: the stream,
+				      * our pidfd, the mailbox */
 	int null_fd;                 /* its standard input and output */
 	uint8_t *stack;              /* of the second process */
 	sigset_t no_signals;
@@ -84,7 +86,7 @@ UNINSTRUMENTED static int program(void *arg)
 	syscall(SYS_dup3, start->null_fd, 0, 0);
 	syscall(SYS_dup3, start->null_fd, 1, 0);
 	syscall(SYS_close_range, 3u, ~0u, CLOSE_RANGE_CLOEXEC);
-	for (int i = 0; i < 2; i++)
+	for (unsigned i = 0; i < KEPT_FDS; i++)
 		syscall(SYS_fcntl, start->keep[i], F_SETFD, 0);
 	reset_signals(&start->no_signals);
 	syscall(SYS_execve, start->path, start->argv, start->envp);
@@ -143,14 +145,18 @@ static struct remuda_error *start_error(const struct rmd_private_options *option
 /* Fills `argv` (room for FIXED_ARGS + 2 a module) with texts that are borrowed or in
  * `text`. */
 static void make_argv(const struct rmd_private_options *options,
-		      const struct start *start, char text[3][40], char **argv)
+		      const struct start *start, char text[5][40], char **argv)
 {
 	size_t n = 0;
 	snprintf(text[0], sizeof text[0], "%d", start->keep[0]);
 	snprintf(text[1], sizeof text[1], "%d", start->keep[1]);
 	snprintf(text[2], sizeof text[2], "%u", (unsigned)options->max_workers);
-	const char *fixed[] = {"remudad",	 "--private", "--client-fd", text[0],
-			       "--client-pidfd", text[1],     NULL};
+	snprintf(text[3], sizeof text[3], "%d", start->keep[2]);
+	snprintf(text[4], sizeof text[4], "%llu", (unsigned long long)options->shared_bytes);
+	const char *fixed[] = {"remudad",     "--private",     "--client-fd",
+			       text[0],	      "--client-pidfd", text[1],
+			       "--memory-fd", text[3],		"--shared-bytes",
+			       text[4],	      NULL};
 	for (; fixed[n] != NULL; n++)
 		argv[n] = (char *)(uintptr_t)fixed[n];
 	if (options->max_workers != 0) {
@@ -184,10 +190,10 @@ static int above_stdio(int fd)
 }
 
 int rmd_private_start(const struct rmd_private_options *options, int *ret_fd,
-		      struct remuda_error **ret_err)
+		      int *ret_memory_fd, struct remuda_error **ret_err)
 {
-	int pair[2] = {-1, -1}, rc = RMD_ESYS;
-	char text[3][40];
+	int pair[2] = {-1, -1}, memory[2] = {-1, -1}, rc = RMD_ESYS;
+	char text[5][40];
 	size_t modules = 0;
 	while (options->modules != NULL && options->modules[modules] != NULL)
 		modules++;
@@ -202,13 +208,18 @@ int rmd_private_start(const struct rmd_private_options *options, int *ret_fd,
 			      .argv = argv,
 			      .envp = environ,
 			      .null_fd = -1};
-	start.keep[0] = start.keep[1] = -1;
+	start.keep[0] = start.keep[1] = start.keep[2] = -1;
 
 	const char *what = "socketpair";
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
 		goto out;
 	start.keep[0] = pair[1] = above_stdio(pair[1]);
 	if (pair[1] < 0)
+		goto out;
+	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, memory) < 0)
+		goto out;
+	start.keep[2] = memory[1] = above_stdio(memory[1]);
+	if (memory[1] < 0)
 		goto out;
 	what = "pidfd_open";
 	start.keep[1] = above_stdio((int)syscall(SYS_pidfd_open, getpid(), 0));
@@ -224,13 +235,16 @@ int rmd_private_start(const struct rmd_private_options *options, int *ret_fd,
 	if (errno != 0)
 		goto out;
 	*ret_fd = pair[0];
-	pair[0] = -1;
+	*ret_memory_fd = memory[0];
+	pair[0] = memory[0] = -1;
 	rc = 0;
 out:
 	if (rc < 0)
 		*ret_err = start_error(options, errno, what);
 	close_fd(pair[0]);
 	close_fd(pair[1]);
+	close_fd(memory[0]);
+	close_fd(memory[1]);
 	close_fd(start.keep[1]);
 	close_fd(start.null_fd);
 	return rc;

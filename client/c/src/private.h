@@ -8,10 +8,12 @@ struct rmd_private_options {
 	const char *server_path;     /* the program */
 	uint32_t max_workers;        /* 0: as it thinks best */
 	const char *const *modules;  /* ended by NULL; may be NULL */
+	uint64_t shared_bytes;       /* of shared memory; 0: none */
 };
 
-/* Starts the program in the background and gives our end of the socket to it
- * (close-on-exec, nonblocking). It is no child of this process: wait() does not meet it,
+/* Starts the program in the background and gives our ends of two sockets to it
+ * (close-on-exec, nonblocking): a stream to speak through, and one for datagrams, where
+ * shared memory is posted. It is no child of this process: wait() does not meet it,
  * no SIGCHLD comes. It ends with us. RMD_ESYS, RMD_ENOMEM, RMD_ELIMIT with *ret_err. */
 int rmd_private_start(const struct rmd_private_options *options, int *ret_fd,
-		      struct remuda_error **ret_err);
+		      int *ret_memory_fd, struct remuda_error **ret_err);

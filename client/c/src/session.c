@@ -8,6 +8,7 @@
  * the call is refused      -> open tasks end; RESUMING with another session
  * All here runs on the client's thread, except where client.h says otherwise. */
 #include "client/c/src/client.h"
+#include "client/c/src/share.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -236,6 +237,7 @@ static void on_closed(struct rmd_stream *stream, void *ctx, enum rmd_rpc_status 
 	client->welcomed = false;
 	client->ack_count = 0;
 	rmd_timer_stop(client->loop, &client->ack_timer);
+	rmd_share_drop(client);
 	rmd_transfers_fini(&client->transfers);
 	rmd_transfers_init(&client->transfers, RMD_CLIENT_TRANSFERS_MAX,
 			   RMD_CLIENT_TRANSFERS_BYTES, rmd_clock_mono_ns());
@@ -283,6 +285,7 @@ static void call_start(struct remuda *client)
 		.protocol = RMD_PROTOCOL_VERSION,
 		.client = rmd_slice_of_string(client->client_name),
 		.epoch = client->epoch,
+		.shared_memory = rmd_share_offer(client),
 	};
 	memcpy(hello.session, client->session, sizeof hello.session);
 	rmd_session_request_put_hello(rmd_stream_begin(client->call), &hello);

@@ -1,21 +1,26 @@
 /* Submitting: check, encode, wait for the window, number, append. In the user's thread.
  *
  * Arguments are encoded before any lock is taken: small ones into a scratch block that
- * each thread keeps, large ones into a buf of their own, which travels by reference. */
+ * each thread keeps, large ones straight into shared memory, or where there is none into
+ * a buf of their own, which travels by reference. */
 #include "client/c/src/submit.h"
 
 #include <pthread.h>
 #include <string.h>
 
+#include "client/c/src/share.h"
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
 #include "proto/base/clock.h"
 #include "proto/base/errcode.h"
 #include "proto/codec/arguments.h"
 #include "proto/error/chain.h"
+#include "proto/shared/shared.h"
 
 /* A thread's scratch block is not kept beyond this size. */
 #define SCRATCH_KEEP_BYTES (64u * 1024u)
+/* Beside what values take. */
+#define SLACK_BYTES 64u
 
 /* ---- a thread's scratch ---- */
 
@@ -127,21 +132,106 @@ static struct rmd_buf *adopt(struct rmd_wire_writer *writer)
 	return buf;
 }
 
-/* Fills spec->arguments, and submission->large where they have a buf of their own.
- * RMD_ENOMEM. */
-static int encode(struct rmd_submission *submission)
+static size_t total_weight(const struct rmd_submission *submission)
 {
 	size_t total = 0;
 	for (size_t i = 0; i < submission->count; i++)
 		total += weight(&submission->args[i].value);
 	for (size_t i = 0; i < submission->named_count; i++)
 		total += weight(&submission->named_args[i].arg.value);
+	return total;
+}
+
+/* ---- shared memory ---- */
+
+/* Gives the place back, if the submission has one. */
+static void leave_place(struct rmd_submission *submission)
+{
+	if (submission->shared == NULL)
+		return;
+	rmd_shared_take_back(submission->shared, &submission->place);
+	rmd_shared_unref(submission->shared);
+	submission->shared = NULL;
+}
+
+/* Has the submission own a place for `bytes`, at *ret_to. False: there is none. */
+static bool find_place(struct remuda *client, struct rmd_submission *submission,
+		       size_t bytes, uint8_t **ret_to)
+{
+	if (bytes < RMD_SHARED_PAYLOAD_MIN)
+		return false;
+	submission->shared = rmd_share_get(client);
+	if (submission->shared == NULL)
+		return false;
+	if (rmd_shared_lend(submission->shared, bytes, &submission->place, ret_to) == 0)
+		return true;
+	rmd_shared_unref(submission->shared);
+	submission->shared = NULL;
+	return false;
+}
+
+/* Encodes straight into a place: true; false: there is none, or `total` was too small a
+ * guess. */
+static bool encode_in_place(struct remuda *client, struct rmd_submission *submission,
+			    size_t total)
+{
+	uint8_t *to;
+	size_t room = total + SLACK_BYTES;
+	if (!find_place(client, submission, room, &to))
+		return false;
+	struct rmd_wire_writer writer = {.data = to, .capacity = room, .borrowed = true};
+	put_all(&writer, submission);
+	bool in_place = !writer.failed && writer.borrowed && writer.len != 0;
+	if (in_place) {
+		rmd_shared_shorten(submission->shared, &submission->place, writer.len);
+		submission->spec.arguments = rmd_slice_of(to, writer.len);
+	}
+	rmd_wire_writer_fini(&writer);
+	if (!in_place)
+		leave_place(submission);
+	return in_place;
+}
+
+/* Moves arguments that turned out to be large from their buf to a place, if there is
+ * one. */
+static void move_to_place(struct remuda *client, struct rmd_submission *submission)
+{
+	uint8_t *to;
+	struct rmd_slice bytes = submission->spec.arguments;
+	if (!find_place(client, submission, bytes.len, &to))
+		return;
+	memcpy(to, bytes.data, bytes.len);
+	submission->spec.arguments = rmd_slice_of(to, bytes.len);
+	rmd_buf_unref(submission->large);
+	submission->large = NULL;
+}
+
+/* Moves them to a buf: what the place lies in is not what the present call shares. */
+static int move_from_place(struct rmd_submission *submission)
+{
+	submission->large = rmd_buf_copy(submission->spec.arguments);
+	if (submission->large == NULL)
+		return RMD_ENOMEM;
+	submission->spec.arguments = rmd_buf_slice(submission->large);
+	leave_place(submission);
+	return 0;
+}
+
+/* ---- encoding ---- */
+
+/* Fills spec->arguments, and submission->large or ->shared where they have a buf or a
+ * place of their own. RMD_ENOMEM. */
+static int encode(struct remuda *client, struct rmd_submission *submission)
+{
+	size_t total = total_weight(submission);
+	if (encode_in_place(client, submission, total))
+		return 0;
 	struct rmd_wire_writer own = {0};
 	struct rmd_wire_writer *writer = total < RMD_WIRE_SPLICE_MIN ? scratch() : &own;
 	if (writer == NULL)
 		return RMD_ENOMEM;
-	if (writer == &own && (own.data = rmd_malloc(total + 64)) != NULL)
-		own.capacity = total + 64;
+	if (writer == &own && (own.data = rmd_malloc(total + SLACK_BYTES)) != NULL)
+		own.capacity = total + SLACK_BYTES;
 	put_all(writer, submission);
 	if (writer->failed) {
 		rmd_wire_writer_fini(writer);
@@ -160,6 +250,7 @@ static int encode(struct rmd_submission *submission)
 	if (submission->large == NULL)
 		return RMD_ENOMEM;
 	submission->spec.arguments = rmd_buf_slice(submission->large);
+	move_to_place(client, submission);
 	return 0;
 }
 
@@ -200,7 +291,9 @@ static int wait_for_turn(struct remuda *client, const struct rmd_submission *sub
 		 */
 		if (client->state == RMD_CLIENT_OPEN && client->stream != NULL &&
 		    client->next <= client->window &&
-		    has_room(client, submission->spec.arguments.len))
+		    has_room(client, submission->shared != NULL
+					     ? 0
+					     : submission->spec.arguments.len))
 			return 0;
 		if (rmd_client_is_here(client))
 			return RMD_EAGAIN;
@@ -266,6 +359,13 @@ static int append(struct remuda *client, struct rmd_submission *submission,
 		return rc;
 	if (spec->pool == 0)
 		spec->pool = pool;
+	if (submission->shared != NULL && submission->shared != client->shared &&
+	    (rc = move_from_place(submission)) < 0)
+		return rc;
+	if (submission->shared != NULL) {
+		spec->segment = submission->place;
+		spec->arguments = rmd_slice_of(NULL, 0);
+	}
 	if (submission->large != NULL && spec->arguments.len > RMD_CLIENT_INLINE_BYTES) {
 		spec->arguments_transfer = client->next_transfer++;
 		spec->arguments = rmd_slice_of(NULL, 0);
@@ -278,6 +378,8 @@ static int append(struct remuda *client, struct rmd_submission *submission,
 		rmd_send_transfer(stream, spec->arguments_transfer, submission->large);
 	struct rmd_wire_writer *writer = rmd_stream_begin(stream);
 	rmd_session_request_put_submit(writer, future->number, spec, submission->large);
+	rmd_shared_unref(submission->shared); /* the place is now the coordinator's */
+	submission->shared = NULL;
 	*ret_stream = stream;
 	return 0;
 }
@@ -361,11 +463,12 @@ static void send(struct remuda *client, struct rmd_submission *submission,
 struct remuda_future *rmd_submit(struct remuda *client, struct rmd_submission *submission,
 				 struct remuda_future *future)
 {
-	int rc = encode(submission);
+	int rc = encode(client, submission);
 	if (rc < 0)
 		rmd_future_fail(future, REMUDA_ENOMEM, refusal(client, submission, rc));
 	else
 		send(client, submission, future);
+	leave_place(submission);
 	rmd_buf_unref(submission->large);
 	return future;
 }

@@ -11,7 +11,11 @@ struct rmd_submission {
 	const struct remuda_named_arg *named_args;
 	size_t named_count;
 	uint64_t until_ns;           /* the deadline, CLOCK_MONOTONIC; UINT64_MAX: none */
-	struct rmd_buf *large;       /* rmd_submit's own */
+	/* rmd_submit's own. Where the arguments are: in `large`, in a place of shared
+	 * memory, or in a block of the thread. */
+	struct rmd_buf *large;
+	struct rmd_shared *shared;   /* one reference; NULL: not in shared memory */
+	struct rmd_segment_ref place;
 };
 
 /* Sends the task, or ends `future` with the reason why not. Blocks while the window is

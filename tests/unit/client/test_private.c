@@ -99,7 +99,7 @@ static void a_private_coordinator_serves_and_gets_only_what_it_needs(void **stat
 	assert_int_equal(
 		remuda_get(remuda_submit_name(client, "x:echo", 42), &number, NULL), 0);
 	assert_int_equal(number, 42);
-	report("fds=2 blocked=0 ignored=0 private=1 workers=3 modules=2");
+	report("fds=3 blocked=0 ignored=0 private=1 workers=3 modules=2");
 	remuda_close(client);
 	close(leak);
 }
@@ -117,7 +117,7 @@ static void the_hosts_wait_and_signals_never_meet_it(void **state)
 	struct remuda *client = open_private(NULL);
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 	assert_int_equal(errno, ECHILD);
-	int pid = report("fds=2 blocked=0 ignored=0 private=1 workers=3 modules=2");
+	int pid = report("fds=3 blocked=0 ignored=0 private=1 workers=3 modules=2");
 	sigprocmask(SIG_SETMASK, NULL, &mask_after);
 	assert_int_equal(sigismember(&mask_after, SIGUSR1), 1);
 	assert_int_equal(sigismember(&mask_after, SIGUSR2), 0);
