@@ -108,9 +108,11 @@ void rmd_agent_arm_check(struct rmd_agent *agent)
 	if (agent->check.place == 0)
 		rmd_atimer_start(&agent->timers, &agent->check,
 				 agent->now_ms + RMD_AGENT_LONG_MS);
-	if (agent->trim.place == 0)
-		rmd_atimer_start(&agent->timers, &agent->trim,
-				 agent->now_ms + RMD_AGENT_TRIM_MS);
+	if (agent->trim.place != 0)
+		return;
+	rmd_oom_settle(&agent->oom); /* nobody has looked since all were idle */
+	rmd_atimer_start(&agent->timers, &agent->trim,
+			 agent->now_ms + RMD_AGENT_TRIM_MS);
 }
 
 /* ---- drain and end ---- */

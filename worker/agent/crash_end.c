@@ -32,6 +32,7 @@ struct rmd_acrash {
 	enum crash_state state;
 	struct rmd_aworker *worker;
 	int helper_fd; /* -1: none */
+	bool helper_runs;
 	bool proven;   /* `oom` is */
 	struct rmd_oom_proof oom;
 	struct remuda_error *stack; /* owned; NULL: none */
@@ -97,11 +98,17 @@ static void say(struct rmd_aworker *worker, enum rmd_crash_op op, pid_t pid)
 			   MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
+/* Done with the helper, whatever it still does. */
 static void drop_helper(struct rmd_acrash *crash)
 {
+	struct rmd_agent *agent = crash->worker->agent;
 	if (crash->helper_fd >= 0)
 		close(crash->helper_fd);
 	crash->helper_fd = -1;
+	if (crash->helper_runs && agent->spawner_fd >= 0)
+		(void)rmd_spawner_signal(agent->spawner_fd, helper_id(crash->worker),
+					 SIGKILL);
+	crash->helper_runs = false;
 }
 
 /* Lets the worker die. */
@@ -283,6 +290,7 @@ void rmd_aworker_helper_reported(struct rmd_agent *agent,
 			return;
 		}
 		crash->state = AGREEING;
+		crash->helper_runs = true;
 		say(worker, RMD_CRASH_TRACER, report->pid);
 		return;
 	}
@@ -293,6 +301,8 @@ void rmd_aworker_helper_reported(struct rmd_agent *agent,
 			"worker=%" PRIu64,
 			agent->crash_path, strerror(report->error),
 			report->id & ~RMD_AGENT_HELPER);
+	if (crash != NULL)
+		crash->helper_runs = false;
 	if (crash != NULL && crash->state != OVER) {
 		if (crash->helper_fd >= 0)
 			read_stack(crash);
@@ -326,12 +336,7 @@ void rmd_aworker_crash_last(struct rmd_aworker *worker, const int *wait_status)
 void rmd_aworker_crash_close(struct rmd_aworker *worker)
 {
 	struct rmd_acrash *crash = worker->crash;
-	struct rmd_agent *agent = worker->agent;
 	if (crash != NULL) {
-		bool helped = crash->state != WAITING && crash->helper_fd >= 0;
-		if (helped && agent->spawner_fd >= 0)
-			(void)rmd_spawner_signal(agent->spawner_fd, helper_id(worker),
-						 SIGKILL);
 		finish(crash);
 		remuda_error_free(crash->stack);
 		rmd_free(crash);

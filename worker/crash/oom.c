@@ -150,6 +150,13 @@ void rmd_oom_look(struct rmd_oom *oom)
 	oom->looked = count;
 }
 
+void rmd_oom_settle(struct rmd_oom *oom)
+{
+	uint64_t count;
+	if (read_count(oom->file, &count))
+		oom->explained = oom->looked = count;
+}
+
 bool rmd_oom_prove(struct rmd_oom *oom, struct rmd_oom_proof *ret_proof)
 {
 	uint64_t count;

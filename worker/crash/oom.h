@@ -31,5 +31,7 @@ void rmd_oom_init(struct rmd_oom *oom, const char *cgroup_path, const char *moun
 /* Looks: what rose until the look before this one explains no later death. To be called
  * now and then, seconds apart. */
 void rmd_oom_look(struct rmd_oom *oom);
+/* What rose until now explains no later death. */
+void rmd_oom_settle(struct rmd_oom *oom);
 /* A process has died of SIGKILL: whether the count proves that the kernel killed it. */
 bool rmd_oom_prove(struct rmd_oom *oom, struct rmd_oom_proof *ret_proof);

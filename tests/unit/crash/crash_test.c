@@ -415,12 +415,43 @@ static void without_a_helper_the_signal_is_told_all_the_same(void **state)
 	unlink(path);
 }
 
+/* Whether a child of the agent's spawner is called so. */
+static bool spawner_runs(const struct rig *rig, const char *name)
+{
+	char path[64], comm[32];
+	int pid;
+	bool found = false;
+	snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)rig->spawner_pid,
+		 (int)rig->spawner_pid);
+	FILE *children = fopen(path, "re");
+	assert_non_null(children);
+	while (!found && fscanf(children, "%d", &pid) == 1) {
+		snprintf(path, sizeof path, "/proc/%d/comm", pid);
+		FILE *file = fopen(path, "re");
+		if (file == NULL)
+			continue;
+		found = fscanf(file, "%31s", comm) == 1 && strcmp(comm, name) == 0;
+		fclose(file);
+	}
+	fclose(children);
+	return found;
+}
+
 static void a_helper_that_hangs_costs_two_seconds(void **state)
 {
 	(void)state;
 	NEEDS_HANDLER();
 	char *path = write_script("#!/bin/sh\nexec sleep 600\n");
 	assert_no_stack_in(RMD_CRASH_WAIT_MS / 1000.0 + 2, path);
+	struct rig *rig = start(plain, path);
+	lease(rig, 1, "crashing.null_write", NULL);
+	rig_send(rig);
+	rig_wait_end(rig, 1, RIG_ERROR);
+	for (int i = 0; spawner_runs(rig, "sleep"); i++) {
+		assert_true(i < 1000);
+		usleep(10000);
+	}
+	rig_stop(rig);
 	unlink(path);
 }
 

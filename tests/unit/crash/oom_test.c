@@ -103,6 +103,9 @@ static void a_kill_of_long_ago_explains_nothing(void **state)
 	rmd_oom_look(&oom); /* so soon after, its death may still be on its way to us */
 	assert_true(rmd_oom_prove(&oom, &proof));
 	assert_int_equal(proof.before, 1);
+	count_v2(3);
+	rmd_oom_settle(&oom);
+	assert_false(rmd_oom_prove(&oom, &proof));
 }
 
 static void version_1_is_read_too(void **state)
