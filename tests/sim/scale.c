@@ -7,16 +7,24 @@
 #include <time.h>
 
 #include "server/core/core.h"
+#include "tests/sim/agenda.h"
 
 #define POOLS 64u
 #define CLIENTS 16u
 #define CYCLES 2000000u /* decisions that are timed at each size */
 #define BURST 256u	/* outcomes between two ticks */
+#define HELD 100000u	/* tasks that are held, to weigh them */
 #define START_MS 1u
 
 struct lease {
 	uint64_t lease;
 	struct rmd_core_agent *agent;
+};
+
+struct told {
+	struct rmd_core_agent *agent;
+	uint64_t pool;
+	uint32_t workers;
 };
 
 struct scale {
@@ -27,6 +35,10 @@ struct scale {
 	struct lease *leases; /* a ring: those that are out, oldest first */
 	uint64_t head, tail, capacity;
 	uint64_t submitted, queued;
+	struct told *told; /* orders that the agents have not obeyed yet */
+	size_t told_count, told_capacity;
+	uint64_t now_ms;
+	enum rmd_core_keep keep; /* what becomes of tasks that end */
 	struct rmd_piece outcome;
 };
 
@@ -64,14 +76,21 @@ static void on_recall(void *ctx, struct rmd_core_agent *agent, struct rmd_core_p
 static void on_order(void *ctx, struct rmd_core_agent *agent, struct rmd_core_pool *pool,
 		     const struct rmd_core_order *order)
 {
-	(void)ctx, (void)agent, (void)pool, (void)order;
+	struct scale *s = ctx;
+	if (s->told_count == s->told_capacity) {
+		s->told_capacity = s->told_capacity == 0 ? 1024 : s->told_capacity * 2;
+		s->told = sim_grow(s->told, s->told_capacity * sizeof(*s->told));
+	}
+	s->told[s->told_count++] =
+		(struct told){agent, rmd_core_pool_number(pool), order->workers};
 }
 
 static enum rmd_core_keep on_ended(void *ctx, struct rmd_core_task *task,
 				   const struct rmd_core_ending *ending)
 {
-	(void)ctx, (void)task, (void)ending;
-	return RMD_CORE_FORGET;
+	const struct scale *s = ctx;
+	(void)task, (void)ending;
+	return s->keep;
 }
 
 /* --- making it --------------------------------------------------------------------- */
@@ -122,29 +141,28 @@ static void submit(struct scale *s)
 		.payload = {rmd_slice_of("\x0a\x02\x18\x2a", 4), NULL},
 		.pool = s->pools[s->submitted / CLIENTS % POOLS],
 	};
-	must(rmd_core_submit(s->core, START_MS, s->clients[client], &submit, NULL),
+	must(rmd_core_submit(s->core, s->now_ms, s->clients[client], &submit, NULL),
 	     "submit");
 	s->submitted++;
 	s->queued++;
 }
 
-/* Every agent says that it has the workers that it was told to have, all ready. */
-static void report_all(struct scale *s)
+/* Decides; agents obey at once: they have the workers that they were told to have, all
+ * ready; then decides again. */
+static void tick(struct scale *s)
 {
-	struct rmd_core_agent *agent = NULL;
-	while ((agent = rmd_core_agent_next(s->core, agent)) != NULL) {
-		struct rmd_core_ledger *ledger = NULL;
-		while ((ledger = rmd_core_ledger_next(agent, ledger)) != NULL) {
-			struct rmd_core_ledger_info info;
-			rmd_core_ledger_info(ledger, &info);
-			struct rmd_core_agent_pool state = {
-				.pool = rmd_core_pool_number(info.pool),
-				.slots = info.wanted,
-				.workers = info.wanted};
-			must(rmd_core_agent_pool(s->core, START_MS, agent, &state),
-			     "report");
-		}
+	rmd_core_tick(s->core, ++s->now_ms);
+	if (s->told_count == 0)
+		return;
+	for (size_t i = 0; i < s->told_count; i++) {
+		struct rmd_core_agent_pool state = {.pool = s->told[i].pool,
+						    .slots = s->told[i].workers,
+						    .workers = s->told[i].workers};
+		must(rmd_core_agent_pool(s->core, s->now_ms, s->told[i].agent, &state),
+		     "report");
 	}
+	s->told_count = 0;
+	rmd_core_tick(s->core, s->now_ms);
 }
 
 /* --- measuring --------------------------------------------------------------------- */
@@ -172,24 +190,53 @@ static uint64_t end_some(struct scale *s)
 							 .end = RMD_CORE_END_VALUE,
 							 .outcome = s->outcome,
 							 .began = true};
-		must(rmd_core_agent_outcome(s->core, START_MS, lease.agent, &outcome),
+		must(rmd_core_agent_outcome(s->core, s->now_ms, lease.agent, &outcome),
 		     "outcome");
 	}
 	return count;
 }
 
-/* Time of the last tick's caller: a tick and what it decides. */
-static double cycle(struct scale *s)
+/* Ends so many tasks and submits others in their place. */
+static void turn_over(struct scale *s, uint64_t tasks)
 {
-	uint64_t start = cpu_ns(), done = 0;
-	while (done < CYCLES) {
+	for (uint64_t done = 0; done < tasks;) {
 		uint64_t count = end_some(s);
 		for (uint64_t i = 0; i < count; i++)
 			submit(s);
-		rmd_core_tick(s->core, START_MS);
+		tick(s);
+		must(s->tail == s->head ? RMD_EAGAIN : 0, "nothing is leased");
 		done += count;
 	}
-	return (double)(cpu_ns() - start) / (double)done;
+}
+
+/* Nanoseconds of a task's whole life while as many come as go. */
+static double cycle(struct scale *s)
+{
+	uint64_t start = cpu_ns();
+	turn_over(s, CYCLES);
+	return (double)(cpu_ns() - start) / CYCLES;
+}
+
+/* Bytes of a task that has ended and waits for its client. */
+static double held_bytes(struct scale *s)
+{
+	turn_over(s, HELD);
+	size_t before = heap_bytes();
+	s->keep = RMD_CORE_KEEP;
+	turn_over(s, HELD);
+	s->keep = RMD_CORE_FORGET;
+	size_t after = heap_bytes();
+	struct rmd_core_counters c;
+	rmd_core_counters(s->core, &c);
+	double bytes = (double)(after - before) / (double)c.done;
+	for (uint32_t i = 0; i < CLIENTS; i++) {
+		struct rmd_core_task *task;
+		while ((task = rmd_core_client_outcome_next(s->clients[i], NULL)) != NULL)
+			must(rmd_core_ack(s->core, s->now_ms, s->clients[i],
+					  rmd_core_task_number(task)),
+			     "ack");
+	}
+	return bytes;
 }
 
 static void fill_to(struct scale *s, uint64_t tasks)
@@ -201,19 +248,17 @@ static void fill_to(struct scale *s, uint64_t tasks)
 		submit(s);
 	double submit_ns = (double)(cpu_ns() - start) / (double)added;
 	double bytes = (double)(heap_bytes() - before) / (double)added;
-	rmd_core_tick(s->core, START_MS);
-	report_all(s);
 	start = cpu_ns();
-	rmd_core_tick(s->core, START_MS);
+	tick(s);
 	double first_ms = (double)(cpu_ns() - start) / 1e6;
-	double decision_ns = cycle(s);
+	double life_ns = cycle(s);
 	struct rmd_core_counters c;
 	rmd_core_counters(s->core, &c);
-	printf("%9" PRIu64 " tasks: %9" PRIu64 " queued %7" PRIu64
-	       " leased; submit %4.0f ns, a task's life %5.0f ns "
-	       "(%8.0f decisions/s), first tick %7.1f ms, %4.0f bytes a task\n",
-	       tasks, c.queued, c.leased, submit_ns, decision_ns, 1e9 / decision_ns,
-	       first_ms, bytes);
+	printf("%9" PRIu64 " tasks: %8" PRIu64 " queued, %7" PRIu64
+	       " leased; submit %4.0f ns, life %5.0f ns (%8.0f decisions/s), first tick "
+	       "%6.1f ms, %4.0f bytes queued, %4.0f held\n",
+	       tasks, c.queued, c.leased, submit_ns, life_ns, 1e9 / life_ns, first_ms,
+	       bytes, held_bytes(s));
 	fflush(stdout);
 }
 
@@ -227,9 +272,12 @@ void sim_scale(uint32_t agents, uint32_t workers, uint64_t tasks)
 		.ended = on_ended,
 	};
 	struct rmd_core_config config = RMD_CORE_CONFIG_INIT;
-	struct scale s = {.capacity = (uint64_t)agents * workers};
+	struct scale s = {.capacity = (uint64_t)agents * workers,
+			  .now_ms = START_MS,
+			  .keep = RMD_CORE_FORGET};
 	config.tasks_max = tasks + 1;
 	config.agents_max = agents;
+	config.tasks_max += HELD + BURST;
 	config.payload_bytes_max = UINT64_MAX / 8;
 	struct rmd_buf *buf = rmd_buf_copy(rmd_slice_of_string("\x08\x01\x10\x02"));
 	s.leases = calloc(s.capacity, sizeof(*s.leases));
@@ -241,9 +289,11 @@ void sim_scale(uint32_t agents, uint32_t workers, uint64_t tasks)
 	printf("%" PRIu32 " agents x %" PRIu32 " workers, %u pools, %u clients: "
 	       "%.0f bytes an agent\n",
 	       agents, workers, POOLS, CLIENTS, (double)(heap_bytes() - empty) / agents);
+	fflush(stdout);
 	for (uint64_t size = 1000; size < tasks; size *= 10)
 		fill_to(&s, size);
 	fill_to(&s, tasks);
+	free(s.told);
 	rmd_core_destroy(s.core);
 	rmd_buf_unref(buf);
 	free(s.leases);
