@@ -23,10 +23,13 @@ int rmd_wp_nested(struct rmd_wp *end, const struct rmd_wp_record *record,
 		  struct rmd_piece payload)
 {
 	struct rmd_wp_slot *slot = rmd_wp_slot_of(end, record->seq);
-	if (slot == NULL ||
-	    atomic_load_explicit(&end->shared->page->slots[slot - end->slots],
-				 memory_order_acquire) !=
-		    RMD_WP_WORD(record->seq, RMD_WP_CLAIMED))
+	if (slot == NULL)
+		return RMD_EPROTO;
+	/* (DONE: its outcome stands in the ring behind this.) */
+	uint64_t word = atomic_load_explicit(&end->shared->page->slots[slot - end->slots],
+					     memory_order_acquire);
+	if (word != RMD_WP_WORD(record->seq, RMD_WP_CLAIMED) &&
+	    word != RMD_WP_WORD(record->seq, RMD_WP_DONE))
 		return RMD_EPROTO;
 	switch (record->kind) {
 	case RMD_WP_RECORD_SUBMIT:

@@ -12,6 +12,8 @@
 #include "proto/base/alloc.h"
 #include "proto/base/errcode.h"
 #include "proto/codec/arguments.h"
+#include "proto/codec/frames_nested.h"
+#include "proto/codec/value.h"
 #include "proto/error/chain.h"
 
 #define PATIENCE_MS 20000
@@ -66,11 +68,101 @@ static void on_outcome(void *ctx, const struct rmd_wp_outcome *outcome)
 	harness->found = true;
 }
 
+__attribute__((format(printf, 2, 3))) static void note(struct harness *harness,
+						       const char *format, ...)
+{
+	struct harness_log *log = harness->log;
+	va_list args;
+	if (sizeof log->text - log->len < 1024)
+		return;
+	va_start(args, format);
+	log->len += (size_t)vsprintf(log->text + log->len, format, args);
+	va_end(args);
+}
+
+static void on_submit(void *ctx, uint64_t lease, struct rmd_piece payload)
+{
+	struct harness *harness = ctx;
+	struct rmd_nested_submit submit;
+	const char *field;
+	assert_int_equal(rmd_worker_submit_read(payload.bytes, &submit, &field), 0);
+	harness->submits++;
+	note(harness, "sub %llu %llu %.*s %.*s|", (unsigned long long)lease,
+	     (unsigned long long)submit.number, (int)submit.function.len,
+	     (const char *)submit.function.data, (int)submit.pool.len,
+	     (const char *)submit.pool.data);
+	rmd_piece_unref(harness->submit);
+	harness->submit = rmd_piece_ref(payload);
+}
+
+static void on_ask(void *ctx, uint64_t lease, uint64_t number, bool now)
+{
+	struct harness *harness = ctx;
+	harness->asked++;
+	note(harness, "%s %llu %llu|", now ? "now" : "ask", (unsigned long long)lease,
+	     (unsigned long long)number);
+	if (harness->ask != NULL)
+		harness->ask(harness, lease, number, now);
+	else
+		assert_int_equal(rmd_wp_answer(harness->end, lease, number,
+					       RMD_WP_ANSWER_UNKNOWN,
+					       (struct rmd_slice){NULL, 0}),
+				 0);
+}
+
+static void on_give_up(void *ctx, uint64_t lease, uint64_t number)
+{
+	struct harness *harness = ctx;
+	note(harness, "up %llu %llu|", (unsigned long long)lease,
+	     (unsigned long long)number);
+	if (harness->give_up != NULL)
+		harness->give_up(harness, lease, number);
+	else
+		assert_int_equal(rmd_wp_answer(harness->end, lease, number,
+					       RMD_WP_ANSWER_NONE,
+					       (struct rmd_slice){NULL, 0}),
+				 0);
+}
+
+static void on_cancel(void *ctx, uint64_t lease, uint64_t number)
+{
+	note(ctx, "can %llu %llu|", (unsigned long long)lease,
+	     (unsigned long long)number);
+}
+
+void harness_answer(struct harness *harness, uint64_t lease, uint64_t number,
+		    const struct remuda_value *value)
+{
+	struct rmd_wire_writer writer = {0};
+	rmd_value_put(&writer, value);
+	assert_false(writer.failed);
+	assert_int_equal(rmd_wp_answer(harness->end, lease, number, RMD_WP_ANSWER_VALUE,
+				       rmd_slice_of(writer.data, writer.len)),
+			 0);
+	rmd_wire_writer_fini(&writer);
+}
+
+void harness_answer_error(struct harness *harness, uint64_t lease, uint64_t number,
+			  struct remuda_error *err)
+{
+	struct rmd_buf *chain = rmd_error_encode_buf(err);
+	remuda_error_free(err);
+	assert_non_null(chain);
+	assert_int_equal(rmd_wp_answer(harness->end, lease, number, RMD_WP_ANSWER_ERROR,
+				       rmd_buf_slice(chain)),
+			 0);
+	rmd_buf_unref(chain);
+}
+
 static const struct rmd_wp_events events = {
 	.ready = on_ready,
 	.start_failed = on_start_failed,
 	.log = on_log,
 	.outcome = on_outcome,
+	.submit = on_submit,
+	.ask = on_ask,
+	.give_up = on_give_up,
+	.cancel = on_cancel,
 };
 
 void harness_open(struct harness *harness, uint32_t tasks_max)
@@ -102,6 +194,7 @@ void harness_close(struct harness *harness)
 		(void)worker_process_wait(harness->pid);
 	}
 	rmd_piece_unref(harness->payload);
+	rmd_piece_unref(harness->submit);
 	rmd_wp_close(harness->end);
 	rmd_arena_fini(&harness->arena);
 	remuda_error_free(harness->err);

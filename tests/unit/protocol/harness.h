@@ -36,6 +36,13 @@ struct harness {
 	uint64_t run_ns;
 	uint64_t seen_sum; /* of the leases of all outcomes */
 
+	/* What tasks submit and ask (log: "sub LEASE NUMBER FUNCTION POOL|", "ask LEASE
+	 * NUMBER|", "now …|", "up …|", "can …|"). NULL: unknown, none. */
+	void (*ask)(struct harness *harness, uint64_t lease, uint64_t number, bool now);
+	void (*give_up)(struct harness *harness, uint64_t lease, uint64_t number);
+	uint64_t submits, asked;
+	struct rmd_piece submit; /* the last NestedSubmit; owned */
+
 	struct rmd_arena arena;
 	struct remuda_value value; /* the last call's, in the arena or the payload */
 	struct remuda_error *err;  /* the last call's; owned */
@@ -62,6 +69,12 @@ bool harness_await(struct harness *harness, uint64_t lease);
 /* Both, and decodes: 0: harness->value; 1: harness->err; -1: the worker was lost. */
 int harness_call(struct harness *harness, const char *function,
 		 const struct remuda_value *args, size_t count);
+
+/* Answers with a value, or an error chain (takes `err`). */
+void harness_answer(struct harness *harness, uint64_t lease, uint64_t number,
+		    const struct remuda_value *value);
+void harness_answer_error(struct harness *harness, uint64_t lease, uint64_t number,
+			  struct remuda_error *err);
 
 /* Values. */
 struct remuda_value harness_int(int64_t number);

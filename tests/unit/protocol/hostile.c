@@ -51,11 +51,53 @@ static void on_outcome(void *ctx, const struct rmd_wp_outcome *outcome)
 	hostile->last_len = outcome->payload.bytes.len;
 }
 
+static void on_submit(void *ctx, uint64_t lease, struct rmd_piece submit)
+{
+	struct hostile *hostile = ctx;
+	struct rmd_slice seen = submit.bytes;
+	if (seen.len > 4096)
+		seen.len = 4096;
+	volatile uint64_t sum = sum_of(seen);
+	(void)sum;
+	hostile->submits++;
+	hostile->last_lease = lease;
+	hostile->last_len = submit.bytes.len;
+}
+
+static void on_ask(void *ctx, uint64_t lease, uint64_t number, bool now)
+{
+	struct hostile *hostile = ctx;
+	hostile->asks++;
+	if (hostile->answers || now)
+		(void)rmd_wp_answer(hostile->end, lease, number, RMD_WP_ANSWER_ERROR,
+				    rmd_slice_of_string("an answer"));
+}
+
+static void on_give_up(void *ctx, uint64_t lease, uint64_t number)
+{
+	struct hostile *hostile = ctx;
+	hostile->give_ups++;
+	(void)rmd_wp_answer(hostile->end, lease, number, RMD_WP_ANSWER_NONE,
+			    (struct rmd_slice){NULL, 0});
+}
+
+static void on_cancel(void *ctx, uint64_t lease, uint64_t number)
+{
+	struct hostile *hostile = ctx;
+	(void)lease;
+	(void)number;
+	hostile->cancels++;
+}
+
 static const struct rmd_wp_events events = {
 	.ready = on_ready,
 	.start_failed = on_start_failed,
 	.log = on_log,
 	.outcome = on_outcome,
+	.submit = on_submit,
+	.ask = on_ask,
+	.give_up = on_give_up,
+	.cancel = on_cancel,
 };
 
 bool hostile_open(struct hostile *hostile)

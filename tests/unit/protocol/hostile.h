@@ -12,6 +12,8 @@ struct hostile {
 	int socket_fd, pipe_fds[2]; /* the worker's ends, borrowed */
 	uint64_t seqs[4];	    /* of leases 1 to 4, all claimed */
 	uint64_t outcomes, logs, readies, failures;
+	uint64_t submits, asks, give_ups, cancels;
+	bool answers; /* what is asked, at once; else never */
 	uint64_t last_lease, last_len;
 	void (*on_each_log)(
 		struct hostile *hostile); /* what it does meanwhile; NULL: nothing */

@@ -192,6 +192,55 @@ static void packet_over_the_maximum(struct hostile *h)
 	send_packet(h, bytes, sizeof bytes);
 }
 
+static void say(struct hostile *h, enum rmd_wp_record_kind kind, uint64_t seq, uint64_t a)
+{
+	struct rmd_wp_record record = record_of(kind, seq, 0);
+	record.a = a;
+	hostile_record(h, &record, NULL, 0);
+}
+
+static void submit_of_no_task(struct hostile *h)
+{
+	say(h, RMD_WP_RECORD_SUBMIT, h->seqs[0] + 256, 0);
+}
+
+static void submit_of_a_task_never_claimed(struct hostile *h)
+{
+	atomic_store(&h->page->slots[0], RMD_WP_WORD(h->seqs[0], RMD_WP_OFFERED));
+	say(h, RMD_WP_RECORD_SUBMIT, h->seqs[0], 0);
+}
+
+static void large_submit_beyond_the_area(struct hostile *h)
+{
+	struct rmd_wp_large large = {.offset = RMD_WP_LARGE_BYTES - 1, .len = 2};
+	struct rmd_wp_record record =
+		record_of(RMD_WP_RECORD_LARGE_SUBMIT, h->seqs[0], sizeof large);
+	hostile_record(h, &record, &large, sizeof large);
+}
+
+static void large_submit_without_a_place(struct hostile *h)
+{
+	struct rmd_wp_record record =
+		record_of(RMD_WP_RECORD_LARGE_SUBMIT, h->seqs[0], 3);
+	hostile_record(h, &record, "abc", 3);
+}
+
+static void ask_for_no_child(struct hostile *h)
+{
+	say(h, RMD_WP_RECORD_ASK, h->seqs[0], 0);
+}
+
+static void ask_twice(struct hostile *h)
+{
+	say(h, RMD_WP_RECORD_ASK, h->seqs[0], 1);
+	say(h, RMD_WP_RECORD_ASK, h->seqs[0], 1);
+}
+
+static void cancel_of_no_task(struct hostile *h)
+{
+	say(h, RMD_WP_RECORD_CANCEL, 0, 1);
+}
+
 static void nonsense_ends_the_worker(void **state)
 {
 	static void (*const acts[])(struct hostile * hostile) = {
@@ -220,11 +269,68 @@ static void nonsense_ends_the_worker(void **state)
 		control_of_the_agents_own,
 		ready_twice,
 		packet_over_the_maximum,
+		submit_of_no_task,
+		submit_of_a_task_never_claimed,
+		large_submit_beyond_the_area,
+		large_submit_without_a_place,
+		ask_for_no_child,
+		ask_twice,
+		cancel_of_no_task,
 	};
 	(void)state;
 	expect(0, honest_value);
 	for (size_t i = 0; i < sizeof acts / sizeof *acts; i++)
 		expect(RMD_EPROTO, acts[i]);
+}
+
+/* Each task in its hands asks again and again: an answer takes no room for ever. */
+static void answers_do_not_pile_up(void **state)
+{
+	struct hostile h;
+	(void)state;
+	assert_true(hostile_open(&h));
+	h.answers = true;
+	for (int i = 0; i < 1000; i++) {
+		say(&h, RMD_WP_RECORD_ASK, h.seqs[i % 4], 7);
+		assert_int_equal(rmd_wp_read(h.end), 0);
+		assert_int_equal(atomic_load(&h.page->answers), i + 1);
+		assert_int_equal(atomic_load(&h.page->answer_number), 7);
+		assert_int_equal(atomic_load(&h.page->answer_bytes), 9);
+		assert_true(atomic_load(&h.page->answer_offset) < 4096);
+	}
+	assert_int_equal(h.asks, 1000);
+	/* Nothing is asked any more. */
+	assert_int_equal(rmd_wp_answer(h.end, 1, 7, RMD_WP_ANSWER_NONE,
+				       (struct rmd_slice){NULL, 0}),
+			 RMD_ENOTFOUND);
+	say(&h, RMD_WP_RECORD_GIVE_UP, h.seqs[0], 7);
+	assert_int_equal(rmd_wp_read(h.end), 0);
+	assert_int_equal(h.give_ups, 0);
+	h.answers = false;
+	say(&h, RMD_WP_RECORD_ASK, h.seqs[0], 8);
+	say(&h, RMD_WP_RECORD_GIVE_UP, h.seqs[0], 7); /* of another */
+	say(&h, RMD_WP_RECORD_GIVE_UP, h.seqs[0], 8);
+	say(&h, RMD_WP_RECORD_CANCEL, h.seqs[0], 8);
+	assert_int_equal(rmd_wp_read(h.end), 0);
+	assert_int_equal(h.give_ups, 1);
+	assert_int_equal(h.cancels, 1);
+	hostile_close(&h);
+}
+
+static void what_a_task_submitted_before_its_outcome_counts(void **state)
+{
+	struct hostile h;
+	(void)state;
+	assert_true(hostile_open(&h));
+	struct rmd_wp_record record = record_of(RMD_WP_RECORD_SUBMIT, h.seqs[0], 3);
+	hostile_record(&h, &record, "abc", 3);
+	honest_value(&h);
+	atomic_store(&h.page->slots[RMD_WP_SLOT_OF(h.seqs[0])],
+		     RMD_WP_WORD(h.seqs[0], RMD_WP_DONE));
+	assert_int_equal(rmd_wp_read(h.end), 0);
+	assert_int_equal(h.submits, 1);
+	assert_int_equal(h.outcomes, 1);
+	hostile_close(&h);
 }
 
 static void a_place_still_held_is_not_lent_twice(void **state)
@@ -335,6 +441,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nonsense_ends_the_worker),
+		cmocka_unit_test(answers_do_not_pile_up),
+		cmocka_unit_test(what_a_task_submitted_before_its_outcome_counts),
 		cmocka_unit_test(a_place_still_held_is_not_lent_twice),
 		cmocka_unit_test(output_is_told_whole_whatever_the_marks_say),
 		cmocka_unit_test(a_worker_that_always_has_more_does_not_hold_the_agent),

@@ -130,7 +130,7 @@ REMUDA_TASK(int64_t, submitting, (remuda_ctx *, ctx))
 {
 	struct remuda_value result;
 	uint64_t task = remuda_ctx_submit(ctx, "native:types.answer", NULL, 0);
-	return remuda_ctx_get(ctx, task, &result);
+	return remuda_ctx_get(ctx, task, &result) < 0 ? -1 : result.u.int64;
 }
 
 REMUDA_TASK_NAMED("default", int, default_, (int, x)) { return x; }
