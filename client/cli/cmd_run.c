@@ -141,7 +141,7 @@ const struct rmd_command rmd_command_run = {
 		       "A negative number is an argument, not an option; any other that "
 		       "begins with a dash is written behind '--'.",
 	.examples = "remuda run native:demo.square 21\n"
-		    "remuda run python:math.factorial 20\n"
+		    "remuda run -m ./numbers.so native:numbers.mean '[1, 2, 4]'\n"
 		    "remuda run -r native:files.sha256 /etc/hostname\n"
 		    "remuda run --spread native:demo.add '[1, 2]'",
 	.options = options,

@@ -8,13 +8,13 @@
 #include "client/cli/commands.h"
 #include "client/cli/coordinator.h"
 #include "client/cli/exit.h"
+#include "client/cli/modules.h"
 #include "client/cli/place.h"
 #include "client/cli/report.h"
 #include "client/cli/rows.h"
 #include "proto/base/alloc.h"
 
 #define READY_TIMEOUT_MS 30000
-#define MODULES_MAX 64
 
 struct settings {
 	bool json;
@@ -29,40 +29,6 @@ static bool answers(const char *socket_path)
 	if (fd >= 0)
 		close(fd);
 	return fd >= 0;
-}
-
-/* The modules by their whole paths: the coordinator may look from elsewhere. Free with
- * free_paths. */
-static int resolve(const struct rmd_option_texts *modules,
-		   struct rmd_option_texts *ret_paths)
-{
-	struct rmd_option_texts paths = {0};
-
-	if (modules->count > MODULES_MAX) {
-		rmd_report("--module can be given at most %d times", MODULES_MAX);
-		return RMD_EXIT_USAGE;
-	}
-	paths.items = rmd_calloc(modules->count + 1, sizeof *paths.items);
-	if (paths.items == NULL)
-		return rmd_report_no_memory();
-	*ret_paths = paths;
-	for (size_t i = 0; i < modules->count; i++) {
-		char *path = realpath(modules->items[i], NULL);
-
-		if (path == NULL) {
-			rmd_report("--module %s: %s", modules->items[i], strerror(errno));
-			return RMD_EXIT_USAGE;
-		}
-		ret_paths->items[ret_paths->count++] = path;
-	}
-	return RMD_EXIT_OK;
-}
-
-static void free_paths(struct rmd_option_texts *paths)
-{
-	for (size_t i = 0; i < paths->count; i++)
-		free((char *)(uintptr_t)paths->items[i]);
-	rmd_free(paths->items);
 }
 
 static void say_up(const char *address, bool json, bool before)
@@ -95,7 +61,7 @@ static int start(const struct settings *set, const char *address, const char *so
 	};
 	char *program = NULL;
 	pid_t pid;
-	int rc = resolve(&set->modules, &modules);
+	int rc = rmd_modules_resolve(&set->modules, &modules);
 
 	if (rc == RMD_EXIT_OK) {
 		program = rmd_coordinator_program();
@@ -113,7 +79,7 @@ static int start(const struct settings *set, const char *address, const char *so
 		rmd_coordinator_show_log(log_path);
 	}
 	rmd_free(program);
-	free_paths(&modules);
+	rmd_modules_free(&modules);
 	return rc;
 }
 

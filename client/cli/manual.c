@@ -126,6 +126,10 @@ static void write_surroundings(FILE *out)
 	      ".Bl -tag -width Ds\n"
 	      ".It Ev REMUDA_ADDRESS\n"
 	      "Address of the coordinator, where\n.Fl -address\nis not given.\n"
+	      ".It Ev REMUDA_MODULE_PATH\n"
+	      "Folders, separated by colons, in which workers look for a module that was\n"
+	      "neither given nor pushed, before they look where\n.Sx FILES\nsays.\n"
+	      "It counts where the workers are started.\n"
 	      ".It Ev REMUDA_SERVER\n"
 	      "The program to start as coordinator, instead of the\n.Xr remudad 8\n"
 	      "beside this program or in\n.Ev PATH .\n"
@@ -135,6 +139,9 @@ static void write_surroundings(FILE *out)
 	      ".El\n"
 	      ".Sh FILES\n"
 	      ".Bl -tag -width Ds\n"
+	      ".It Pa PREFIX/lib/remuda/modules/NAME.so\n"
+	      "The module of\n.Li native:NAME.FUNCTION ,\n"
+	      "where none of that name was given or pushed.\n"
 	      ".It Pa $XDG_RUNTIME_DIR/remuda/up.sock\n"
 	      "Where the coordinator of\n.Nm Cm up\nlistens.\n"
 	      "The folder is its owner\\(aqs alone.\n"
@@ -177,10 +184,9 @@ void rmd_manual_write(FILE *out)
 		if (!rmd_commands[i]->hidden)
 			write_usage(rmd_commands[i], out);
 	fprintf(out, ".Sh DESCRIPTION\n.Nm\n%s.\n.Pp\n", rmd_help_tagline);
-	write_text("A function is named RUNTIME:NAME, as in native:demo.square or "
-		   "python:math.factorial. Where no coordinator is named or up, 'run' "
-		   "and 'map' "
-		   "start a private one, which ends with them.",
+	write_text("A function is named RUNTIME:NAME, as in native:demo.square: the "
+		   "function square of the module demo. Where no coordinator is named or up, "
+		   "'run' and 'map' start a private one, which ends with them.",
 		   out);
 	fputs(".Ss Arguments and results\n", out);
 	write_text(arguments_text, out);

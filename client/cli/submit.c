@@ -1,12 +1,11 @@
 #include "client/cli/submit.h"
 
-#include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "client/cli/exit.h"
 #include "client/cli/function.h"
 #include "client/cli/interrupt.h"
+#include "client/cli/modules.h"
 #include "client/cli/outcome.h"
 #include "client/cli/place.h"
 #include "client/cli/report.h"
@@ -14,13 +13,13 @@
 #include "proto/base/alloc.h"
 #include "proto/base/errcode.h"
 
-#define MODULES_MAX 64u
 #define LABELS_MAX 16u
 #define ENVIRONMENT_MAX 256u
 
-/* Checks that each is KEY=VALUE with a key, and that there are at most `most`. */
+/* Checks that each is of the form, with something before the '=', and that there are at
+ * most `most`. */
 static int check_pairs(const struct rmd_option_texts *texts, const char *option,
-		       size_t most)
+		       const char *form, size_t most)
 {
 	if (texts->count > most) {
 		rmd_report("--%s can be given at most %zu times", option, most);
@@ -28,7 +27,7 @@ static int check_pairs(const struct rmd_option_texts *texts, const char *option,
 	}
 	for (size_t i = 0; i < texts->count; i++) {
 		if (strchr(texts->items[i], '=') == NULL || texts->items[i][0] == '=') {
-			rmd_report("--%s takes NAME=VALUE, not '%s'", option,
+			rmd_report("--%s takes %s, not '%s'", option, form,
 				   texts->items[i]);
 			return RMD_EXIT_USAGE;
 		}
@@ -36,24 +35,10 @@ static int check_pairs(const struct rmd_option_texts *texts, const char *option,
 	return RMD_EXIT_OK;
 }
 
-static int check_modules(const struct rmd_option_texts *modules)
+static int check(struct rmd_submitter *submitter)
 {
-	if (modules->count > MODULES_MAX) {
-		rmd_report("--module can be given at most %u times", MODULES_MAX);
-		return RMD_EXIT_USAGE;
-	}
-	for (size_t i = 0; i < modules->count; i++) {
-		if (access(modules->items[i], R_OK) < 0) {
-			rmd_report("--module %s: %s", modules->items[i], strerror(errno));
-			return RMD_EXIT_USAGE;
-		}
-	}
-	return RMD_EXIT_OK;
-}
-
-static int check(const struct rmd_submit_settings *settings, const char *function)
-{
-	int rc = rmd_function_check(function);
+	const struct rmd_submit_settings *settings = submitter->settings;
+	int rc = rmd_function_check(submitter->function);
 
 	if (rc == RMD_EXIT_OK && settings->text && settings->spread) {
 		rmd_report("--raw-strings and --spread exclude each other: a list is no "
@@ -63,13 +48,15 @@ static int check(const struct rmd_submit_settings *settings, const char *functio
 	if (rc == RMD_EXIT_OK && settings->address != NULL)
 		rc = rmd_place_check(settings->address, "--address");
 	if (rc == RMD_EXIT_OK)
-		rc = check_modules(&settings->modules);
+		rc = rmd_modules_resolve(&settings->modules, &submitter->modules);
 	if (rc == RMD_EXIT_OK)
-		rc = check_pairs(&settings->labels, "label", LABELS_MAX);
+		rc = check_pairs(&settings->labels, "label", "KEY=VALUE", LABELS_MAX);
 	if (rc == RMD_EXIT_OK)
-		rc = check_pairs(&settings->environment, "env", ENVIRONMENT_MAX);
+		rc = check_pairs(&settings->environment, "env", "NAME=VALUE",
+				 ENVIRONMENT_MAX);
 	if (rc == RMD_EXIT_OK)
-		rc = check_pairs(&settings->named, "named", RMD_ARGUMENT_LIST_MAX);
+		rc = check_pairs(&settings->named, "named", "NAME=ARG",
+				 RMD_ARGUMENT_LIST_MAX);
 	return rc;
 }
 
@@ -112,7 +99,7 @@ static int open_client(struct rmd_submitter *submitter)
 
 	options.address = settings->address;
 	options.max_workers = (uint32_t)settings->workers.value;
-	options.modules = settings->modules.items;
+	options.modules = submitter->modules.items;
 	options.environment = settings->environment.items;
 	options.client_name = "remuda " REMUDA_VERSION;
 	submitter->client = remuda_open_with(&options, &err);
@@ -123,25 +110,60 @@ static int open_client(struct rmd_submitter *submitter)
 	return RMD_EXIT_SERVICE;
 }
 
+/* Gives the digests of --module for a pool: owned, for rmd_free; NULL where there are
+ * none to be named. A private coordinator's workers have the modules already, by their
+ * paths. */
+static int push_modules(struct rmd_submitter *submitter, uint8_t (**ret_digests)[32],
+			struct remuda_error **ret_err)
+{
+	const struct rmd_option_texts *modules = &submitter->modules;
+	uint8_t(*digests)[32] = NULL;
+	int code = 0;
+
+	*ret_digests = NULL;
+	if (modules->count == 0 ||
+	    strcmp(remuda_address(submitter->client), "private") == 0)
+		return 0;
+	digests = rmd_calloc(modules->count, sizeof *digests);
+	if (digests == NULL)
+		return REMUDA_ENOMEM;
+	for (size_t i = 0; i < modules->count && code == 0; i++)
+		code = remuda_module_push(submitter->client, modules->items[i],
+					  digests[i], ret_err);
+	if (code < 0)
+		rmd_free(digests);
+	else
+		*ret_digests = digests;
+	return code;
+}
+
 /* Opens --pool, if it was given; its runtime is the function's. */
 static int open_pool(struct rmd_submitter *submitter)
 {
 	const struct rmd_submit_settings *settings = submitter->settings;
 	struct remuda_pool_options options = REMUDA_POOL_OPTIONS_INIT;
 	struct remuda_error *err = NULL;
+	uint8_t(*digests)[32];
 	char runtime[32] = "";
 	int code;
 
 	if (settings->pool == NULL)
 		return RMD_EXIT_OK;
+	code = push_modules(submitter, &digests, &err);
+	if (code < 0)
+		goto out;
 	snprintf(runtime, sizeof runtime, "%.*s", (int)strcspn(submitter->function, ":"),
 		 submitter->function);
 	options.name = settings->pool;
 	options.runtime = runtime;
 	options.max_workers = (uint32_t)settings->workers.value;
 	options.environment = settings->environment.items;
+	options.modules = (const uint8_t(*)[32])digests;
+	options.module_count = digests != NULL ? submitter->modules.count : 0;
 	code = remuda_pool_open(submitter->client, &options, &submitter->options.pool,
 				&err);
+	rmd_free(digests);
+out:
 	if (code == 0)
 		return RMD_EXIT_OK;
 	rmd_outcome_report("opening the pool", code, err);
@@ -167,7 +189,7 @@ int rmd_submitter_check(struct rmd_submitter *submitter,
 	submitter->options.deadline_ms = (uint64_t)settings->deadline.value;
 	submitter->options.labels = settings->labels.items;
 	rmd_argument_list_init(&submitter->named_values);
-	rc = check(settings, function);
+	rc = check(submitter);
 	return rc == RMD_EXIT_OK ? read_named(submitter) : rc;
 }
 
@@ -215,6 +237,7 @@ void rmd_submitter_fini(struct rmd_submitter *submitter)
 	}
 	rmd_output_destroy(submitter->output);
 	rmd_free(submitter->named);
+	rmd_modules_free(&submitter->modules);
 	rmd_argument_list_fini(&submitter->named_values);
 }
 

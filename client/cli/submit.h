@@ -43,8 +43,8 @@ struct rmd_submit_settings {
 	RMD_SUBMIT_ROW("quiet", 'q', FLAG, NULL, quiet, 0, 0,                        \
 		"do not show what tasks print"),                                     \
 	RMD_SUBMIT_ROW("deadline", 't', DURATION, "TIME", deadline, 0, 0,            \
-		"a task that has not ended after this time fails (default: no "      \
-		"limit)"),                                                           \
+		"a task that has not ended after this time (500ms, 30s, 5m, 2h; "    \
+		"a bare number is seconds) fails (default: no limit)"),              \
 	RMD_SUBMIT_ROW("max-attempts", 0, NUMBER, "N", attempts, 1, 100,             \
 		"begin a task again when its worker is lost, up to N times in all "  \
 		"(default 1)"),                                                      \
@@ -78,6 +78,7 @@ struct rmd_submitter {
 	struct rmd_argument_list named_values; /* owned: what `named` points into */
 	struct remuda_named_arg *named;	       /* owned */
 	size_t named_count;
+	struct rmd_option_texts modules; /* owned: whole paths (modules.h) */
 };
 
 /* Checks the settings and the function's name, before anything is started. An enum

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import time
@@ -57,6 +58,19 @@ class Run(Case):
     def test_a_deadline_ends_a_task(self):
         _, err = self.remuda("run", "-t", "300ms", "native:demo.sleep_ms", "60000", code=1)
         self.assertIn("DeadlineExceeded", err)
+
+    def test_a_module_is_found_by_its_bare_name(self):
+        shutil.copy(harness.DEMO, os.path.join(self.folder, "bare.so"))
+        out, _ = self.remuda("run", "-m", "bare.so", "native:remuda.functions")
+        self.assertIn("demo.square", out)
+        _, err = self.remuda("run", "-m", "none.so", "native:remuda.functions", code=2)
+        self.assertIn("none.so: No such file", err)
+
+    def test_a_shared_pool_has_the_modules_that_are_named(self):
+        with harness.Coordinator(self, modules=()) as there:
+            out, _ = self.remuda("run", "-a", there.address, "-m", harness.DEMO, "--pool", "own",
+                                 "native:remuda.functions")
+        self.assertIn("demo.square", out)
 
 
 class Map(Case):
