@@ -11,7 +11,7 @@ FILES = subprocess.run(
 ).stdout.split("\0")
 
 LINES_MAX = 600
-TEST_LINES_MAX = 800  # tables of cases
+TEST_LINES_MAX = 900  # tables of cases
 COLUMNS_MAX = 106
 breaches = []
 

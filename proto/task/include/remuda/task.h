@@ -228,7 +228,8 @@ static inline uint32_t remuda_attempt(remuda_ctx *ctx)
  *
  * Records it with this place and returns (there is no jump): the task then fails whatever it
  * returns. Works in any function that a task calls, with or without a context, on the
- * task's thread (others: remuda_attach). An error raised before becomes its context ("during handling ... another error").
+ * task's thread (others: remuda_attach). An error raised before becomes its context ("during
+ * handling ... another error").
  * Gives the error, to be the cause of another; it belongs to the task. Called while no
  * task runs, it prints the error to stderr and gives NULL. */
 #define remuda_raise(...)                                                            \
@@ -266,7 +267,8 @@ static inline remuda_ctx *remuda_attach(remuda_ctx *ctx);
  * argument that can't be encoded, too many open tasks. Whether there is such a function
  * or pool is told by remuda_ctx_get. */
 #define remuda_ctx_submit(ctx, function, args, count)                                \
-	remuda_submit_at_(ctx, REMUDA_HERE_, (const struct remuda_child_options *)0, function, args, count)
+	remuda_submit_at_(ctx, REMUDA_HERE_, (const struct remuda_child_options *)0, function,   \
+			  args, count)
 /* The same, told how: const struct remuda_child_options *options. */
 #define remuda_ctx_submit_with(ctx, options, function, args, count)                  \
 	remuda_submit_at_(ctx, REMUDA_HERE_, options, function, args, count)
