@@ -41,6 +41,13 @@ static void hear_submit(struct fake_session *session,
 	struct fake *fake = session->fake;
 	struct rmd_buf *transferred = NULL;
 	struct rmd_slice arguments = submit->task.arguments;
+	if (submit->task.segment.length != 0) {
+		RMD_CHECK(session->shared != NULL);
+		RMD_CHECK(rmd_shared_borrow(session->shared, &submit->task.segment,
+					    &transferred) == 0);
+		fake_count(fake, &fake->counts.borrowed);
+		arguments = rmd_buf_slice(transferred);
+	}
 	if (submit->task.arguments_transfer != 0) {
 		if (rmd_transfers_take(&session->transfers,
 				       submit->task.arguments_transfer,
@@ -91,6 +98,21 @@ static void forget(struct fake_task **at)
 
 /* ---- hearing ---- */
 
+/* Takes the memory that the client has posted. */
+static void share(struct fake_session *session, const struct rmd_session_hello *hello)
+{
+	struct fake *fake = session->fake;
+	int fds[RMD_SHARED_FDS];
+	rmd_shared_unref(session->shared);
+	session->shared = NULL;
+	if (fake->options.shared_bytes == 0 || !hello->shared_memory)
+		return;
+	RMD_CHECK(rmd_mailbox_take(fake->mailbox, hello->session, -1, fds) == 0);
+	RMD_CHECK(rmd_shared_adopt(fds, fake->options.shared_bytes, &session->shared) == 0);
+	for (size_t i = 0; i < RMD_SHARED_FDS; i++)
+		close(fds[i]);
+}
+
 static void hear_hello(struct fake_session **ret_session, struct fake *fake,
 		       struct rmd_stream *stream, const struct rmd_session_hello *hello)
 {
@@ -111,6 +133,7 @@ static void hear_hello(struct fake_session **ret_session, struct fake *fake,
 	}
 	session->stream = stream;
 	*ret_session = session;
+	share(session, hello);
 	/* A new stream numbers its transfers anew. */
 	rmd_transfers_fini(&session->transfers);
 	rmd_transfers_init(&session->transfers, 100, 1u << 30, 1);
@@ -121,6 +144,7 @@ static void hear_hello(struct fake_session **ret_session, struct fake *fake,
 		.version = rmd_slice_of_string("fake"),
 		.accepted = session->accepted,
 		.payload_max_bytes = fake->options.payload_max_bytes,
+		.shared_memory = session->shared != NULL,
 	};
 	rmd_session_response_put_welcome(rmd_stream_begin(stream), &welcome);
 	rmd_stream_end(stream);
@@ -346,6 +370,12 @@ struct fake *fake_start(const struct fake_options *options)
 			      options->listen != NULL ? options->listen : listen,
 			      RMD_LISTEN_INSECURE, &fake->address, &why) < 0)
 		RMD_CHECK(!"listen");
+	if (fake->options.shared_bytes != 0) {
+		fake->mailbox = rmd_mailbox_create();
+		RMD_CHECK(fake->mailbox != NULL);
+		RMD_CHECK(rmd_mailbox_bind(fake->mailbox,
+					   fake->address + strlen("unix:")) == 0);
+	}
 	RMD_CHECK(rmd_server_start(fake->server) == 0);
 	if (fake->options.fd > 0)
 		RMD_CHECK(rmd_server_add_fd(fake->server, fake->options.fd) == 0);
@@ -412,6 +442,8 @@ static void do_forget(struct fake *fake, unsigned number)
 			forget(&fake->sessions[i].tasks);
 		if (fake->sessions[i].known)
 			rmd_transfers_fini(&fake->sessions[i].transfers);
+		rmd_shared_unref(fake->sessions[i].shared);
+		fake->sessions[i].shared = NULL;
 		fake->sessions[i].known = false;
 	}
 }
@@ -475,6 +507,7 @@ void fake_stop(struct fake *fake)
 	fake_do(fake, do_stop, 0);
 	pthread_join(fake->thread, NULL);
 	do_forget(fake, 0);
+	rmd_mailbox_destroy(fake->mailbox);
 	rmd_server_destroy(fake->server);
 	rmd_loop_destroy(fake->loop);
 	rmd_wire_writer_fini(&fake->blob);

@@ -12,6 +12,7 @@
  *	x:fail     a chain of two errors
  *	x:log      prints "hello", then echoes
  *	x:garbage  sends bytes that are no frame
+ *	x:stray    says that its result lies where no shared memory is
  *	x:refuse   ends the call with INVALID_ARGUMENT
  *	x:die      breaks the connection without an answer */
 #pragma once
@@ -31,6 +32,7 @@ struct fake_options {
 	uint64_t inline_max_bytes;   /* results beyond it go as transfers; 0: 1 MiB */
 	int fd;                      /* > 0: serves this socket and listens nowhere */
 	bool mute;                   /* answers no hello */
+	uint64_t shared_bytes;       /* puts so much into shared memory; 0: has none */
 };
 
 /* What it has seen. */
@@ -40,6 +42,7 @@ struct fake_counts {
 	uint64_t repeats; /* submits of a number that was taken: not run again */
 	uint64_t gaps;               /* submits out of order: must stay 0 */
 	uint64_t acks, cancels, pools, transfers, goodbyes;
+	uint64_t borrowed, lent;     /* arguments and results in shared memory */
 	uint64_t open_most;          /* most tasks open at a time */
 	uint64_t puts;               /* blobs */
 };

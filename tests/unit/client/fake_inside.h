@@ -6,6 +6,7 @@
 #include "proto/codec/frames_session.h"
 #include "proto/codec/transfer.h"
 #include "proto/rpc/rpc.h"
+#include "proto/shared/mailbox.h"
 #include "tests/unit/client/fake.h"
 
 #define SESSIONS_MAX 16u
@@ -27,6 +28,7 @@ struct fake_session {
 	uint64_t accepted, open, ended, next_transfer;
 	struct fake_task *tasks;
 	struct rmd_transfers transfers;
+	struct rmd_shared *shared;   /* owned; NULL: none */
 };
 
 struct fake {
@@ -35,6 +37,7 @@ struct fake {
 	char *address;
 	struct rmd_loop *loop;
 	struct rmd_server *server;
+	struct rmd_mailbox *mailbox;
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;

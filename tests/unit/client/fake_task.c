@@ -20,6 +20,18 @@ void fake_send_outcome(struct fake_session *session, const struct fake_task *tas
 	struct rmd_outcome outcome = task->outcome;
 	if (session->stream == NULL || session->fake->hold_back)
 		return;
+	struct rmd_segment_ref ref;
+	uint8_t *to;
+	if (outcome.kind == RMD_OUTCOME_VALUE && session->shared != NULL &&
+	    outcome.bytes.len >= RMD_SHARED_PAYLOAD_MIN &&
+	    rmd_shared_lend(session->shared, outcome.bytes.len, &ref, &to) == 0) {
+		memcpy(to, outcome.bytes.data, outcome.bytes.len);
+		rmd_session_response_put_segment(rmd_stream_begin(session->stream),
+						 task->number, &ref);
+		rmd_stream_end(session->stream);
+		fake_count(session->fake, &session->fake->counts.lent);
+		return;
+	}
 	if (outcome.kind == RMD_OUTCOME_VALUE &&
 	    outcome.bytes.len > session->fake->options.inline_max_bytes) {
 		struct rmd_chunks chunks =
@@ -126,6 +138,12 @@ void fake_run_task(struct fake_session *session, struct fake_task *task,
 	} else if (is(name, "garbage")) {
 		rmd_wire_put_raw(rmd_stream_begin(session->stream),
 				 rmd_slice_of_string("\xff\xff\xff\xff"));
+		rmd_stream_end(session->stream);
+	} else if (is(name, "stray")) {
+		const struct rmd_segment_ref stray = {
+			.offset = 1u << 30, .length = 1u << 20, .place = 3, .mark = 1};
+		rmd_session_response_put_segment(rmd_stream_begin(session->stream),
+						 task->number, &stray);
 		rmd_stream_end(session->stream);
 	} else if (is(name, "refuse")) {
 		rmd_stream_finish(session->stream, RMD_RPC_INVALID_ARGUMENT, "no such thing");
