@@ -60,17 +60,39 @@ static void submit_all(struct rmd_core_client *client,
 	rmd_buf_unref(frame);
 }
 
+/* The first grant's task has two children, one with a deadline, and does not wait for
+ * them. */
+static void nest(struct rmd_core_agent *agent)
+{
+	struct rmd_core_nested nested = {.lease = rig.leases[0].lease,
+					 .function = rig_text("native:demo.child")};
+	assert_int_equal(rmd_core_agent_began(rig.core, rig.now_ms, agent, nested.lease),
+			 0);
+	for (nested.number = 1; nested.number <= 2; nested.number++) {
+		nested.deadline_ms = nested.number * 1000000 - 1000000;
+		MUST(rmd_core_agent_submit(rig.core, rig.now_ms, agent, &nested));
+	}
+	assert_int_equal(
+		rmd_core_agent_waits(rig.core, rig.now_ms, agent, nested.lease, true), 0);
+}
+
 /* The agent has the workers that it was told to, and ends what it is given; nothing that
  * it says needs memory of the core. */
 static void work(struct rmd_core_agent *agent, struct rmd_core_pool *const pools[2])
 {
 	size_t done = 0;
+	bool nested = false;
 	for (int round = 0; round < 100; round++) {
 		rig_pass(&rig, 60);
 		for (int i = 0; i < 2; i++)
 			if (rig_wanted(agent, pools[i]) > 0)
 				rig_report(&rig, agent, pools[i], 4,
 					   rig_wanted(agent, pools[i]));
+		if (!nested && rig.grants > 0) {
+			nest(agent);
+			nested = true;
+			continue;
+		}
 		for (; done < rig.grants; done++) {
 			struct rmd_core_agent_outcome outcome = {
 				.lease = rig.leases[done].lease,
@@ -122,7 +144,7 @@ static void scenario(uint64_t fail_at)
 	rmd_core_client_close(rig.core, rig.now_ms, client);
 	rig_pass(&rig, 60000);
 	assert_int_equal(rig.pools_gone, 2);
-	assert_int_equal(rig.tasks_gone, 40);
+	assert_int_equal(rig.tasks_gone, 42);
 	rig_stop(&rig);
 }
 

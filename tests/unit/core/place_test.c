@@ -343,6 +343,30 @@ static void more_busy_pools_than_places_all_have_their_turn(void **state)
 		assert_in_range(turns[i], 5, 15);
 }
 
+static void a_pool_that_is_opened_again_keeps_its_place_in_the_line(void **state)
+{
+	struct rig *rig = *state;
+	struct rmd_core_agent *agent = rig_agent(rig, "node-a", 1);
+	struct rmd_core_client *client = rig_client(rig, "uid:1");
+	static const char *const names[] = {"a", "b", "c"};
+	struct rmd_core_pool *pools[3];
+	unsigned turns[3] = {0};
+	for (int i = 0; i < 3; i++) {
+		pools[i] = rig_pool(rig, client, names[i], 1);
+		rig_submit_many(rig, client, pools[i], 10);
+	}
+	for (uint32_t round = 0; round < 30; round++) {
+		for (int i = 0; i < 3; i++) {
+			obey(rig, agent, pools[i]);
+			turns[i] += rig_wanted(agent, pools[i]);
+		}
+		assert_ptr_equal(rig_pool(rig, client, "a", 1 + round % 2), pools[0]);
+		rig_pass(rig, 1000);
+	}
+	for (int i = 0; i < 3; i++)
+		assert_in_range(turns[i], 5, 15);
+}
+
 /* As obey, but workers stop one by one: one at each call. */
 static void obey_slowly(struct rig *rig, struct rmd_core_agent *agent,
 			struct rmd_core_pool *pool, uint32_t *has)
@@ -554,6 +578,7 @@ int main(void)
 		T(workers_that_become_idle_later_make_room_too),
 		T(busy_pools_share_a_full_agent_in_turns),
 		T(more_busy_pools_than_places_all_have_their_turn),
+		T(a_pool_that_is_opened_again_keeps_its_place_in_the_line),
 		T(a_worker_that_needs_more_has_its_turn_among_small_ones),
 		T(a_private_agent_has_a_worker_for_every_pool),
 		T(clients_of_a_pool_take_turns),

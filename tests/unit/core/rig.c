@@ -79,6 +79,21 @@ static enum rmd_core_keep on_ended(void *ctx, struct rmd_core_task *task,
 	return rig->keep;
 }
 
+static void on_child_ended(void *ctx, struct rmd_core_agent *agent, uint64_t lease,
+			   struct rmd_core_task *child,
+			   const struct rmd_core_ending *ending)
+{
+	struct rig *rig = ctx;
+	assert_true(rmd_core_task_nested(child));
+	assert_int_equal(rmd_core_task_lease(rmd_core_task_parent(child)), lease);
+	assert_ptr_equal(rmd_core_task_agent(rmd_core_task_parent(child)), agent);
+	rig->child_ends++;
+	rig->child_ends_by[ending->end]++;
+	rig->last_child = rmd_core_task_child_number(child);
+	rig->last_child_lease = lease;
+	copy_text(rig->last_outcome, sizeof(rig->last_outcome), ending->outcome.bytes);
+}
+
 static void on_task_gone(void *ctx, struct rmd_core_task *task)
 {
 	(void)task;
@@ -108,6 +123,7 @@ const struct rmd_core_port rig_port = {
 	.recall = on_recall,
 	.order = on_order,
 	.ended = on_ended,
+	.child_ended = on_child_ended,
 	.task_gone = on_task_gone,
 	.pool_gone = on_pool_gone,
 	.client_expired = on_expired,
@@ -330,6 +346,22 @@ int rig_began(struct rig *rig, size_t i)
 {
 	return rmd_core_agent_began(rig->core, rig->now_ms, rig->leases[i].agent,
 				    rig->leases[i].lease);
+}
+
+int rig_nested(struct rig *rig, size_t i, uint64_t number, struct rmd_core_pool *pool)
+{
+	struct rmd_core_nested nested = {.lease = rig->leases[i].lease,
+					 .number = number,
+					 .function = rig_text("native:demo.child"),
+					 .pool = pool};
+	return rmd_core_agent_submit(rig->core, rig->now_ms, rig->leases[i].agent,
+				     &nested);
+}
+
+int rig_waits(struct rig *rig, size_t i, bool waiting)
+{
+	return rmd_core_agent_waits(rig->core, rig->now_ms, rig->leases[i].agent,
+				    rig->leases[i].lease, waiting);
 }
 
 struct rmd_core_counters rig_counters(const struct rig *rig)

@@ -41,7 +41,10 @@ struct rig {
 	uint64_t last_number;
 	char last_outcome[64], last_start_error[64], last_agent[64];
 	uint64_t tasks_gone, pools_gone, expired, drained;
-	const char *give_outcome; /* the port's own outcome, or NULL */
+	uint64_t child_ends;
+	uint64_t child_ends_by[RMD_CORE_END_AGENT_LOST + 1];
+	uint64_t last_child, last_child_lease; /* its number; its parent's lease */
+	const char *give_outcome;	       /* the port's own outcome, or NULL */
 };
 
 /* The port; its ctx is a rig. */
@@ -93,4 +96,8 @@ int rig_value(struct rig *rig, size_t i);
 int rig_error(struct rig *rig, size_t i, bool began);
 int rig_returned(struct rig *rig, size_t i);
 int rig_began(struct rig *rig, size_t i);
+/* The task of the i-th grant (which has begun) submits child `number` to `pool` (NULL:
+ * its own); it waits, or goes on. The codes. */
+int rig_nested(struct rig *rig, size_t i, uint64_t number, struct rmd_core_pool *pool);
+int rig_waits(struct rig *rig, size_t i, bool waiting);
 struct rmd_core_counters rig_counters(const struct rig *rig);
