@@ -59,12 +59,18 @@ void rmd_core_pool_size(struct rmd_core_pool *pool)
 	}
 	if (!asked)
 		return; /* nobody holds it: what is queued goes on as it was */
+	if (pool->max_workers == size)
+		return;
 	pool->max_workers = size;
 	if (size != 0 && pool->wanted > size)
 		rmd_core_place_lower(pool, size);
-	/* A larger size may suit where a smaller did not, and the reverse. */
+	/* A larger size may suit where a smaller did not, and the reverse. A pool that
+	 * waits keeps its place in the line. */
 	pool->full_epoch = 0;
-	rmd_core_pool_set_place(pool, RMD_CORE_PLACE_FINE);
+	if (pool->place == RMD_CORE_PLACE_HOMELESS)
+		rmd_core_pool_set_place(pool, RMD_CORE_PLACE_FINE);
+	else if (pool->place != RMD_CORE_PLACE_FINE)
+		rmd_core_room(pool->core);
 	rmd_core_pool_touch(pool);
 }
 

@@ -5,6 +5,8 @@
 
 #include "tests/sim/world.h"
 
+#define DRAIN_US 3000000u /* in which what it holds should end */
+
 /* --- its tables -------------------------------------------------------------------- */
 
 static struct sim_agent *agent_of(struct sim_world *world, uint32_t slot)
@@ -116,6 +118,41 @@ static void attach(struct sim_world *world, uint32_t slot)
 	sim_agent_say(world, slot, (struct sim_message){.word = SIM_A_HELLO});
 }
 
+/* Kills what runs, says of it that it began or how it ended, and that this was all. */
+static void farewell(struct sim_world *world, uint32_t slot)
+{
+	const struct sim_agent *agent = agent_of(world, slot);
+	for (uint32_t i = 0; i < agent->lease_count; i++) {
+		const struct sim_lease *lease = &agent->leases[i];
+		bool ends = sim_chance(&world->farm, 500);
+		if (lease->worker == SIM_NONE || (lease->said && !ends))
+			continue;
+		sim_agent_say(
+			world, slot,
+			(struct sim_message){.word = ends ? SIM_A_OUTCOME : SIM_A_BEGAN,
+					     .number = lease->number,
+					     .history = lease->history,
+					     .end = RMD_CORE_END_ERROR,
+					     .flag = true,
+					     .count = {lease->attempt}});
+	}
+	sim_agent_say(world, slot, (struct sim_message){.word = SIM_A_FAREWELL});
+}
+
+/* Ends the stream, perhaps with a word. */
+static void leave(struct sim_world *world, uint32_t slot)
+{
+	struct sim_agent *agent = agent_of(world, slot);
+	uint32_t link = agent->link;
+	if (link == SIM_NONE)
+		return;
+	if (agent->lease_count > 0 || sim_chance(&world->farm, 500))
+		farewell(world, slot);
+	agent->link = SIM_NONE;
+	sim_link_finish(world, link, SIM_PEER);
+	down(world, slot, 1 + sim_skewed(&world->farm, 300000));
+}
+
 void sim_agent_act(struct sim_world *world, uint32_t slot)
 {
 	switch (agent_of(world, slot)->state) {
@@ -125,7 +162,9 @@ void sim_agent_act(struct sim_world *world, uint32_t slot)
 	case SIM_AGENT_ORPHAN: /* nobody asks for what it runs any more */
 		down(world, slot, 1 + sim_skewed(&world->farm, 50000));
 		return;
-	case SIM_AGENT_UP:
+	case SIM_AGENT_UP: /* what it still runs may wait for others: it leaves */
+		if (agent_of(world, slot)->draining)
+			leave(world, slot);
 		return;
 	}
 }
@@ -186,29 +225,9 @@ void sim_agent_drain(struct sim_world *world, uint32_t slot)
 		return;
 	agent->draining = true;
 	sim_agent_say(world, slot, (struct sim_message){.word = SIM_A_DRAINING});
+	act_in(world, slot, DRAIN_US);
 	sim_agent_give_back(world, slot, 0, UINT32_MAX);
 	sim_agent_maybe_leave(world, slot);
-}
-
-/* Kills what runs, says of it that it began or how it ended, and that this was all. */
-static void farewell(struct sim_world *world, uint32_t slot)
-{
-	const struct sim_agent *agent = agent_of(world, slot);
-	for (uint32_t i = 0; i < agent->lease_count; i++) {
-		const struct sim_lease *lease = &agent->leases[i];
-		bool ends = sim_chance(&world->farm, 500);
-		if (lease->worker == SIM_NONE || (lease->said && !ends))
-			continue;
-		sim_agent_say(
-			world, slot,
-			(struct sim_message){.word = ends ? SIM_A_OUTCOME : SIM_A_BEGAN,
-					     .number = lease->number,
-					     .history = lease->history,
-					     .end = RMD_CORE_END_ERROR,
-					     .flag = true,
-					     .count = {lease->attempt}});
-	}
-	sim_agent_say(world, slot, (struct sim_message){.word = SIM_A_FAREWELL});
 }
 
 void sim_agent_maybe_leave(struct sim_world *world, uint32_t slot)
@@ -216,15 +235,8 @@ void sim_agent_maybe_leave(struct sim_world *world, uint32_t slot)
 	struct sim_agent *agent = agent_of(world, slot);
 	if (!agent->draining || agent->state != SIM_AGENT_UP || agent->link == SIM_NONE)
 		return;
-	bool hurry = agent->lease_count > 0 && sim_chance(&world->farm, 100);
-	if (agent->lease_count > 0 && !hurry)
-		return;
-	uint32_t link = agent->link;
-	if (hurry || sim_chance(&world->farm, 500))
-		farewell(world, slot);
-	agent->link = SIM_NONE;
-	sim_link_finish(world, link, SIM_PEER);
-	down(world, slot, 1 + sim_skewed(&world->farm, 300000));
+	if (agent->lease_count == 0 || sim_chance(&world->farm, 100))
+		leave(world, slot);
 }
 
 /* --- reports ----------------------------------------------------------------------- */
@@ -242,7 +254,7 @@ void sim_agent_changed(struct sim_world *world, uint32_t slot, struct sim_apool 
 
 static uint32_t slots_of(const struct sim_agent *agent, const struct sim_apool *pool)
 {
-	uint32_t ready = pool->idle + pool->busy;
+	uint32_t ready = pool->idle + pool->busy - pool->waiting;
 	uint32_t workers = ready < pool->wanted ? ready : pool->wanted;
 	if (pool->closed || agent->draining)
 		return 0;
@@ -254,6 +266,9 @@ static uint32_t slots_of(const struct sim_agent *agent, const struct sim_apool *
 void sim_agent_report(struct sim_world *world, uint32_t slot)
 {
 	struct sim_agent *agent = agent_of(world, slot);
+	for (uint32_t i = agent->pool_count; i > 0; i--) /* places may have come free */
+		if (agent->pools[i - 1].changed)
+			sim_workers_balance(world, slot, i - 1);
 	agent->reporting = false;
 	for (uint32_t i = 0; i < agent->pool_count; i++) {
 		struct sim_apool *pool = &agent->pools[i];
@@ -322,7 +337,7 @@ static void hear_lease(struct sim_world *world, uint32_t slot,
 	SIM_MUST(world, pool != NULL && !pool->closed,
 		 "a lease of pool %" PRIu32 ", which agent %" PRIu32 " does not have",
 		 message->count[0], slot);
-	SIM_MUST(world, pool->held < pool->slots_most,
+	SIM_MUST(world, pool->held < pool->slots_most || pool->nested,
 		 "agent %" PRIu32 " never had so many slots: %" PRIu32 " are taken", slot,
 		 pool->held);
 	SIM_MUST(world, agent->lease_count < SIM_AGENT_LEASES,
@@ -367,6 +382,9 @@ void sim_agent_hear(struct sim_world *world, uint32_t slot,
 		return;
 	case SIM_O_CANCEL:
 		hear_cancel(world, slot, message->number);
+		return;
+	case SIM_O_CHILD:
+		sim_nest_hear(world, slot, message);
 		return;
 	case SIM_O_RECALL:
 		sim_agent_give_back(world, slot, message->number, message->count[0]);

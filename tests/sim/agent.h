@@ -32,6 +32,7 @@ struct sim_worker {
 	enum sim_worker_state state;
 	uint32_t life, agent, next; /* next: among the spare ones */
 	uint64_t pool, lease;
+	bool waiting; /* its task waits for its children */
 	uint8_t fate; /* how its task ends: enum rmd_core_end; NONE: the worker dies */
 	uint64_t until_us;
 };
@@ -40,7 +41,9 @@ struct sim_apool {
 	uint64_t number;
 	uint32_t wanted, failures;
 	bool closed, changed, failed;
+	bool nested; /* tasks of it have waited for others */
 	uint32_t starting, idle, busy, stopping, held;
+	uint32_t waiting; /* of the busy: their task waits for its children */
 	uint32_t slots_told, slots_most;
 	uint64_t retry_us;
 };
@@ -49,6 +52,7 @@ struct sim_lease {
 	uint64_t number, pool;
 	uint32_t history, attempt, worker; /* SIM_NONE: waits */
 	bool cancelled, said;		   /* said: that it began */
+	uint32_t children;		   /* that have not ended */
 };
 
 struct sim_agent {
@@ -89,6 +93,16 @@ void sim_worker_cancel(struct sim_world *world, uint32_t worker);
 /* Ends all workers of the agent, those of one pool only unless `pool` is 0. Their leases
  * are the caller's to settle. */
 void sim_workers_kill(struct sim_world *world, uint32_t agent, uint64_t pool);
+
+/* Has the worker run for so much longer, in place of what was set before. */
+void sim_worker_run(struct sim_world *world, uint32_t worker, uint64_t us);
+
+/* nest.c */
+/* The task that the worker has begun perhaps submits others, and waits for them. */
+void sim_nest_begin(struct sim_world *world, uint32_t worker);
+/* A child of a lease has ended, or was refused. */
+void sim_nest_hear(struct sim_world *world, uint32_t slot,
+		   const struct sim_message *message);
 
 /* agent.c, for worker.c */
 struct sim_apool *sim_agent_pool(struct sim_agent *agent, uint64_t number);

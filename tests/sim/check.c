@@ -53,44 +53,56 @@ static struct rmd_core_ledger_info ledger_of(struct sim_world *world,
 	sim_fail(world, "a grant to an agent that does not have the pool");
 }
 
-/* The task is the one of its client in its pool whose turn it is: first by priority, then
- * by age, but what was leased before may come earlier. Of all clients with tasks there
- * that may be granted any, its client held the fewest leases. */
+/* Whether, of two tasks of one client in one pool, `a` has its turn before `b`: the
+ * deeper child, or else the higher priority; then the older one. */
+static bool before(const struct sim_history *a, const struct sim_history *b)
+{
+	if (a->depth != b->depth)
+		return a->depth > b->depth;
+	if (a->depth == 0 && a->priority != b->priority)
+		return a->priority > b->priority;
+	return a->number < b->number;
+}
+
+/* Whether nothing keeps the client from being granted a task. */
+static bool eligible(const struct sim_world *world, const struct rmd_core_client *client,
+		     const struct rmd_core_pool *pool)
+{
+	struct rmd_core_pool_info info;
+	rmd_core_pool_info(pool, &info);
+	return rmd_core_client_outcome_bytes(client) <=
+		       world->service.config.outcome_bytes_per_client_max / 8 &&
+	       info.waiting < rmd_core_pool_waiting_max(pool) / 4;
+}
+
+/* The task is the one of its client in its pool whose turn it is (what was leased before
+ * may come earlier); of all clients that wait there, its client held the fewest leases,
+ * not counting tasks that wait for their children. */
 static void check_turn(struct sim_world *world, const struct rmd_core_task *granted,
 		       const struct sim_history *h)
 {
-	uint32_t held[SIM_SESSIONS + 1] = {0};
+	uint32_t held[SIM_SESSIONS + 1] = {0}, mine = 0;
 	bool waits[SIM_SESSIONS + 1] = {false};
 	struct rmd_core_client *own = rmd_core_task_client(granted);
 	const struct rmd_core_pool *pool = rmd_core_task_pool(granted);
 	struct rmd_core_task *task = NULL;
-	uint32_t mine = 0;
 	while ((task = rmd_core_task_next(world->service.core, task)) != NULL) {
 		struct rmd_core_client *client = rmd_core_task_client(task);
 		if (rmd_core_task_pool(task) != pool || client == NULL || task == granted)
 			continue;
 		const struct sim_session *s = rmd_core_client_user(client);
-		uint32_t i = s == NULL ? SIM_SESSIONS
-				       : (uint32_t)(s - world->service.sessions);
+		size_t i = s == NULL ? SIM_SESSIONS
+				     : (size_t)(s - world->service.sessions);
 		const struct sim_history *other = sim_history_of(world, task);
 		bool queued = rmd_core_task_state(task) == RMD_CORE_TASK_QUEUED;
-		held[i] += !queued;
-		mine += client == own && !queued;
-		waits[i] =
-			waits[i] ||
-			(queued &&
-			 rmd_core_client_outcome_bytes(client) <=
-				 world->service.config.outcome_bytes_per_client_max / 8);
-		if (client != own || !queued)
-			continue;
-		SIM_MUST(world, other->priority <= h->priority,
-			 "task %" PRIu32 " is granted before one of higher priority",
-			 number_of(world, h));
+		bool placed = !queued && !rmd_core_task_waiting(task);
+		held[i] += placed;
+		mine += client == own && placed;
+		waits[i] = waits[i] || (queued && eligible(world, client, pool));
 		SIM_MUST(world,
-			 other->priority < h->priority || other->number > h->number ||
-				 h->was_leased,
-			 "task %" PRIu32 " is granted before an older one",
-			 number_of(world, h));
+			 client != own || !queued || !before(other, h) || h->was_leased,
+			 "task %" PRIu32 " is granted before task %" PRIu32,
+			 number_of(world, h), number_of(world, other));
 	}
 	for (uint32_t i = 0; i <= SIM_SESSIONS; i++)
 		SIM_MUST(world, !waits[i] || held[i] >= mine,
@@ -130,7 +142,7 @@ void sim_check_grant(struct sim_world *world, struct rmd_core_agent *agent,
 	SIM_MUST(world, !hub->draining, "a grant to an agent that drains");
 	SIM_MUST(world, told != NULL && !told->closed,
 		 "a grant of a pool that the agent does not know");
-	SIM_MUST(world, info.held <= info.slots && info.wanted > 0,
+	SIM_MUST(world, info.held - info.waiting <= info.slots && info.wanted > 0,
 		 "%" PRIu32 " leases in %" PRIu32 " slots, %" PRIu32 " workers wanted",
 		 info.held, info.slots, info.wanted);
 	SIM_MUST(world, rmd_core_task_attempt(task) == h->counted + 1u,
@@ -185,7 +197,9 @@ static bool end_fits(const struct sim_world *world, const struct rmd_core_task *
 	if (end == RMD_CORE_END_AGENT_LOST)
 		return no_more && !h->cancel_told &&
 		       (world->service.losing || world->service.losing_said);
-	return false;
+	if (end == RMD_CORE_END_PARENT_GONE)
+		return h->child && world->histories.items[h->parent].cancel_told;
+	return end == RMD_CORE_END_CLIENT_GONE && h->child && h->closed_under;
 }
 
 static void check_outcome(struct sim_world *world, const struct rmd_core_ending *ending,
@@ -206,7 +220,8 @@ void sim_check_end(struct sim_world *world, const struct rmd_core_task *task,
 	uint32_t number = number_of(world, h);
 	SIM_MUST(world, h->accepted == 1 && h->ended == 0,
 		 "task %" PRIu32 " ends, and has ended before", number);
-	SIM_MUST(world, !h->closed_under, "the end of a closed client's task is told");
+	SIM_MUST(world, !h->closed_under || h->child,
+		 "the end of a closed client's task is told");
 	SIM_MUST(world, ending->attempt == h->counted,
 		 "task %" PRIu32 " ends (%s) with %" PRIu32 " attempts; %d were counted",
 		 number, rmd_core_end_text(ending->end), ending->attempt, h->counted);

@@ -13,7 +13,16 @@ uint32_t sim_history_create(struct sim_world *world)
 		all->items = sim_grow(all->items, all->capacity * sizeof(*all->items));
 	}
 	memset(&all->items[all->count], 0, sizeof(*all->items));
+	all->items[all->count].children = SIM_NONE;
 	return all->count++;
+}
+
+void sim_history_orphan(struct sim_world *world, struct sim_history *h)
+{
+	struct sim_history *items = world->histories.items;
+	for (uint32_t i = h->children; i != SIM_NONE; i = items[i].sibling)
+		items[i].orphan = true;
+	h->children = SIM_NONE;
 }
 
 void sim_history_begin(struct sim_world *world, uint32_t history, uint64_t lease,
@@ -73,6 +82,16 @@ static void check_one(struct sim_world *world, uint32_t i)
 		 h->begun, h->counted);
 	SIM_MUST(world, h->begun == 0 || h->accepted == 1,
 		 "task %" PRIu32 ": ran, and was not accepted", i);
+	if (h->child) {
+		SIM_MUST(world, h->gone == h->accepted && h->ended <= h->accepted,
+			 "child %" PRIu32 ": accepted %d times, ended %d, freed %d", i,
+			 h->accepted, h->ended, h->gone);
+		SIM_MUST(world,
+			 h->ended == 1 || h->accepted == 0 || h->orphan ||
+				 h->closed_under,
+			 "child %" PRIu32 ": ended, and its parent was not told", i);
+		return;
+	}
 	if (h->accepted == 0) {
 		SIM_MUST(world, h->ended == 0 && h->gone == 0,
 			 "task %" PRIu32 ": ended, and was not accepted", i);

@@ -14,6 +14,10 @@ struct sim_history {
 	/* What it is. */
 	uint32_t client,
 		life; /* who submitted it; SIM_NONE: the coordinator's own calls */
+	bool child;   /* a task did: `parent`, in the lease `parent_lease` */
+	uint32_t parent, sibling, children; /* histories; SIM_NONE: none */
+	uint64_t parent_lease;
+	uint32_t depth;
 	uint64_t number;
 	uint32_t local_pool; /* the client's number for its pool */
 	uint32_t payload_bytes, deadline_ms;
@@ -30,6 +34,7 @@ struct sim_history {
 	bool leased, running;
 	bool cancel_told; /* its agent was asked to end this lease */
 	bool cancel_asked, stop_asked, closed_under;
+	bool orphan; /* its parent's lease is over: nobody hears of it */
 	bool was_leased;
 	uint8_t outcome_attempt; /* whose outcome is held */
 	uint32_t pool;		 /* the core's number */
@@ -54,6 +59,8 @@ struct sim_histories {
 
 /* Gives the number of a new history, all zero. */
 uint32_t sim_history_create(struct sim_world *world);
+/* The lease of `history` is over: its children are nobody's. */
+void sim_history_orphan(struct sim_world *world, struct sim_history *history);
 /* A worker begins user code for an attempt. Checks that it may. */
 void sim_history_begin(struct sim_world *world, uint32_t history, uint64_t lease,
 		       uint32_t attempt);

@@ -134,6 +134,7 @@ static void foresee(struct sim_world *world, const struct sim_hub *hub,
 		if (how == RMD_CORE_FAREWELL_LOST || h->running)
 			h->counted++;
 		h->running = false;
+		sim_history_orphan(world, h);
 	}
 }
 
@@ -261,6 +262,7 @@ static void hear_outcome(struct sim_world *world, struct sim_hub *hub,
 		if (began || message->end == RMD_CORE_END_VALUE)
 			h->counted++;
 		h->leased = h->running = false;
+		sim_history_orphan(world, h);
 	}
 	sim_memory_short(world);
 	int rc = rmd_core_agent_outcome(world->service.core, sim_service_ms(world),
@@ -317,6 +319,11 @@ void sim_hub_hear(struct sim_world *world, uint32_t link,
 		break;
 	case SIM_A_POOL:
 		hear_pool(world, hub, message);
+		break;
+	case SIM_A_CHILD:
+	case SIM_A_CANCEL:
+	case SIM_A_WAITS:
+		sim_hub_hear_nested(world, hub, message);
 		break;
 	case SIM_A_DRAINING:
 		hub->draining = true;

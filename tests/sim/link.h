@@ -33,12 +33,16 @@ enum sim_word {
 	SIM_A_RETURNED, /* number: lease; history */
 	SIM_A_POOL,	/* number: pool; count: slots, workers, starting, idle */
 	SIM_A_DRAINING,
+	SIM_A_CHILD,  /* number: the parent's lease; history, count: 1 + its spec or 0 */
+	SIM_A_CANCEL, /* number: the parent's lease; history: the child */
+	SIM_A_WAITS,  /* number: lease; history; flag: waits for its children */
 	SIM_A_FAREWELL, /* has said all, and begins nothing more */
 	/* coordinator to agent */
 	SIM_O_ORDER,  /* number: pool; count: workers; flag: closed, flag2: kill */
 	SIM_O_LEASE,  /* number: lease; history; count: pool, attempt */
 	SIM_O_CANCEL, /* number: lease */
 	SIM_O_RECALL, /* number: pool; count: leases */
+	SIM_O_CHILD,  /* number: the parent's lease; history, end, count: attempt */
 	/* both ways */
 	SIM_END, /* of the stream, in order */
 };

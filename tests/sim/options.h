@@ -28,7 +28,8 @@
 	X(SIM_QUITS, "quits", "clients close or die")                          \
 	X(SIM_LIMITS, "limits", "the core may hold little")                    \
 	X(SIM_MEMORY, "memory", "allocations fail")                            \
-	X(SIM_PRIORITIES, "priorities", "tasks have priorities")
+	X(SIM_PRIORITIES, "priorities", "tasks have priorities")               \
+	X(SIM_NESTS, "nests", "tasks submit tasks, and wait for them")
 
 #define SIM_ENUM(name, word, text) name,
 enum sim_fault { SIM_FAULTS(SIM_ENUM) SIM_FAULT_COUNT };

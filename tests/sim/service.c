@@ -69,10 +69,22 @@ void sim_memory_back(void)
 
 /* --- the port ---------------------------------------------------------------------- */
 
+/* A child has no user of ours: its function's name says which it is. */
+static uintptr_t nested_number(const struct rmd_core_task *task)
+{
+	struct rmd_slice function = rmd_core_task_function(task);
+	uintptr_t number = 0;
+	for (size_t i = strlen(SIM_NESTED); i < function.len; i++)
+		number = number * 10 + (function.data[i] - (uintptr_t)'0');
+	return number;
+}
+
 struct sim_history *sim_history_of(struct sim_world *world,
 				   const struct rmd_core_task *task)
 {
 	uintptr_t number = (uintptr_t)rmd_core_task_user(task);
+	if (rmd_core_task_nested(task))
+		number = nested_number(task);
 	SIM_MUST(world, number > 0 && number <= world->histories.count,
 		 "a task with a user that nobody gave");
 	return &world->histories.items[number - 1];
@@ -92,6 +104,7 @@ static void on_grant(void *ctx, struct rmd_core_agent *agent, struct rmd_core_ta
 	world->service.leases++;
 	h->leased = h->was_leased = true;
 	h->running = h->cancel_told = false;
+	h->children = SIM_NONE;
 	h->lease = world->service.newest_lease = rmd_core_task_lease(task);
 	h->hub = (uint32_t)(hub - world->service.hubs);
 	SIM_TRACE(world, "grant of lease %" PRIu64 ": task %" PRIu32 " to agent %" PRIu32,
@@ -107,6 +120,12 @@ static void on_grant(void *ctx, struct rmd_core_agent *agent, struct rmd_core_ta
 						     rmd_core_task_attempt(task)}});
 }
 
+/* An agent is being lost: its leases end one after the other. */
+static bool losing(const struct sim_world *world)
+{
+	return world->service.losing || world->service.losing_said;
+}
+
 static void on_cancel(void *ctx, struct rmd_core_agent *agent, uint64_t lease)
 {
 	struct sim_world *world = ctx;
@@ -115,7 +134,7 @@ static void on_cancel(void *ctx, struct rmd_core_agent *agent, uint64_t lease)
 	SIM_MUST(world, task != NULL, "cancel of lease %" PRIu64 ", which is over",
 		 lease);
 	struct sim_history *h = sim_history_of(world, task);
-	SIM_MUST(world, h->leased && h->lease == lease,
+	SIM_MUST(world, (h->leased || losing(world)) && h->lease == lease,
 		 "cancel of lease %" PRIu64 " of a task that has another", lease);
 	SIM_MUST(world, !h->cancel_told, "lease %" PRIu64 " was cancelled twice", lease);
 	h->cancel_told = true;
@@ -189,6 +208,30 @@ static enum rmd_core_keep on_ended(void *ctx, struct rmd_core_task *task,
 	return RMD_CORE_KEEP;
 }
 
+static void on_child_ended(void *ctx, struct rmd_core_agent *agent, uint64_t lease,
+			   struct rmd_core_task *child,
+			   const struct rmd_core_ending *ending)
+{
+	struct sim_world *world = ctx;
+	struct sim_history *h = sim_history_of(world, child);
+	const struct sim_history *parent = &world->histories.items[h->parent];
+	struct sim_hub *hub = sim_hub_of(world, agent);
+	SIM_TRACE(world, "end of child %" PRIu32 ": %s", number_of(world, h),
+		  rmd_core_end_text(ending->end));
+	SIM_MUST(world, h->child && h->parent_lease == lease,
+		 "the end of a child is told to another lease");
+	SIM_MUST(world,
+		 losing(world) ||
+			 (!h->orphan && parent->leased && parent->lease == lease &&
+			  &world->service.hubs[parent->hub] == hub),
+		 "the end of a child is told to a lease that is over");
+	sim_check_end(world, child, ending, h);
+	h->ended++;
+	h->end = (uint8_t)ending->end;
+	h->leased = h->running = false;
+	sim_hub_tell_child(world, hub, number_of(world, h));
+}
+
 static void on_task_gone(void *ctx, struct rmd_core_task *task)
 {
 	struct sim_world *world = ctx;
@@ -196,7 +239,7 @@ static void on_task_gone(void *ctx, struct rmd_core_task *task)
 	world->service.gone++;
 	h->gone++;
 	SIM_MUST(world, h->gone == 1, "a task was freed twice");
-	SIM_MUST(world, h->ended == 1 || h->closed_under,
+	SIM_MUST(world, h->ended == 1 || h->closed_under || h->orphan,
 		 "task %" PRIu32 ": freed before its end was told", number_of(world, h));
 	h->leased = h->running = false;
 }
@@ -233,6 +276,7 @@ static const struct rmd_core_port port = {
 	.recall = on_recall,
 	.order = on_order,
 	.ended = on_ended,
+	.child_ended = on_child_ended,
 	.task_gone = on_task_gone,
 	.pool_gone = on_pool_gone,
 	.client_expired = on_expired,
@@ -343,8 +387,7 @@ int sim_service_open(struct sim_world *world, struct rmd_core_client *client,
 	return rc;
 }
 
-/* The bytes of a task say whose they are, and the last one again. */
-static void fill(uint8_t *bytes, uint32_t len, uint32_t history)
+void sim_service_fill(uint8_t *bytes, uint32_t len, uint32_t history)
 {
 	memset(bytes, 'p', len);
 	memcpy(bytes, &history, sizeof(history));
@@ -390,7 +433,7 @@ int sim_service_submit(struct sim_world *world, struct rmd_core_client *client,
 	struct rmd_core_counters before;
 	struct rmd_buf *buf = rmd_buf_create(h->payload_bytes);
 	SIM_MUST(world, buf != NULL, "no memory for a payload");
-	fill(rmd_buf_writable(buf), h->payload_bytes, history);
+	sim_service_fill(rmd_buf_writable(buf), h->payload_bytes, history);
 	rmd_core_counters(service->core, &before);
 	struct rmd_core_submit submit = {
 		.number = h->number,

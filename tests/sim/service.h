@@ -15,6 +15,7 @@
 #define SIM_SESSIONS 64u
 #define SIM_HUBS 32u
 #define SIM_REFUSED 64u
+#define SIM_NESTED "native:f" /* and the number of its history + 1 */
 
 struct sim_session {
 	bool used, goodbye;
@@ -83,6 +84,8 @@ struct sim_history *sim_history_of(struct sim_world *world,
 /* Submits the task of `history` for `client`; the core's code. */
 int sim_service_submit(struct sim_world *world, struct rmd_core_client *client,
 		       struct rmd_core_pool *pool, uint32_t history);
+/* Fills a payload: its bytes say whose they are, at both ends. */
+void sim_service_fill(uint8_t *bytes, uint32_t len, uint32_t history);
 /* Opens a pool of that sort; the core's code. */
 int sim_service_open(struct sim_world *world, struct rmd_core_client *client,
 		     uint32_t spec, uint32_t workers, struct rmd_core_pool **ret_pool);
@@ -102,11 +105,18 @@ struct sim_session *sim_session_find(struct sim_world *world, uint32_t slot,
 				     uint32_t life);
 void sim_sessions_feed(struct sim_world *world);
 
+/* hub_nested.c */
+/* What tasks say that concerns their children. */
+void sim_hub_hear_nested(struct sim_world *world, struct sim_hub *hub,
+			 const struct sim_message *message);
+
 /* hub.c */
 void sim_hub_hear(struct sim_world *world, uint32_t link,
 		  const struct sim_message *message);
 void sim_hub_lost(struct sim_world *world, uint32_t link);
 struct sim_hub *sim_hub_of(struct sim_world *world, const struct rmd_core_agent *agent);
+/* Tells the parent's agent how a child ended, or that it was refused. */
+void sim_hub_tell_child(struct sim_world *world, struct sim_hub *hub, uint32_t history);
 /* What the agent was told of a pool, or NULL. */
 struct sim_told *sim_hub_told(struct sim_hub *hub, uint64_t pool);
 void sim_hub_order(struct sim_world *world, struct sim_hub *hub,

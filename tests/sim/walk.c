@@ -32,6 +32,11 @@ static void walk_task(struct sim_world *world, const struct rmd_core_task *task)
 	SAME(world, "an end", task->state == RMD_CORE_TASK_DONE, h->ended > 0);
 	SAME(world, "a task's number", task->number, h->number);
 	SIM_MUST(world, h->accepted == 1 && h->gone == 0, "a task that should be gone");
+	SAME(world, "a task's depth", task->depth, h->depth);
+	SAME(world, "a child whose parent is gone", h->depth > 0 && h->orphan,
+	     h->depth > 0 && rmd_core_task_parent(task) == NULL);
+	SIM_MUST(world, !task->waiting || task->state == RMD_CORE_TASK_RUNNING,
+		 "a task waits for children, and does not run");
 	if (task->state == RMD_CORE_TASK_QUEUED)
 		SIM_MUST(world, task->doom == RMD_CORE_END_NONE && !task->client->closed,
 			 "a task is queued that shall end");
@@ -48,6 +53,7 @@ static void walk_client(struct sim_world *world, const struct rmd_core_client *c
 {
 	const struct rmd_core_task *task;
 	uint64_t all = 0, done = 0, payload = 0, outcome = 0, queued = 0, held = 0;
+	uint64_t nested = 0, waiting = 0;
 	const struct rmd_core_share *share;
 	TAILQ_FOREACH (task, &client->all, client_link) {
 		bool ended = task->state == RMD_CORE_TASK_DONE;
@@ -55,6 +61,8 @@ static void walk_client(struct sim_world *world, const struct rmd_core_client *c
 		done += ended;
 		queued += task->state == RMD_CORE_TASK_QUEUED;
 		held += task->ledger != NULL;
+		nested += task->depth > 0;
+		waiting += task->waiting;
 		payload += ended ? 0 : rmd_core_task_bytes(task);
 		outcome += ended ? task->payload.bytes.len : 0;
 		SIM_MUST(world, task->client == client, "a task of another client");
@@ -62,19 +70,25 @@ static void walk_client(struct sim_world *world, const struct rmd_core_client *c
 			 "a task is not found by its number");
 	}
 	SAME(world, "a client's tasks", all, client->task_count);
+	SAME(world, "a client's children", nested, client->nested_count);
 	SAME(world, "a client's ended tasks", done, client->done_count);
 	SAME(world, "a client's payloads", payload, client->payload_bytes);
 	SAME(world, "a client's outcomes", outcome, client->outcome_bytes);
 	LIST_FOREACH (share, &client->shares, client_link) {
 		queued -= share->queue.count;
 		held -= share->held;
-		bool turn = share->queue.count > 0 && !client->paused;
+		waiting -= share->waiting;
+		bool turn =
+			share->queue.count > 0 && !client->paused &&
+			(!share->pool->crowded || rmd_core_queue_nested(&share->queue));
 		SAME(world, "a turn", turn, share->turn.place != 0);
 		if (turn)
-			SAME(world, "the key of a turn", share->turn.key, share->held);
+			SAME(world, "the key of a turn", share->turn.key,
+			     share->held - share->waiting);
 	}
 	SAME(world, "a client's queues", queued, 0);
 	SAME(world, "a client's leases", held, 0);
+	SAME(world, "a client's tasks that wait for children", waiting, 0);
 }
 
 static void walk_tasks(struct sim_world *world)
@@ -109,7 +123,7 @@ static void walk_tasks(struct sim_world *world)
 static void walk_ledger(struct sim_world *world, const struct rmd_core_ledger *ledger)
 {
 	const struct rmd_core_task *task;
-	uint64_t held = 0;
+	uint64_t held = 0, waiting = 0;
 	TAILQ_FOREACH (task, &ledger->leased, state_link) {
 		SIM_MUST(world, task->state == RMD_CORE_TASK_LEASED, "not leased");
 		held++;
@@ -117,8 +131,10 @@ static void walk_ledger(struct sim_world *world, const struct rmd_core_ledger *l
 	TAILQ_FOREACH (task, &ledger->running, state_link) {
 		SIM_MUST(world, task->state == RMD_CORE_TASK_RUNNING, "not running");
 		held++;
+		waiting += task->waiting;
 	}
 	SAME(world, "a ledger's leases", held, ledger->held);
+	SAME(world, "a ledger's tasks that wait for children", waiting, ledger->waiting);
 	SIM_MUST(world, ledger->recalling <= ledger->held,
 		 "more leases are asked back than are held");
 	SIM_MUST(world,
@@ -134,7 +150,7 @@ static void walk_pool_sums(struct sim_world *world, const struct rmd_core_pool *
 	const struct rmd_core_ledger *ledger;
 	const struct rmd_core_share *share;
 	uint64_t wanted = 0, workers = 0, idle_places = 0, recalling = 0, held = 0;
-	uint64_t queued = 0, holders = 0, open = 0, turns = 0;
+	uint64_t queued = 0, holders = 0, open = 0, turns = 0, waiting = 0;
 	LIST_FOREACH (ledger, &pool->ledgers, pool_link) {
 		walk_ledger(world, ledger);
 		wanted += ledger->wanted;
@@ -142,6 +158,7 @@ static void walk_pool_sums(struct sim_world *world, const struct rmd_core_pool *
 		idle_places += ledger->idle_places;
 		recalling += ledger->recalling;
 		held += ledger->held;
+		waiting += ledger->waiting;
 	}
 	LIST_FOREACH (share, &pool->shares, pool_link) {
 		queued += share->queue.count;
@@ -154,6 +171,7 @@ static void walk_pool_sums(struct sim_world *world, const struct rmd_core_pool *
 	SAME(world, "a pool's idle places", idle_places, pool->idle_places);
 	SAME(world, "a pool's recalls", recalling, pool->recalling);
 	SAME(world, "a pool's leases", held, pool->leased);
+	SAME(world, "a pool's tasks that wait for children", waiting, pool->waiting);
 	SAME(world, "a pool's queue", queued, pool->queued);
 	SAME(world, "a pool's holders", holders, pool->holders);
 	SAME(world, "a pool's open tasks", open, pool->queued + pool->leased);
@@ -169,7 +187,7 @@ static void walk_pool_sums(struct sim_world *world, const struct rmd_core_pool *
 static void walk_decisions(struct sim_world *world, const struct rmd_core_pool *pool)
 {
 	uint64_t most = pool->max_workers != 0 ? pool->max_workers : RMD_CORE_WORKERS_MAX;
-	uint64_t demand = rmd_core_pool_demand(pool);
+	uint64_t demand = rmd_core_pool_load(pool);
 	uint64_t target = pool->killed ? 0 : demand < most ? demand : most;
 	const struct rmd_core_agent *agent;
 	if (pool->core->lacks_memory || pool->dirty)
@@ -198,8 +216,10 @@ static void walk_agent(struct sim_world *world, const struct rmd_core_agent *age
 	struct rmd_core_load wanted = {0}, occupied = {0};
 	uint64_t held = 0;
 	TAILQ_FOREACH (ledger, &agent->ledgers, agent_link) {
-		uint32_t places = ledger->wanted > ledger->workers ? ledger->wanted
-								   : ledger->workers;
+		uint32_t places = ledger->workers > ledger->waiting
+					  ? ledger->workers - ledger->waiting
+					  : 0;
+		places = places > ledger->wanted ? places : ledger->wanted;
 		held += ledger->held;
 		wanted.workers += ledger->wanted;
 		wanted.cpu_milli += (uint64_t)ledger->wanted * ledger->pool->cpu_milli;

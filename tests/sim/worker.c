@@ -57,6 +57,10 @@ static void move(struct sim_world *world, struct sim_worker *worker,
 		 enum sim_worker_state to)
 {
 	struct sim_apool *pool = pool_of(world, worker);
+	if (worker->waiting) {
+		worker->waiting = false;
+		pool->waiting--;
+	}
 	count(pool, worker->state, -1);
 	count(pool, to, 1);
 	worker->state = to;
@@ -141,6 +145,12 @@ static void begin(struct sim_world *world, struct sim_worker *worker,
 		sim_agenda_put(&world->agenda, world->now_us + LONG_US, SIM_BEGAN,
 			       lease->worker, worker->life);
 	sim_history_begin(world, lease->history, lease->number, lease->attempt);
+	sim_nest_begin(world, lease->worker);
+}
+
+void sim_worker_run(struct sim_world *world, uint32_t i, uint64_t us)
+{
+	wait(world, &world->workers[i], us);
 }
 
 void sim_worker_began(struct sim_world *world, uint32_t i)
@@ -148,6 +158,8 @@ void sim_worker_began(struct sim_world *world, uint32_t i)
 	const struct sim_worker *worker = &world->workers[i];
 	struct sim_agent *agent = agent_of(world, worker);
 	struct sim_lease *lease = &agent->leases[sim_agent_lease(agent, worker->lease)];
+	if (lease->said)
+		return;
 	lease->said = true;
 	sim_agent_say(world, worker->agent,
 		      (struct sim_message){.word = SIM_A_BEGAN,
@@ -213,7 +225,7 @@ static uint32_t stop_surplus(struct sim_world *world, uint32_t slot,
 {
 	static const enum sim_worker_state states[] = {SIM_WORKER_IDLE,
 						       SIM_WORKER_STARTING};
-	uint32_t have = pool->starting + pool->idle + pool->busy;
+	uint32_t have = pool->starting + pool->idle + pool->busy - pool->waiting;
 	for (unsigned i = 0; i < 2 && have > wanted; i++)
 		have -= stop_some(world, slot, pool->number, states[i], have - wanted);
 	return have;
@@ -234,9 +246,10 @@ void sim_workers_balance(struct sim_world *world, uint32_t slot, uint32_t p)
 		have++;
 	}
 	/* Nobody here will run what waits: better elsewhere. */
-	if (have == 0 && pool->failures > 0 && agent->state == SIM_AGENT_UP)
+	if (have + pool->waiting == 0 && pool->failures > 0 &&
+	    agent->state == SIM_AGENT_UP)
 		sim_agent_give_back(world, slot, pool->number, UINT32_MAX);
-	if (pool->closed && have + pool->stopping == 0 && pool->held == 0)
+	if (pool->closed && have + pool->stopping + pool->waiting == 0 && pool->held == 0)
 		*pool = agent->pools[--agent->pool_count];
 }
 

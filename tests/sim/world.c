@@ -114,6 +114,7 @@ static struct sim_world *world_create(const struct sim_options *options)
 	world->delay_us = sim_between(&draw, 20, 20000);
 	world->task_us = sim_between(&draw, 100, 60000);
 	world->trouble_us = sim_between(&draw, 20000, 1000000);
+	world->nest_permille = sim_between(&draw, 10, 400);
 	for (uint32_t i = 0; i < SIM_WORKERS; i++)
 		world->workers[i].next = i + 1 < SIM_WORKERS ? i + 1 : SIM_NONE;
 	return world;

@@ -38,6 +38,7 @@ struct sim_world {
 	uint32_t spare_worker, worker_top; /* none above top was ever used */
 	uint32_t delay_us;		   /* usual, of a message */
 	uint32_t task_us;		   /* usual, of a task */
+	uint32_t nest_permille;		   /* of tasks, that submit tasks */
 	uint32_t trouble_us;		   /* usual, between two */
 	uint64_t calls;			   /* of the coordinator's own */
 	struct sim_watched watched[SIM_WATCHED];
