@@ -212,7 +212,7 @@ uint32_t rmd_core_pool_waiting_max(const struct rmd_core_pool *pool)
 
 /* Where very many tasks wait, only children are granted until some of those have ended:
  * tasks of many clients could otherwise all begin before any comes to its end. */
-static void heed_crowd(struct rmd_core_pool *pool)
+void rmd_core_kin_heed_crowd(struct rmd_core_pool *pool)
 {
 	struct rmd_core_share *share;
 	uint32_t most = rmd_core_pool_waiting_max(pool);
@@ -233,7 +233,7 @@ void rmd_core_kin_wait(struct rmd_core_task *task, bool waiting)
 	task->share->waiting += (uint64_t)by;
 	rmd_core_ledger_wait(task->ledger, by);
 	rmd_core_share_turn(task->share);
-	heed_crowd(task->share->pool);
+	rmd_core_kin_heed_crowd(task->share->pool);
 	rmd_core_pool_touch(task->share->pool);
 }
 

@@ -35,3 +35,5 @@ void rmd_core_kin_tell(struct rmd_core_task *child, const struct rmd_core_ending
 void rmd_core_kin_doom(struct rmd_core_task *task, enum rmd_core_end why);
 /* Counts a leased task as waiting, or not; nothing where it is so already. */
 void rmd_core_kin_wait(struct rmd_core_task *task, bool waiting);
+/* The number of tasks that wait, or that may, has changed: are only children granted? */
+void rmd_core_kin_heed_crowd(struct rmd_core_pool *pool);

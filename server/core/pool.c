@@ -2,6 +2,7 @@
 
 #include "proto/base/alloc.h"
 #include "server/core/client.h"
+#include "server/core/kin.h"
 #include "server/core/place.h"
 #include "server/core/share.h"
 #include "server/core/state.h"
@@ -62,6 +63,7 @@ void rmd_core_pool_size(struct rmd_core_pool *pool)
 	if (pool->max_workers == size)
 		return;
 	pool->max_workers = size;
+	rmd_core_kin_heed_crowd(pool);
 	if (size != 0 && pool->wanted > size)
 		rmd_core_place_lower(pool, size);
 	/* A larger size may suit where a smaller did not, and the reverse. A pool that

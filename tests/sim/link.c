@@ -134,8 +134,9 @@ void sim_link_stall(struct sim_world *world, uint32_t i, enum sim_side to,
 		    uint64_t pause_us)
 {
 	struct sim_link *link = &world->links[i];
-	if (link->used && !link->cut)
-		link->way[to].last_due_us += pause_us;
+	if (link->used && !link->cut &&
+	    link->way[to].last_due_us < world->now_us + pause_us)
+		link->way[to].last_due_us = world->now_us + pause_us;
 }
 
 void sim_link_arrive(struct sim_world *world, uint32_t i, enum sim_side to)

@@ -11,6 +11,7 @@
 
 #define ACT_US 100000u
 #define WATCH_US 1000000u
+#define STALL_US 300000u
 #define SKEW_MAX_MS 60000
 #define STEADY_US 3000000u	  /* an agent that is up for so long does its work */
 #define PATIENCE_US 20000000u	  /* in which a pool has its turn, and … */
@@ -195,9 +196,13 @@ void sim_operator_trouble(struct sim_world *world)
 
 static bool works(const struct sim_world *world, const struct rmd_core_agent *agent)
 {
-	const struct sim_hub *hub = agent->user;
+	const struct sim_hub *hub = rmd_core_agent_user(agent);
 	if (hub->link == SIM_NONE || world->links[hub->link].cut)
 		return false;
+	const struct sim_link *link = &world->links[hub->link];
+	for (unsigned w = 0; w < 2; w++) /* stalled */
+		if (link->way[w].last_due_us > world->now_us + STALL_US)
+			return false;
 	const struct sim_agent *peer = &world->agents[hub->slot];
 	return peer->life == hub->life && peer->state == SIM_AGENT_UP &&
 	       !peer->draining && world->now_us - peer->up_us > STEADY_US &&

@@ -128,6 +128,30 @@ static void in_a_crowd_only_children_begin(void **state)
 	fail_msg("the last client's task has not begun");
 }
 
+static void a_larger_pool_is_a_crowd_no_more(void **state)
+{
+	struct scene s = scene(state, 6, 1);
+	struct rmd_core_pool *pool = rig_pool(s.rig, s.client, "shared", 1);
+	struct rmd_core_task *tasks[6], *queued = NULL;
+	for (int i = 0; i < 6; i++) {
+		struct rmd_core_client *other = rig_client(s.rig, "uid:2");
+		rig_submit(s.rig, other, pool);
+		tasks[i] = rmd_core_task_find(other, 1);
+	}
+	size_t first = s.rig->grants;
+	rig_tick(s.rig);
+	rig_ready(s.rig, s.agent, pool, 1);
+	for (size_t i = 0; i < 5; i++)
+		nest(&s, first + i, 1);
+	for (int i = 0; i < 6; i++)
+		if (rmd_core_task_state(tasks[i]) == RMD_CORE_TASK_QUEUED)
+			queued = tasks[i];
+	assert_non_null(queued);
+	rig_pool(s.rig, s.client, "shared", 20);
+	rig_ready(s.rig, s.agent, pool, 20);
+	assert_int_equal(rmd_core_task_state(queued), RMD_CORE_TASK_LEASED);
+}
+
 static void children_of_one_task_are_limited(void **state)
 {
 	struct scene s = scene(state, 1, 1);
@@ -185,6 +209,7 @@ int main(void)
 		T(a_client_whose_tasks_wait_has_its_turn_as_if_it_had_none),
 		T(tasks_that_wait_are_limited),
 		T(in_a_crowd_only_children_begin),
+		T(a_larger_pool_is_a_crowd_no_more),
 		T(children_of_one_task_are_limited),
 		T(children_take_no_part_of_the_clients_window),
 		T(what_comes_back_from_behind_a_task_that_waits_is_granted_at_once),
