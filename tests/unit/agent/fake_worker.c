@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "proto/base/errcode.h"
+#include "proto/codec/frames_nested.h"
 #include "tests/unit/agent/rig.h"
 #include "worker/protocol/worker_end.h"
 
@@ -16,6 +17,78 @@ static void nap(long ms)
 {
 	struct timespec time = {ms / 1000, ms % 1000 * 1000000};
 	nanosleep(&time, NULL);
+}
+
+/* Submits "native:NAME" as child `number`. */
+static void submit(struct rmd_wpw *end, uint64_t number, const char *name)
+{
+	uint8_t *to;
+	struct rmd_nested_submit nested = {
+		.number = number,
+		.function = rmd_slice_of_string(name),
+		.arguments = rmd_slice_of_string("some arguments"),
+	};
+	struct rmd_wire_writer writer = {0};
+	rmd_worker_submit_put(&writer, &nested);
+	if (rmd_wpw_reserve(end, writer.len, RMD_WPW_SILENT, &to) < 0)
+		_exit(9);
+	memcpy(to, writer.data, writer.len);
+	rmd_wpw_submit(end, writer.len);
+	rmd_wire_writer_fini(&writer);
+}
+
+/* Waits for child 1, at most `ms` (0: for ever): what it is answered. */
+static size_t await(struct rmd_wpw *end, uint64_t ms, char *out, size_t room)
+{
+	static const char *const kinds[RMD_WP_ANSWERS] = {"value", "error",   "cancelled",
+							  "none",  "unknown", "stop"};
+	uint32_t ticket;
+	enum rmd_wp_answer kind;
+	struct rmd_slice payload;
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	uint64_t until_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec +
+			    ms * 1000000u;
+	if (rmd_wpw_ask(end, 1, RMD_WPW_ASK_WAIT, &ticket) < 0)
+		_exit(9);
+	int rc = rmd_wpw_await_answer(end, 1, ticket, ms == 0 ? 0 : until_ns, &kind,
+				      &payload);
+	if (rc == RMD_ETIMEOUT && rmd_wpw_give_up(end, 1) == 0)
+		rc = rmd_wpw_await_answer(end, 1, ticket, 0, &kind, &payload);
+	if (rc < 0)
+		_exit(9);
+	return (size_t)snprintf(out, room, "%s %zu %.*s", kinds[kind], payload.len,
+				payload.len < 64 ? (int)payload.len : 64,
+				(const char *)payload.data);
+}
+
+/* Tasks that submit tasks, and tell of their progress. False: it is none of those. */
+static bool run_nesting(struct rmd_wpw *end, const char *name, const char *text,
+			char *out, size_t room, size_t *ret_len)
+{
+	*ret_len = 0;
+	if (strcmp(name, "nest") == 0) {
+		submit(end, 1, text);
+		*ret_len = await(end, 0, out, room);
+	} else if (strcmp(name, "nest_a_while") == 0) {
+		submit(end, 1, "native:slow");
+		*ret_len = await(end, (uint64_t)atol(text), out, room);
+	} else if (strcmp(name, "ask_for_nothing") == 0) {
+		*ret_len = await(end, 0, out, room);
+	} else if (strcmp(name, "submit_and_end") == 0) {
+		submit(end, 1, text);
+		submit(end, 2, text);
+		if (rmd_wpw_cancel_child(end, 2) < 0)
+			_exit(9);
+	} else if (strcmp(name, "progress") == 0) {
+		for (uint64_t i = 0; !rmd_wpw_cancelled(end); i++) {
+			rmd_wpw_set_progress(end, i, 1000);
+			nap(1);
+		}
+	} else {
+		return false;
+	}
+	return true;
 }
 
 /* Runs the task; what it gives is the outcome's text. */
@@ -32,6 +105,8 @@ static size_t run(struct rmd_wpw *end, const struct rmd_wpw_task *task, char *ou
 						    : sizeof name - 1);
 	if (strcmp(name, "noop") == 0)
 		return 0;
+	if (run_nesting(end, name, text, out, room, &n))
+		return n;
 	if (strcmp(name, "echo") == 0)
 		return (size_t)snprintf(out, room, "%s", text);
 	if (strcmp(name, "pid") == 0)
