@@ -82,7 +82,9 @@ struct remuda_options {
 	 * variable REMUDA_ADDRESS, else the user's `remuda up` socket (RUNDIR/up.sock;
 	 * RUNDIR is $XDG_RUNTIME_DIR/remuda, else /tmp/remuda-UID, and must be the user's
 	 * own, mode 0700), else as `start` says. "private": a private one, whatever else
-	 * there is. */
+	 * there is. With a coordinator on this host large payloads go through shared
+	 * memory: up to 1 GiB for each direction, or the bytes that the environment variable
+	 * REMUDA_SHARED_BYTES says, 0: none. */
 	const char *address;
 	/* Program of the private coordinator. NULL: the environment variable
 	 * REMUDA_SERVER, else `remudad` beside this library or program (same folder or
