@@ -74,8 +74,8 @@ def memory(size, seals=SEALS):
 class Raw:
     """A session spoken by hand, with shared memory of its own."""
 
-    def __init__(self, remudad, size=1 << 20, fds=None, posted=True):
-        self.session = os.urandom(16)
+    def __init__(self, remudad, size=1 << 20, fds=None, posted=True, session=None):
+        self.session = session or os.urandom(16)
         self.fds = fds or (memory(size), memory(size))
         if posted:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as post:
@@ -84,11 +84,15 @@ class Raw:
         self.peer = socket.socket(socket.AF_UNIX)
         self.peer.settimeout(20)
         self.peer.connect(remudad.path)
-        self.peer.sendall(PREFACE + frame(4, 0, 0, b"") + frame(1, 4, 1, call_headers(SESSION_PATH)))
+        # Windows so wide that they need no care.
+        self.peer.sendall(PREFACE + frame(4, 0, 0, struct.pack(">HI", 4, 1 << 30)) +
+                          frame(8, 0, 0, struct.pack(">I", 1 << 30)) +
+                          frame(1, 4, 1, call_headers(SESSION_PATH)))
         self.raw = b""
         self.trailers = b""
         self.ended = False
         self.body = b""
+        self.heard = []
         self.say(data(1, data(1, self.session) + number(2, 1) + number(6, 1)))
 
     def say(self, message):
@@ -110,26 +114,32 @@ class Raw:
 
     def messages(self):
         """Yields (field, value) of each SessionResponse until the stream ends."""
-        while not self.ended:
-            got = self.next_frame()
-            if got is None:
+        while True:
+            while self.heard:
+                yield self.heard.pop(0)
+            if self.ended or not self.hear():
                 return
-            kind, flags, body = got
-            if kind == 0:
-                self.body += body
-                while len(self.body) >= 5:
-                    size = int.from_bytes(self.body[1:5], "big")
-                    if len(self.body) < 5 + size:
-                        break
-                    message, self.body = self.body[5:5 + size], self.body[5 + size:]
-                    yield from fields(message)
-            elif kind == 1 and flags & 1:
-                self.trailers = body
-                self.ended = True
-            elif kind == 4 and not flags & 1:
-                self.peer.sendall(frame(4, 1, 0, b""))
-            elif kind == 6 and not flags & 1:
-                self.peer.sendall(frame(6, 1, 0, body))
+
+    def hear(self):
+        """Reads one HTTP/2 frame; False at the end of the connection."""
+        got = self.next_frame()
+        if got is None:
+            return False
+        kind, flags, body = got
+        if kind == 0:
+            self.body += body
+            while len(self.body) >= 5:
+                size = int.from_bytes(self.body[1:5], "big")
+                if len(self.body) < 5 + size:
+                    break
+                self.heard += fields(self.body[5:5 + size])
+                self.body = self.body[5 + size:]
+        elif kind == 1 and flags & 1:
+            self.trailers = body
+            self.ended = True
+        elif kind in (4, 6) and not flags & 1:
+            self.peer.sendall(frame(kind, 1, 0, body if kind == 6 else b""))
+        return True
 
     def welcome(self):
         for field, value in self.messages():
@@ -247,6 +257,42 @@ class Dying(Case):
             await_forgotten(remudad)
             out, _ = self.remuda("run", "-a", remudad.address, "native:demo.square", "7")
             self.assertEqual(out, "49\n")
+
+
+class Resuming(Case):
+    """A session that goes on over another connection."""
+
+    def test_half_a_transfer_is_forgotten_with_its_stream(self):
+        args = arguments(bytes(1000))
+        chunk = number(1, 1) + number(2, len(args)) + data(4, args[:500])
+        whole = number(1, 1) + number(2, len(args)) + data(4, args)
+        with Coordinator(self) as remudad:
+            with Raw(remudad, posted=False) as first:
+                first.welcome()
+                first.say(data(2, chunk))
+                with Raw(remudad, posted=False, session=first.session) as again:
+                    again.welcome()
+                    again.say(data(2, whole) + data(3, number(1, 1) + data(
+                        2, data(1, b"native:demo.echo") + number(3, 1))))
+                    self.assertEqual(again.outcome()[1], 1)
+
+    def test_results_that_were_not_acknowledged_come_again_in_the_new_memory(self):
+        payload = os.urandom(200000)
+        args = arguments(payload)
+        with Coordinator(self) as remudad:
+            with Raw(remudad) as first:
+                first.welcome()
+                os.pwrite(first.fds[0], args, HEAD)
+                first.submit(1, (HEAD, len(args), 0, 1))
+                first.outcome()
+                with Raw(remudad, session=first.session) as again:
+                    self.assertEqual(again.welcome().get(6), 1)
+                    ref = dict(fields(again.outcome()[3]))
+                    got = os.pread(again.fds[1], ref[2], ref[1])
+                    self.assertEqual(dict(fields(got))[9], payload)
+                with Raw(remudad, posted=False, session=first.session) as last:
+                    self.assertEqual(last.welcome().get(6, 0), 0)
+                    self.assertEqual(dict(fields(dict(fields(last.outcome()[2]))[1]))[9], payload)
 
 
 class Hostile(Case):
