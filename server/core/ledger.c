@@ -135,6 +135,9 @@ void rmd_core_ledger_want(struct rmd_core_ledger *ledger, uint32_t workers)
 	pool->core->wanted -= before;
 	occupy(ledger);
 	order(ledger);
+	/* Without any it waits in another line, and may have claims that it had not. */
+	if (pool->wanted == 0 && pool->place != RMD_CORE_PLACE_FINE)
+		rmd_core_room(pool->core);
 	rmd_core_ledger_sort(ledger);
 	if (workers == 0 && ledger->held > ledger->recalling)
 		rmd_core_ledger_recall(ledger, ledger->held - ledger->recalling);

@@ -314,6 +314,8 @@ static bool owes(const struct rmd_core_ledger *from, const struct rmd_core_pool 
 {
 	if (from->pool == pool)
 		return false;
+	if (from->agent->private_local && from->pool->wanted <= 1)
+		return false; /* it would have it back at once */
 	if (from->pool->wanted > pool->wanted + 1)
 		return true;
 	return pool->wanted == 0 &&

@@ -102,6 +102,26 @@ static void stop_task(struct sim_world *world)
 	rmd_core_cancel(world->service.core, now_ms(world), task, RMD_CORE_END_STOPPED);
 }
 
+/* An agent speaks of a lease that is another's. */
+static void stray(struct sim_world *world)
+{
+	const struct rmd_core_task *task = any_task(world);
+	struct rmd_core *core = world->service.core;
+	uint64_t lease = task == NULL ? 0 : rmd_core_task_lease(task);
+	struct rmd_core_agent *agent = rmd_core_agent_next(core, NULL);
+	if (lease == 0 || agent == rmd_core_task_agent(task))
+		return;
+	struct rmd_core_agent_outcome outcome = {.lease = lease,
+						 .end = RMD_CORE_END_VALUE};
+	SIM_MUST(world,
+		 rmd_core_agent_began(core, now_ms(world), agent, lease) == RMD_EPROTO &&
+			 rmd_core_agent_returned(core, now_ms(world), agent, lease) ==
+				 RMD_EPROTO &&
+			 rmd_core_agent_outcome(core, now_ms(world), agent, &outcome) ==
+				 RMD_EPROTO,
+		 "an agent ends the lease of another");
+}
+
 static void release(struct sim_world *world, struct rmd_core_pool *pool)
 {
 	struct sim_session *session =
@@ -143,6 +163,7 @@ void sim_operator_act(struct sim_world *world)
 			act_on_pool(world, pool);
 		if (sim_has(world, SIM_CANCELS) && sim_chance(&world->trouble, 300))
 			stop_task(world);
+		stray(world);
 		for (uint32_t i = sim_draw(&world->trouble, 4); i > 0; i--)
 			call(world);
 		sim_check_counters(world);

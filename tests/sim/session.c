@@ -128,12 +128,30 @@ static struct sim_session *session_open(struct sim_world *world, uint32_t slot,
 	return rc == 0 ? session : NULL;
 }
 
+/* What the core holds for the client is what the agent sent. */
+static void check_held(struct sim_world *world, const struct rmd_core_task *task)
+{
+	const struct sim_history *h = sim_history_of(world, task);
+	struct rmd_slice bytes = rmd_core_task_outcome(task).bytes;
+	uint32_t words[2] = {0, 0};
+	enum rmd_core_end end = rmd_core_task_end(task);
+	if (end != RMD_CORE_END_VALUE && end != RMD_CORE_END_ERROR)
+		return;
+	if (bytes.len >= sizeof(words))
+		memcpy(words, bytes.data, sizeof(words));
+	SIM_MUST(world,
+		 &world->histories.items[words[0]] == h && words[1] == h->outcome_attempt,
+		 "task %td is held with another outcome", h - world->histories.items);
+}
+
 static void resend(struct sim_world *world, struct sim_session *session)
 {
 	struct rmd_core_task *task = NULL;
-	while ((task = rmd_core_client_outcome_next(session->client, task)) != NULL)
+	while ((task = rmd_core_client_outcome_next(session->client, task)) != NULL) {
+		check_held(world, task);
 		sim_session_outcome(world, session, task,
 				    (uint8_t)rmd_core_task_end(task));
+	}
 	for (uint32_t i = 0; i < session->refused_count; i++)
 		say_refused(world, session, session->refused[i]);
 }

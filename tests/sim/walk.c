@@ -182,6 +182,28 @@ static void walk_pool_sums(struct sim_world *world, const struct rmd_core_pool *
 		 pool->number, pool->wanted, pool->max_workers);
 }
 
+/* How many more workers of the pool the agent has room for, as place.c has it. */
+static uint64_t room_at(const struct rmd_core_agent *agent,
+			const struct rmd_core_pool *pool)
+{
+	uint64_t workers = agent->occupied.workers, cpu = agent->occupied.cpu_milli;
+	uint64_t cpus = agent->cpu_milli, room = UINT64_MAX;
+	if (rmd_core_place_suits(agent, pool) != RMD_CORE_FIT)
+		return 0;
+	if (agent->private_local && (pool->max_workers != 0 || pool->wanted == 0))
+		return 1;
+	if (agent->promised_to != NULL && agent->promised_to != pool) {
+		workers++;
+		cpu += agent->promised_to->cpu_milli;
+	}
+	if (agent->workers_max != 0 && cpus != 0 && cpus < 1000u * agent->workers_max)
+		cpus = 1000u * agent->workers_max;
+	if (agent->workers_max != 0)
+		room = agent->workers_max > workers ? agent->workers_max - workers : 0;
+	uint64_t by_cpu = cpus > cpu ? (cpus - cpu) / pool->cpu_milli : 0;
+	return cpus != 0 && by_cpu < room ? by_cpu : room;
+}
+
 /* No queued task waits while an agent of its pool has credit; no pool lacks workers
  * without being on a list of those that wait. */
 static void walk_decisions(struct sim_world *world, const struct rmd_core_pool *pool)
@@ -202,6 +224,15 @@ static void walk_decisions(struct sim_world *world, const struct rmd_core_pool *
 		 "pool %" PRIu64 ": wants %" PRIu64 " workers, has %" PRIu32
 		 ", and waits for nothing",
 		 pool->number, target, pool->wanted);
+	bool soon = pool->core->room_came ||
+		    rmd_core_timer_pending(&pool->core->offer_timer) ||
+		    rmd_core_timer_pending(&pool->core->rest_timer);
+	if (target > pool->wanted && !soon)
+		TAILQ_FOREACH (agent, &pool->core->agents, link)
+			SIM_MUST(world, room_at(agent, pool) == 0,
+				 "pool %" PRIu64 " waits, and agent %" PRIu64
+				 " has room for it",
+				 pool->number, agent->number);
 	if (pool->place == RMD_CORE_PLACE_HOMELESS)
 		TAILQ_FOREACH (agent, &pool->core->agents, link)
 			SIM_MUST(world, rmd_core_place_suits(agent, pool) != RMD_CORE_FIT,
