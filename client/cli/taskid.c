@@ -15,24 +15,34 @@ static void format_hex(const uint8_t *bytes, size_t len, char *ret_text)
 		snprintf(ret_text + 2 * i, 3, "%02x", bytes[i]);
 }
 
+/* Behind the session: "-17", or "-n17" for the 17th that a task submitted. */
+static void format_number(uint64_t number, char *ret_text, size_t size)
+{
+	if (number >= RMD_TASKID_NESTED)
+		snprintf(ret_text, size, "-n%" PRIu64, number - RMD_TASKID_NESTED);
+	else
+		snprintf(ret_text, size, "-%" PRIu64, number);
+}
+
 void rmd_taskid_format_short(const struct rmd_taskid *id,
 			     char ret_text[RMD_TASKID_SHORT_BYTES])
 {
 	format_hex(id->session, 4, ret_text);
-	snprintf(ret_text + 8, RMD_TASKID_SHORT_BYTES - 8, "-%" PRIu64, id->number);
+	format_number(id->number, ret_text + 8, RMD_TASKID_SHORT_BYTES - 8);
 }
 
 void rmd_taskid_format_full(const struct rmd_taskid *id,
 			    char ret_text[RMD_TASKID_FULL_BYTES])
 {
 	format_hex(id->session, RMD_TASKID_SESSION_BYTES, ret_text);
-	snprintf(ret_text + 32, RMD_TASKID_FULL_BYTES - 32, "-%" PRIu64, id->number);
+	format_number(id->number, ret_text + 32, RMD_TASKID_FULL_BYTES - 32);
 }
 
 int rmd_taskid_parse(const char *text, struct rmd_taskid_pattern *ret_pattern)
 {
 	struct rmd_taskid_pattern pattern = {0};
 	size_t len = 0;
+	bool nested;
 	char *end;
 
 	for (; isxdigit((unsigned char)text[len]); len++) {
@@ -43,13 +53,18 @@ int rmd_taskid_parse(const char *text, struct rmd_taskid_pattern *ret_pattern)
 	if (len == 0 || (text[len] != 0 && text[len] != '-'))
 		return RMD_EINVAL;
 	if (text[len] == '-') {
-		if (!isdigit((unsigned char)text[len + 1]))
+		nested = text[len + 1] == 'n';
+		len += nested ? 2 : 1;
+		if (!isdigit((unsigned char)text[len]))
 			return RMD_EINVAL;
 		errno = 0;
 		pattern.has_number = true;
-		pattern.number = strtoull(text + len + 1, &end, 10);
-		if (errno != 0 || *end != 0)
+		pattern.number = strtoull(text + len, &end, 10);
+		if (errno != 0 || *end != 0 ||
+		    (nested && pattern.number >= RMD_TASKID_NESTED))
 			return RMD_EINVAL;
+		if (nested)
+			pattern.number += RMD_TASKID_NESTED;
 	}
 	*ret_pattern = pattern;
 	return 0;

@@ -539,9 +539,9 @@ int rmd_core_agent_submit(struct rmd_core *core, uint64_t now_ms,
 int rmd_core_agent_cancel_child(struct rmd_core *core, uint64_t now_ms,
 				struct rmd_core_agent *agent, uint64_t lease,
 				uint64_t number);
-/* A task waits for its children, or goes on. Safe to repeat. RMD_ENOTFOUND: the lease is
- * over (ignore); RMD_EPROTO: it is not this agent's, not known to have begun, or it never
- * submitted anything. */
+/* A task waits for its children (or to hear that they were refused), or goes on. Safe to
+ * repeat. RMD_ENOTFOUND: the lease is over (ignore); RMD_EPROTO: it is not this agent's,
+ * or not known to have begun. */
 int rmd_core_agent_waits(struct rmd_core *core, uint64_t now_ms,
 			 struct rmd_core_agent *agent, uint64_t lease, bool waiting);
 /* How many tasks of the pool may wait before its tasks can submit no more. */

@@ -245,7 +245,7 @@ int rmd_core_agent_waits(struct rmd_core *core, uint64_t now_ms,
 	int rc = rmd_core_lease_find(core, agent, lease, &task);
 	if (rc < 0)
 		return rc;
-	if (task->state != RMD_CORE_TASK_RUNNING || task->kin == NULL)
+	if (task->state != RMD_CORE_TASK_RUNNING)
 		return RMD_EPROTO;
 	rmd_core_kin_wait(task, waiting);
 	if (!waiting)

@@ -76,10 +76,13 @@ static void an_id_is_printed_short_and_in_full(void **state)
 	assert_string_equal(full, "3fa91c0205060708090a0b0c0d0e0fff-17");
 	most.number = UINT64_MAX;
 	rmd_taskid_format_short(&most, brief);
-	assert_string_equal(brief, "3fa91c02-18446744073709551615");
+	assert_string_equal(brief, "3fa91c02-n9223372036854775807");
 	rmd_taskid_format_full(&most, full);
 	assert_string_equal(full,
-			    "3fa91c0205060708090a0b0c0d0e0fff-18446744073709551615");
+			    "3fa91c0205060708090a0b0c0d0e0fff-n9223372036854775807");
+	most.number = RMD_TASKID_NESTED - 1;
+	rmd_taskid_format_short(&most, brief);
+	assert_string_equal(brief, "3fa91c02-9223372036854775807");
 }
 
 static void a_printed_id_is_understood_again(void **state)
@@ -96,6 +99,14 @@ static void a_printed_id_is_understood_again(void **state)
 	assert_true(rmd_taskid_is_whole(&pattern, &id));
 	assert_memory_equal(id.session, some_id.session, sizeof id.session);
 	assert_int_equal(id.number, 17);
+	/* One that a task submitted. */
+	struct rmd_taskid nested = some_id;
+	nested.number = RMD_TASKID_NESTED + 17;
+	assert_int_equal(rmd_taskid_parse("3fa91c02-n17", &pattern), 0);
+	assert_true(rmd_taskid_matches(&pattern, &nested));
+	assert_false(rmd_taskid_matches(&pattern, &some_id));
+	assert_int_equal(rmd_taskid_parse("3fa91c02-n9223372036854775807", &pattern), 0);
+	assert_int_equal(pattern.number, UINT64_MAX);
 }
 
 static void part_of_an_id_matches_by_its_start_and_whole_number(void **state)
@@ -118,6 +129,7 @@ static void what_is_no_id_is_refused(void **state)
 		"3fa91c02-", "3fa91c02-x", "3fa91c02-17x",
 		"xyz",	     "3fa9 -1",	   "3fa91c0205060708090a0b0c0d0e0fff0-1",
 		"3f--1",     "3f-+1",	   "3f-18446744073709551616",
+		"3f-n",	     "3f-nn1",	   "3f-n9223372036854775808",
 	};
 	struct rmd_taskid_pattern pattern;
 
