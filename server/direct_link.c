@@ -1,6 +1,7 @@
 #include "server/direct_link.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "proto/base/alloc.h"
@@ -12,7 +13,26 @@
 
 #define PAIR_MAGIC 0xd14ec701u
 
+/* Payloads of the agent lie in memory that their worker wants back: it has few places for
+ * them, and waits when all are taken. The core keeps outcomes for as long as their
+ * clients like; so it borrows no more than this, and gets copies of the rest. */
+#define LENT_MAX RMD_DIRECT_LENT_MAX
+#define LENT_MAX_BYTES ((size_t)256 << 20)
+
 enum side { CORE, AGENT };
+
+/* What the core has borrowed of the agent. Outlives the pair where that is destroyed
+ * first. */
+struct lending {
+	atomic_uint refs; /* the pair's, and one for each loan */
+	atomic_uint count;
+	atomic_size_t bytes;
+};
+
+struct loan {
+	struct lending *lending;
+	struct rmd_piece payload;
+};
 
 struct transfer {
 	uint64_t number;
@@ -45,7 +65,14 @@ struct rmd_direct_link {
 	struct inbox inbox[2];       /* by the side that reads it */
 	struct end end[2];
 	struct rmd_post post;        /* wakes the core's side */
+	struct lending *lending;
 };
+
+static void lending_unref(struct lending *lending)
+{
+	if (atomic_fetch_sub(&lending->refs, 1) == 1)
+		rmd_free(lending);
+}
 
 static void pair_unref_locked(struct rmd_direct_link *pair)
 {
@@ -64,6 +91,7 @@ static void pair_unref_locked(struct rmd_direct_link *pair)
 		}
 	}
 	pthread_mutex_destroy(&pair->lock);
+	lending_unref(pair->lending);
 	pair->magic = 0;
 	rmd_free(pair);
 }
@@ -181,6 +209,53 @@ static void direct_end(struct rmd_link *link)
 	pthread_mutex_unlock(&end->pair->lock);
 }
 
+/* Any thread: the core has let go of a loan. */
+static void give_back(void *owner)
+{
+	struct loan *loan = owner;
+	struct lending *lending = loan->lending;
+	atomic_fetch_sub(&lending->count, 1);
+	atomic_fetch_sub(&lending->bytes, loan->payload.bytes.len);
+	rmd_piece_unref(loan->payload);
+	rmd_free(loan);
+	lending_unref(lending);
+}
+
+/* True if the core may keep `bytes` more where they lie. */
+static bool may_lend(const struct lending *lending, size_t bytes)
+{
+	unsigned count = atomic_load(&lending->count);
+	size_t lent = atomic_load(&lending->bytes);
+	return count == 0 || (count < LENT_MAX && lent < LENT_MAX_BYTES &&
+			      bytes <= LENT_MAX_BYTES - lent);
+}
+
+/* Makes what the core will hold of `payload`, which it takes: a loan, or a copy. Where
+ * memory is short, the payload itself. */
+static struct rmd_piece for_core(struct lending *lending, struct rmd_piece payload)
+{
+	struct rmd_buf *buf = NULL;
+	if (!may_lend(lending, payload.bytes.len)) {
+		buf = rmd_buf_copy(payload.bytes);
+		if (buf == NULL)
+			return payload;
+		rmd_piece_unref(payload);
+		return (struct rmd_piece){rmd_buf_slice(buf), buf};
+	}
+	struct loan *loan = rmd_malloc(sizeof *loan);
+	if (loan != NULL)
+		buf = rmd_buf_wrap(payload.bytes, give_back, loan);
+	if (buf == NULL) {
+		rmd_free(loan);
+		return payload;
+	}
+	*loan = (struct loan){lending, payload};
+	atomic_fetch_add(&lending->refs, 1);
+	atomic_fetch_add(&lending->count, 1);
+	atomic_fetch_add(&lending->bytes, payload.bytes.len);
+	return (struct rmd_piece){payload.bytes, buf};
+}
+
 static int direct_send_transfer(struct rmd_link *link, uint64_t number, struct rmd_piece payload)
 {
 	struct end *end = end_of(link);
@@ -189,6 +264,8 @@ static int direct_send_transfer(struct rmd_link *link, uint64_t number, struct r
 		rmd_piece_unref(payload);
 		return RMD_ENOMEM;
 	}
+	if (end->side == AGENT)
+		payload = for_core(end->pair->lending, payload);
 	*transfer = (struct transfer){number, payload, NULL};
 	pthread_mutex_lock(&end->pair->lock);
 	struct inbox *inbox = other_inbox(end);
@@ -247,8 +324,14 @@ int rmd_direct_link_create(struct rmd_loop *loop, struct rmd_link **ret_core,
 			   struct rmd_link **ret_agent)
 {
 	struct rmd_direct_link *pair = rmd_calloc(1, sizeof *pair);
-	if (pair == NULL)
+	struct lending *lending = rmd_calloc(1, sizeof *lending);
+	if (pair == NULL || lending == NULL) {
+		rmd_free(pair);
+		rmd_free(lending);
 		return RMD_ENOMEM;
+	}
+	atomic_init(&lending->refs, 1);
+	pair->lending = lending;
 	pair->magic = PAIR_MAGIC;
 	pair->refs = 2;
 	pair->loop = loop;

@@ -55,11 +55,20 @@ static void ticket_free(struct rmd_executor *executor, struct rmd_ticket *ticket
 
 void rmd_ticket_forget(struct rmd_executor *executor, struct rmd_ticket *ticket)
 {
-	TAILQ_REMOVE(&executor->ended, ticket, link);
-	executor->ended_count--;
+	if (!ticket->held) {
+		TAILQ_REMOVE(&executor->ended, ticket, link);
+		executor->ended_count--;
+		executor->ended_bytes -= ticket->outcome_bytes;
+	}
 	rmd_core_ack(executor->coordinator->core, rmd_clock_mono_ms(), executor->client,
 		     ticket->number);
 	ticket_free(executor, ticket);
+}
+
+static bool retains_too_much(const struct rmd_executor *executor)
+{
+	return executor->ended_count > RMD_UNARY_RETAINED_MAX ||
+	       executor->ended_bytes > RMD_UNARY_RETAINED_MAX_BYTES;
 }
 
 static void on_timer(struct rmd_timer *timer)
@@ -70,8 +79,7 @@ static void on_timer(struct rmd_timer *timer)
 	struct rmd_ticket *ticket;
 	uint64_t now_ms = rmd_clock_mono_ms();
 	while ((ticket = TAILQ_FIRST(&executor->ended)) != NULL &&
-	       (ticket->expires_ms <= now_ms ||
-		executor->ended_count > RMD_UNARY_RETAINED_MAX))
+	       (ticket->expires_ms <= now_ms || retains_too_much(executor)))
 		rmd_ticket_forget(executor, ticket);
 	if (ticket != NULL)
 		rmd_timer_start(executor->coordinator->loop, timer, ticket->expires_ms);
@@ -89,15 +97,19 @@ static enum rmd_core_keep on_ended(struct rmd_submitter *submitter,
 		rmd_waiter_leave(waiter);
 		waiter->ended(waiter, ticket, outcome, buf);
 	}
+	if (ticket->held)
+		return RMD_CORE_KEEP;
 	if (!ticket->retained) {
 		ticket_free(executor, ticket);
 		return RMD_CORE_FORGET;
 	}
 	ticket->expires_ms = rmd_clock_mono_ms() + RMD_UNARY_RETENTION_MS;
+	ticket->outcome_bytes = outcome->bytes.len;
 	TAILQ_INSERT_TAIL(&executor->ended, ticket, link);
 	executor->ended_count++;
+	executor->ended_bytes += ticket->outcome_bytes;
 	rmd_timer_start(executor->coordinator->loop, &executor->timer,
-			executor->ended_count > RMD_UNARY_RETAINED_MAX
+			retains_too_much(executor)
 				? 0
 				: TAILQ_FIRST(&executor->ended)->expires_ms);
 	return RMD_CORE_KEEP;
@@ -307,7 +319,7 @@ static struct rmd_ticket *find_request(struct rmd_executor *executor, struct rmd
 {
 	struct rmd_ticket *ticket = rmd_map_get(&executor->requests, key_of(id));
 	if (ticket == NULL ||
-	    !rmd_slice_equal(rmd_slice_of_string(ticket->request_id), id))
+	    !rmd_slice_equal(rmd_slice_of(ticket->request_id, ticket->request_id_len), id))
 		return NULL;
 	return ticket;
 }
@@ -337,6 +349,7 @@ static void remember(struct rmd_executor *executor, struct rmd_ticket *ticket,
 {
 	ticket->request_key = key_of(request_id);
 	ticket->request_id = rmd_strndup((const char *)request_id.data, request_id.len);
+	ticket->request_id_len = request_id.len;
 	if (ticket->request_id != NULL &&
 	    rmd_map_put(&executor->requests, ticket->request_key, ticket) < 0) {
 		rmd_free(ticket->request_id);
@@ -506,7 +519,8 @@ void rmd_executor_destroy(struct rmd_executor *executor)
 	while ((task = rmd_core_task_next(executor->coordinator->core, task)) != NULL)
 		if (rmd_core_task_client(task) == executor->client &&
 		    !rmd_core_task_nested(task) &&
-		    rmd_core_task_state(task) != RMD_CORE_TASK_DONE)
+		    (rmd_core_task_state(task) != RMD_CORE_TASK_DONE ||
+		     rmd_ticket_of(task)->held))
 			ticket_free(executor, rmd_ticket_of(task));
 	while ((ticket = TAILQ_FIRST(&executor->ended)) != NULL) {
 		TAILQ_REMOVE(&executor->ended, ticket, link);

@@ -16,6 +16,9 @@
 /* How long the outcome of Submit, or of a Run with a request_id, is kept. */
 #define RMD_UNARY_RETENTION_MS (UINT64_C(10) * 60 * 1000)
 #define RMD_UNARY_RETAINED_MAX 100000u
+/* Half of what the core lets a client hold before it runs nothing more of it: outcomes
+ * that nobody fetches must not stop the other calls. */
+#define RMD_UNARY_RETAINED_MAX_BYTES (UINT64_C(128) << 20)
 
 struct rmd_ticket;
 
@@ -33,12 +36,15 @@ struct rmd_ticket {
 	struct rmd_core_task *task;
 	uint64_t number;
 	bool retained;               /* its outcome is kept when it ends */
+	bool held;                   /* kept by one who waited, until it forgets the ticket */
 	char *request_id;            /* NULL: none */
+	size_t request_id_len;       /* it may contain NULs */
 	uint64_t request_key;
 	uint64_t expires_ms;         /* once it has ended */
+	uint64_t outcome_bytes;      /* the same */
 	struct rmd_wire_writer logs; /* RunResponse.logs, the newest */
 	LIST_HEAD(, rmd_waiter) waiters;
-	TAILQ_ENTRY(rmd_ticket) link; /* in executor->ended, while kept */
+	TAILQ_ENTRY(rmd_ticket) link; /* in executor->ended, while retained */
 };
 
 struct rmd_executor {
@@ -49,6 +55,7 @@ struct rmd_executor {
 	uint64_t last_number;
 	TAILQ_HEAD(, rmd_ticket) ended; /* oldest first */
 	uint32_t ended_count;
+	uint64_t ended_bytes;
 	struct rmd_map requests;     /* hash of a request_id -> ticket */
 	struct rmd_timer timer;      /* retention */
 };

@@ -50,7 +50,7 @@ static void item_ended(struct rmd_waiter *waiter, struct rmd_ticket *ticket,
 	RMD_CHECK_OBJ(map, MAP_MAGIC);
 	(void)outcome;
 	(void)buf;
-	ticket->retained = true; /* until the pump has sent it */
+	ticket->held = true; /* until the pump has sent it */
 	mark_done(map, item);
 	rmd_loop_defer(map->executor->coordinator->loop, &map->pump);
 }
@@ -93,9 +93,8 @@ static void send_done(struct map_call *map, struct item *item)
 	}
 	struct rmd_core_task *task =
 		rmd_core_task_find(map->executor->client, item->number);
-	if (task == NULL)
-		return; /* given up: outcomes over the retention's bounds */
 	struct rmd_buf *buf;
+	RMD_CHECK(task != NULL);
 	rmd_outcome_make(task, rmd_core_task_end(task), rmd_core_task_outcome(task),
 			 &outcome, &buf);
 	send_item(map, item, &outcome, buf);

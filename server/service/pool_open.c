@@ -53,6 +53,9 @@ static char *missing_module(struct rmd_coordinator *coordinator,
 static char *why_refused(int rc, const struct rmd_pool_spec *spec, const char *field)
 {
 	switch (rc) {
+	case RMD_ERANGE:
+		return rmd_asprintf("PoolSpec.%s is empty or beyond its limit",
+				    field != NULL ? field : "?");
 	case RMD_EINVAL:
 		return rmd_asprintf(
 			"pool \"%.*s\" exists with another %s: use that, another "
@@ -118,6 +121,9 @@ int rmd_coordinator_open_pool(struct rmd_coordinator *coordinator,
 		return RMD_ENOTFOUND;
 	}
 	int rc = open_in_core(coordinator, client, spec, ret_pool, ret_reused, &field);
+	if (rc == RMD_EINVAL && (spec->name.len == 0 ||
+				 rmd_core_pool_find_name(coordinator->core, spec->name) == NULL))
+		rc = RMD_ERANGE; /* there is none that it could differ from */
 	if (rc < 0)
 		*ret_why = why_refused(rc, spec, field);
 	else

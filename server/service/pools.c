@@ -85,6 +85,7 @@ static void handle_open(struct rmd_unary *call, const void *request_message, voi
 			       rc == RMD_ELIMIT || rc == RMD_ENOMEM
 				       ? RMD_RPC_RESOURCE_EXHAUSTED
 			       : rc == RMD_ECLOSED ? RMD_RPC_UNAVAILABLE
+			       : rc == RMD_ERANGE  ? RMD_RPC_INVALID_ARGUMENT
 						   : RMD_RPC_FAILED_PRECONDITION,
 			       "POOL_REFUSED", "%s", why != NULL ? why : "out of memory");
 		rmd_free(why);

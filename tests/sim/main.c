@@ -15,6 +15,7 @@
 #define EVENTS_DEFAULT 1000000u
 #define EVENTS_A_SEED 100000u /* where --seeds does not say how to divide them */
 #define LINE_MAX_BYTES 512u
+#define LINE_WORDS_MAX 24u
 
 struct command {
 	struct sim_options options;
@@ -223,6 +224,19 @@ static int shrink_one(struct sim_options options)
 	return 1;
 }
 
+/* Reads the words of a line of the corpus as options. */
+static void read_line(char *line, struct command *command)
+{
+	char *words[LINE_WORDS_MAX] = {"corpus"}, *rest = NULL;
+	int count = 1;
+	for (char *word = strtok_r(line, " \t", &rest);
+	     word != NULL && count + 1 < (int)LINE_WORDS_MAX;
+	     word = strtok_r(NULL, " \t", &rest))
+		words[count++] = word;
+	optind = 0; /* getopt begins anew */
+	read_command(count, words, command);
+}
+
 static void run_corpus(const struct command *command, struct totals *totals)
 {
 	char line[LINE_MAX_BYTES];
@@ -232,16 +246,13 @@ static void run_corpus(const struct command *command, struct totals *totals)
 		exit(2);
 	}
 	while (fgets(line, sizeof(line), file) != NULL) {
-		struct sim_options options = {.quiet = command->options.quiet};
-		char without[LINE_MAX_BYTES] = "";
+		struct command past = {.options.quiet = command->options.quiet};
 		line[strcspn(line, "#\n")] = '\0';
-		int read = sscanf(line, "%" SCNu64 " %" SCNu64 " %511s", &options.seed,
-				  &options.events, without);
-		if (read == EOF || read == 0)
+		if (line[strspn(line, " \t")] == '\0')
 			continue;
-		if (read < 2 || !sim_faults_read(without, &options.without))
-			wrong("a line of the corpus is not SEED EVENTS [WITHOUT] # why");
-		run_one(&options, totals);
+		read_line(line, &past);
+		past.options.events = past.events;
+		run_one(&past.options, totals);
 	}
 	fclose(file);
 }

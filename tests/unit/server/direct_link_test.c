@@ -2,6 +2,7 @@
  * played by the test: rmd_agent_post queues, run_agent runs. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -42,6 +43,9 @@ static void run_agent(void)
 /* What an end has heard, as a text: "f:1,2 " a frame, "t5:abc " a transfer, "lost". */
 struct ear {
 	char heard[512];
+	bool keeps;
+	struct rmd_piece kept[RMD_DIRECT_LENT_MAX + 2];
+	size_t kept_count;
 };
 
 static void on_frame(void *ctx, struct rmd_piece frame)
@@ -61,6 +65,11 @@ static void on_transfer(void *ctx, uint64_t number, struct rmd_piece payload)
 {
 	struct ear *ear = ctx;
 	size_t len = strlen(ear->heard);
+	if (ear->keeps) {
+		assert_true(ear->kept_count < sizeof ear->kept / sizeof *ear->kept);
+		ear->kept[ear->kept_count++] = payload;
+		return;
+	}
 	snprintf(ear->heard + len, sizeof ear->heard - len, "t%u:%.*s ", (unsigned)number,
 		 (int)payload.bytes.len, (const char *)payload.bytes.data);
 	rmd_piece_unref(payload);
@@ -174,6 +183,68 @@ static void transfers_come_before_the_items_that_may_name_them(void **state)
 	assert_string_equal(rig->core_ear.heard, "t5:abc f:9, ");
 }
 
+/* A payload in memory of a worker; `*ret_back` rises when that is given back. */
+static void count_back(void *back)
+{
+	(*(unsigned *)back)++;
+}
+
+static void send_lent(struct rmd_link *link, uint64_t number, const char *text,
+		      unsigned *ret_back)
+{
+	struct rmd_buf *buf = rmd_buf_wrap(rmd_slice_of_string(text), count_back, ret_back);
+	assert_int_equal(rmd_link_send_transfer(link, number,
+						(struct rmd_piece){rmd_buf_slice(buf), buf}),
+			 0);
+}
+
+static void what_the_core_keeps_is_lent_up_to_a_limit_and_then_copied(void **state)
+{
+	struct rig *rig = *state;
+	static const char text[] = "result";
+	unsigned back = 0;
+	rig->core_ear.keeps = true;
+	for (unsigned i = 1; i <= RMD_DIRECT_LENT_MAX; i++)
+		send_lent(rig->agent, i, text, &back);
+	assert_int_equal(back, 0);
+	send_lent(rig->agent, RMD_DIRECT_LENT_MAX + 1, text, &back);
+	assert_int_equal(back, 1);
+	run_core(rig);
+	assert_int_equal(rig->core_ear.kept_count, RMD_DIRECT_LENT_MAX + 1);
+	for (size_t i = 0; i <= RMD_DIRECT_LENT_MAX; i++) {
+		const struct rmd_piece *piece = &rig->core_ear.kept[i];
+		assert_int_equal(piece->bytes.len, strlen(text));
+		assert_memory_equal(piece->bytes.data, text, strlen(text));
+		assert_true((piece->bytes.data == (const uint8_t *)text) ==
+			    (i < RMD_DIRECT_LENT_MAX));
+	}
+	rmd_piece_unref(rig->core_ear.kept[0]);
+	assert_int_equal(back, 2);
+	send_lent(rig->agent, RMD_DIRECT_LENT_MAX + 2, text, &back);
+	assert_int_equal(back, 2);
+	run_core(rig);
+	for (size_t i = 1; i < rig->core_ear.kept_count; i++)
+		rmd_piece_unref(rig->core_ear.kept[i]);
+	assert_int_equal(back, RMD_DIRECT_LENT_MAX + 2);
+}
+
+static void a_loan_outlives_the_link(void **state)
+{
+	struct rig *rig = *state;
+	unsigned back = 0;
+	rig->core_ear.keeps = true;
+	send_lent(rig->agent, 1, "result", &back);
+	run_core(rig);
+	rmd_link_destroy(rig->agent);
+	rig->agent = NULL;
+	rmd_link_destroy(rig->core);
+	run_core(rig);
+	assert_int_equal(back, 0);
+	rmd_piece_unref(rig->core_ear.kept[0]);
+	assert_int_equal(back, 1);
+	assert_int_equal(rmd_direct_link_create(rig->loop, &rig->core, &rig->agent), 0);
+}
+
 static void close_is_heard_after_what_was_sent_and_once(void **state)
 {
 	struct rig *rig = *state;
@@ -215,6 +286,8 @@ int main(void)
 		T(what_was_sent_before_the_agent_came_waits_for_it),
 		T(the_core_hears_on_its_loop),
 		T(transfers_come_before_the_items_that_may_name_them),
+		T(what_the_core_keeps_is_lent_up_to_a_limit_and_then_copied),
+		T(a_loan_outlives_the_link),
 		T(close_is_heard_after_what_was_sent_and_once),
 		T(destroyed_end_is_told_to_the_other_and_hears_nothing),
 		T(nothing_is_posted_to_a_detached_agent),
