@@ -19,6 +19,9 @@
 #define LENT_MAX RMD_DIRECT_LENT_MAX
 #define LENT_MAX_BYTES ((size_t)256 << 20)
 
+/* The loop's thread does an idle agent's work where it was given no more than this. */
+#define HERE_MAX_BYTES ((size_t)16 << 10)
+
 enum side { CORE, AGENT };
 
 /* What the core has borrowed of the agent. Outlives the pair where that is destroyed
@@ -65,6 +68,7 @@ struct rmd_direct_link {
 	struct inbox inbox[2];       /* by the side that reads it */
 	struct end end[2];
 	struct rmd_post post;        /* wakes the core's side */
+	struct rmd_deferred kick;    /* wakes the agent's, or does its work */
 	struct lending *lending;
 };
 
@@ -167,6 +171,14 @@ static void run_on_agent(void *arg)
 	deliver(arg, AGENT);
 }
 
+static void wake_agent_locked(struct rmd_direct_link *pair)
+{
+	if (rmd_agent_post(pair->agent, run_on_agent, pair) == 0)
+		return;
+	pair->inbox[AGENT].woken = false;    /* no memory: the next item tries again */
+	pair->refs--;
+}
+
 /* Makes the owner of `side` look at its inbox soon. */
 static void wake_locked(struct rmd_direct_link *pair, enum side side)
 {
@@ -177,9 +189,34 @@ static void wake_locked(struct rmd_direct_link *pair, enum side side)
 	pair->refs++;
 	if (side == CORE)
 		rmd_loop_post(pair->loop, &pair->post);
-	else if (rmd_agent_post(pair->agent, run_on_agent, pair) < 0) {
-		inbox->woken = false;        /* no memory: the next item tries again */
-		pair->refs--;
+	else if (rmd_loop_is_here(pair->loop))
+		rmd_loop_defer_flush(pair->loop, &pair->kick);
+	else
+		wake_agent_locked(pair);
+}
+
+/* The end of a round of the loop: what it gave the agent, which sleeps, is a few tasks? Then
+ * they are on their way sooner from here than by waking the agent's thread. */
+static void kick_agent(struct rmd_deferred *kick)
+{
+	struct rmd_direct_link *pair =
+		(struct rmd_direct_link *)((char *)kick -
+					   offsetof(struct rmd_direct_link, kick));
+	struct inbox *inbox = &pair->inbox[AGENT];
+	pthread_mutex_lock(&pair->lock);
+	struct rmd_agent *agent = pair->agent;
+	bool few = inbox->first == NULL && !inbox->closed &&
+		   rmd_wire_writer_len(&inbox->items) <= HERE_MAX_BYTES;
+	pthread_mutex_unlock(&pair->lock);
+	if (agent != NULL && few && rmd_agent_try_run(agent, run_on_agent, pair))
+		return;
+	pthread_mutex_lock(&pair->lock);
+	if (pair->agent != NULL) {
+		wake_agent_locked(pair);
+		pthread_mutex_unlock(&pair->lock);
+	} else {
+		inbox->woken = false;
+		pair_unref_locked(pair);
 	}
 }
 
@@ -336,6 +373,7 @@ int rmd_direct_link_create(struct rmd_loop *loop, struct rmd_link **ret_core,
 	pair->refs = 2;
 	pair->loop = loop;
 	pair->post.run = run_on_loop;
+	pair->kick.run = kick_agent;
 	pthread_mutex_init(&pair->lock, NULL);
 	for (int side = CORE; side <= AGENT; side++) {
 		pair->inbox[side].last = &pair->inbox[side].first;

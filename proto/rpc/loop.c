@@ -21,6 +21,7 @@
 #include "proto/base/clock.h"
 #include "proto/base/errcode.h"
 #include "proto/rpc/mutex_mode.h"
+#include "proto/rpc/seat.h"
 #include "proto/rpc/timer.h"
 
 #define LOOP_MAGIC 0x100b0001u
@@ -52,7 +53,10 @@ struct rmd_loop {
 	size_t rare_calls, rare_skipped;
 	uint64_t rare_at_ms;
 	size_t users;
-	bool ending; /* in rmd_loop_destroy */
+	bool ending;		 /* in rmd_loop_destroy */
+	struct rmd_seat *seat;	 /* NULL: no guests */
+	bool guest;		 /* one runs the rounds, */
+	uint64_t guest_until_ms; /* until then */
 };
 
 static _Thread_local const struct rmd_loop *running_here;
@@ -145,10 +149,18 @@ void rmd_loop_user_ended(struct rmd_loop *loop)
 
 /* ---- posts and jobs ---- */
 
+bool rmd_loop_wake(struct rmd_loop *loop)
+{
+	if (!atomic_exchange(&loop->asleep, false))
+		return false;
+	rmd_loop_batch(loop->waker, NULL, 0, &loop->woken);
+	return true;
+}
+
 static void wake(struct rmd_loop *loop)
 {
-	if (atomic_exchange(&loop->asleep, false))
-		rmd_loop_batch(loop->waker, NULL, 0, &loop->woken);
+	if (!rmd_loop_wake(loop) && loop->seat != NULL)
+		rmd_seat_recall(loop->seat);
 }
 
 void rmd_loop_post(struct rmd_loop *loop, struct rmd_post *post)
@@ -266,15 +278,21 @@ static gpr_timespec time_of_ms(uint64_t at_ms)
 			      .clock_type = GPR_CLOCK_MONOTONIC};
 }
 
+bool rmd_loop_has_work(const struct rmd_loop *loop)
+{
+	return atomic_load(&((struct rmd_loop *)(uintptr_t)loop)->posts) != NULL ||
+	       atomic_load(&((struct rmd_loop *)(uintptr_t)loop)->stopping) ||
+	       loop->deferred.first != NULL || loop->flushes.first != NULL;
+}
+
 static gpr_timespec sleep_until(const struct rmd_loop *loop)
 {
-	if (atomic_load(&loop->posts) != NULL || atomic_load(&loop->stopping) ||
-	    loop->deferred.first != NULL || loop->flushes.first != NULL ||
-	    (loop->ending && loop->users == 0))
+	if (rmd_loop_has_work(loop) || (loop->ending && loop->users == 0) ||
+	    (loop->guest && rmd_seat_must_go(loop->seat)))
 		return gpr_inf_past(GPR_CLOCK_MONOTONIC);
-	uint64_t at_ms = UINT64_MAX;
+	uint64_t at_ms = loop->guest ? loop->guest_until_ms : UINT64_MAX;
 	const struct rmd_timer *timer = rmd_timers_first(&loop->timers);
-	if (timer != NULL)
+	if (timer != NULL && timer->at_ms < at_ms)
 		at_ms = timer->at_ms;
 	if (loop->rare_calls > 0 && loop->rare_at_ms < at_ms)
 		at_ms = loop->rare_at_ms;
@@ -319,12 +337,16 @@ static size_t look_for_more(struct rmd_loop *loop)
 	return events;
 }
 
-static void run_round(struct rmd_loop *loop)
+static void run_work(struct rmd_loop *loop)
 {
 	run_posts(loop);
 	run_timers(loop);
 	run_jobs(&loop->deferred);
 	run_jobs(&loop->flushes);
+}
+
+static void run_events(struct rmd_loop *loop)
+{
 	atomic_store(&loop->asleep, true);
 	grpc_event event = grpc_completion_queue_next(loop->hot, sleep_until(loop), NULL);
 	atomic_store(&loop->asleep, false);
@@ -339,9 +361,50 @@ void rmd_loop_run(struct rmd_loop *loop)
 	RMD_CHECK_OBJ(loop, LOOP_MAGIC);
 	const struct rmd_loop *outer = running_here;
 	running_here = loop;
-	while (!atomic_load(&loop->stopping))
-		run_round(loop);
+	if (loop->seat != NULL)
+		rmd_seat_begin(loop->seat, loop);
+	while (!atomic_load(&loop->stopping)) {
+		run_work(loop);
+		if (loop->seat != NULL)
+			rmd_seat_offer(loop->seat);
+		run_events(loop);
+	}
+	if (loop->seat != NULL)
+		rmd_seat_end(loop->seat);
 	atomic_store(&loop->stopping, false);
+	running_here = outer;
+}
+
+/* ---- guests ---- */
+
+void rmd_loop_set_seat(struct rmd_loop *loop, struct rmd_seat *seat)
+{
+	loop->seat = seat;
+}
+
+const struct rmd_loop *rmd_loop_guest_begin(struct rmd_loop *loop, uint64_t until_ms)
+{
+	const struct rmd_loop *outer = running_here;
+	loop->guest = true;
+	loop->guest_until_ms = until_ms;
+	running_here = loop;
+	return outer;
+}
+
+bool rmd_loop_guest_round(struct rmd_loop *loop)
+{
+	if (!atomic_load(&loop->stopping)) {
+		run_work(loop);
+		run_events(loop);
+	}
+	return !atomic_load(&loop->stopping);
+}
+
+void rmd_loop_guest_end(struct rmd_loop *loop, const struct rmd_loop *outer)
+{
+	run_jobs(&loop->deferred);
+	run_jobs(&loop->flushes);
+	loop->guest = false;
 	running_here = outer;
 }
 
@@ -366,8 +429,10 @@ void rmd_loop_destroy(struct rmd_loop *loop)
 	/* Servers that were destroyed without a start are still about to go. */
 	atomic_store(&loop->stopping, false);
 	loop->ending = true;
-	while (loop->users > 0)
-		run_round(loop);
+	while (loop->users > 0) {
+		run_work(loop);
+		run_events(loop);
+	}
 	grpc_call_unref(loop->waker);
 	grpc_channel_destroy(loop->nowhere);
 	drain(loop->hot);

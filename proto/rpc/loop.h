@@ -48,10 +48,16 @@ grpc_completion_queue *rmd_loop_queue(struct rmd_loop *loop, enum rmd_queue queu
  * aborts. */
 void rmd_loop_batch(grpc_call *call, const grpc_op *ops, size_t count,
 		    struct rmd_tag *tag);
-/* (any thread) True on the thread that is inside rmd_loop_run of `loop`. */
-bool rmd_loop_is_here(const struct rmd_loop *loop);
-/* As rmd_loop_defer, but after all jobs of that function. */
-void rmd_loop_defer_flush(struct rmd_loop *loop, struct rmd_deferred *deferred);
+/* (any thread) Wakes who sleeps in a round, if one does: false, if none. */
+bool rmd_loop_wake(struct rmd_loop *loop);
+/* For seat.c. There are posts or jobs, or the loop shall stop. Who sits there, or under the
+ * seat's lock when nobody does. */
+bool rmd_loop_has_work(const struct rmd_loop *loop);
+/* For seat.c: a guest runs rounds, between begin and end; `outer` is what begin gave. A
+ * round lasts until something happens or it is `until_ms`; false: the loop stops. */
+const struct rmd_loop *rmd_loop_guest_begin(struct rmd_loop *loop, uint64_t until_ms);
+bool rmd_loop_guest_round(struct rmd_loop *loop);
+void rmd_loop_guest_end(struct rmd_loop *loop, const struct rmd_loop *outer);
 /* Counts calls on the rare queue: it is polled while there are any. */
 void rmd_loop_rare_began(struct rmd_loop *loop);
 void rmd_loop_rare_ended(struct rmd_loop *loop);

@@ -49,6 +49,7 @@ const char *rmd_rpc_status_name(enum rmd_rpc_status status);
 /* ---- loop ---- */
 
 struct rmd_loop;
+struct rmd_seat;
 
 /* Gives a loop with gRPC initialised, or NULL (out of memory). No fork after this. gRPC's
  * own log lines are switched off for the process, unless GRPC_VERBOSITY is in the
@@ -62,6 +63,10 @@ void rmd_loop_stop(struct rmd_loop *loop);
 /* Frees the loop, once all its servers, channels and streams are gone; shuts gRPC down.
  * Posts that have not run are forgotten. NULL is allowed. */
 void rmd_loop_destroy(struct rmd_loop *loop);
+
+/* Lets other threads run the loop while they wait (proto/rpc/seat.h). Before rmd_loop_run;
+ * `seat` must outlive the loop. */
+void rmd_loop_set_seat(struct rmd_loop *loop, struct rmd_seat *seat);
 
 /* A job for the loop's thread, embedded by its owner; runs once per post. */
 struct rmd_post {
@@ -80,6 +85,12 @@ struct rmd_deferred {
 };
 /* Runs `deferred` once before the loop sleeps again; asking twice is asking once. */
 void rmd_loop_defer(struct rmd_loop *loop, struct rmd_deferred *deferred);
+
+/* As rmd_loop_defer, but after all jobs of that function: for what hands on that which
+ * they gather. */
+void rmd_loop_defer_flush(struct rmd_loop *loop, struct rmd_deferred *deferred);
+/* (any thread) True on the thread that is inside rmd_loop_run of `loop`. */
+bool rmd_loop_is_here(const struct rmd_loop *loop);
 
 /* A timer, embedded by its owner; zeroed before the first start. */
 struct rmd_timer {

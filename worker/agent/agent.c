@@ -22,6 +22,12 @@
 
 /* ---- mail ---- */
 
+static void wake(struct rmd_agent *agent)
+{
+	uint64_t one = 1;
+	(void)!write(agent->wake_fd, &one, sizeof one);
+}
+
 int rmd_agent_post(struct rmd_agent *agent, void (*run)(void *arg), void *arg)
 {
 	struct rmd_amail *mail = rmd_malloc(sizeof *mail);
@@ -31,13 +37,11 @@ int rmd_agent_post(struct rmd_agent *agent, void (*run)(void *arg), void *arg)
 	pthread_mutex_lock(&agent->mail_lock);
 	*agent->mail_last = mail;
 	agent->mail_last = &mail->next;
-	bool wake = !agent->woken;
+	bool must_wake = !agent->woken;
 	agent->woken = true;
 	pthread_mutex_unlock(&agent->mail_lock);
-	if (wake) {
-		uint64_t one = 1;
-		(void)!write(agent->wake_fd, &one, sizeof one);
-	}
+	if (must_wake)
+		wake(agent);
 	return 0;
 }
 
@@ -111,8 +115,7 @@ void rmd_agent_arm_check(struct rmd_agent *agent)
 	if (agent->trim.place != 0)
 		return;
 	rmd_oom_settle(&agent->oom); /* nobody has looked since all were idle */
-	rmd_atimer_start(&agent->timers, &agent->trim,
-			 agent->now_ms + RMD_AGENT_TRIM_MS);
+	rmd_atimer_start(&agent->timers, &agent->trim, agent->now_ms + RMD_AGENT_TRIM_MS);
 }
 
 /* ---- drain and end ---- */
@@ -208,15 +211,50 @@ static void end_round(struct rmd_agent *agent)
 	consider_leaving(agent);
 }
 
+/* How long the agent's thread may sleep after this round, for epoll_wait. */
+static int sleep_ms(const struct rmd_agent *agent)
+{
+	if (agent->stopping || !SLIST_EMPTY(&agent->hot) ||
+	    !SLIST_EMPTY(&agent->unbalanced))
+		return 0;
+	return rmd_atimers_wait_ms(&agent->timers, agent->now_ms);
+}
+
+/* True if the thread that sleeps would wake too late for what there is to do now. */
+static bool oversleeps(const struct rmd_agent *agent)
+{
+	int wait = sleep_ms(agent);
+	if (wait < 0)
+		return false;
+	return agent->sleep_ms < 0 || agent->now_ms + (uint64_t)wait <
+					      agent->slept_ms + (uint64_t)agent->sleep_ms;
+}
+
+bool rmd_agent_try_run(struct rmd_agent *agent, void (*run)(void *arg), void *arg)
+{
+	RMD_CHECK_OBJ(agent, RMD_AGENT_MAGIC);
+	if (pthread_mutex_trylock(&agent->round) != 0)
+		return false;
+	agent->now_ms = rmd_clock_mono_ms();
+	run_mail(agent);
+	run(arg);
+	end_round(agent);
+	if (oversleeps(agent))
+		wake(agent);
+	pthread_mutex_unlock(&agent->round);
+	return true;
+}
+
 static void loop(struct rmd_agent *agent)
 {
 	struct epoll_event events[EVENTS_MAX];
 	while (!agent->stopping) {
-		bool more = !SLIST_EMPTY(&agent->hot) || !SLIST_EMPTY(&agent->unbalanced);
-		int wait =
-			more ? 0
-			     : rmd_atimers_wait_ms(&agent->timers, rmd_clock_mono_ms());
+		agent->now_ms = agent->slept_ms = rmd_clock_mono_ms();
+		agent->sleep_ms = sleep_ms(agent);
+		int wait = agent->sleep_ms;
+		pthread_mutex_unlock(&agent->round);
 		int n = epoll_wait(agent->epoll_fd, events, EVENTS_MAX, wait);
+		pthread_mutex_lock(&agent->round);
 		agent->now_ms = rmd_clock_mono_ms();
 		RMD_CHECK(n >= 0 || errno == EINTR);
 		read_hot(agent);
@@ -266,10 +304,12 @@ static void *thread_main(void *arg)
 {
 	struct rmd_agent *agent = arg;
 	(void)pthread_setname_np(pthread_self(), "remuda-agent");
+	pthread_mutex_lock(&agent->round);
 	agent->now_ms = rmd_clock_mono_ms();
 	rmd_agent_say_hello(agent);
 	loop(agent);
 	tear_down(agent);
+	pthread_mutex_unlock(&agent->round);
 	return NULL;
 }
 
@@ -291,6 +331,7 @@ static void destroy(struct rmd_agent *agent)
 	if (agent->wake_fd >= 0)
 		close(agent->wake_fd);
 	pthread_mutex_destroy(&agent->mail_lock);
+	pthread_mutex_destroy(&agent->round);
 	agent->magic = 0;
 	rmd_free(agent);
 }
@@ -311,6 +352,7 @@ static void init(struct rmd_agent *agent)
 	agent->mail_last = &agent->mail;
 	atomic_init(&agent->finished, false);
 	pthread_mutex_init(&agent->mail_lock, NULL);
+	pthread_mutex_init(&agent->round, NULL);
 	rmd_map_init(&agent->pools, seed);
 	rmd_map_init(&agent->workers, seed);
 	rmd_map_init(&agent->leases, seed);

@@ -1,6 +1,7 @@
 /* worker/agent/agent.h: an agent: starts, watches and stops workers for a coordinator.
  *
- * Runs on one thread of its own, on epoll. Used by the program remuda-agent (link: a gRPC
+ * Runs on one thread of its own, on epoll; where it sleeps another may do a round of its work
+ * (rmd_agent_try_run): "the agent's thread" is whoever does. Used by the program remuda-agent (link: a gRPC
  * stream) and by remudad for its built-in agent (direct link). Speaks AttachRequest and
  * AttachResponse over its link. One link is an agent's whole life: when it is lost, the
  * agent begins nothing more, ends its workers and is finished. */
@@ -52,6 +53,11 @@ struct rmd_agent *rmd_agent_start(const struct rmd_agent_options *options,
 /* (any thread) Has `run(arg)` called on the agent's thread; in order; one wake for what
  * gathers. What was posted before rmd_agent_stop is run in any case. 0 or RMD_ENOMEM. */
 int rmd_agent_post(struct rmd_agent *agent, void (*run)(void *arg), void *arg);
+
+/* (any thread) Runs `run(arg)` here and now, and what the agent does after it, if the
+ * agent's own thread sleeps: a wake less. For a few microseconds of work. False: that
+ * thread is at work, nothing was done; then rmd_agent_post. */
+bool rmd_agent_try_run(struct rmd_agent *agent, void (*run)(void *arg), void *arg);
 
 /* (any thread) Begins nothing new, gives back what has not begun, leaves when all has
  * ended. Safe to repeat. */

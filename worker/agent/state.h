@@ -206,6 +206,10 @@ struct rmd_agent {
 	void (*on_finished)(void *ctx);
 	void *ctx; /* of these two */
 
+	pthread_mutex_t round; /* held by who does a round: all of this is its own */
+	int sleep_ms;	       /* what the agent's thread sleeps at most; -1: for ever */
+	uint64_t slept_ms;     /* since when */
+
 	pthread_mutex_t mail_lock; /* guards the three below */
 	struct rmd_amail *mail, **mail_last;
 	bool woken;

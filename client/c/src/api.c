@@ -176,6 +176,8 @@ static struct remuda_future *submit_values(struct remuda *client,
 		};
 		if (options->deadline_ms != 0)
 			submission.until_ns = rmd_until_ns((int64_t)options->deadline_ms);
+		if (options->on_log != NULL)
+			rmd_seat_keep(&client->seat); /* it is called on our thread */
 		future->on_log = options->on_log;
 		future->log_ctx = options->log_ctx;
 	}

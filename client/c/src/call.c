@@ -154,11 +154,13 @@ int rmd_client_call(struct remuda *client, const struct rmd_client_call *call,
 	}
 	pthread_mutex_init(&pending.lock, NULL);
 	pthread_cond_init(&pending.changed, NULL);
+	rmd_seat_need(&client->seat);
 	rmd_loop_post(client->loop, &pending.post);
 	pthread_mutex_lock(&pending.lock);
 	while (!pending.ended)
 		pthread_cond_wait(&pending.changed, &pending.lock);
 	pthread_mutex_unlock(&pending.lock);
+	rmd_seat_unneed(&client->seat);
 	pthread_cond_destroy(&pending.changed);
 	pthread_mutex_destroy(&pending.lock);
 	code = code_of(pending.status);

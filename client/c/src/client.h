@@ -24,6 +24,7 @@
 #include "proto/codec/frames_session.h"
 #include "proto/codec/transfer.h"
 #include "proto/rpc/rpc.h"
+#include "proto/rpc/seat.h"
 
 #define RMD_CLIENT_OPEN_TIMEOUT_MS 10000u
 /* Arguments beyond this go as a transfer. */
@@ -125,7 +126,9 @@ struct remuda {
 
 	struct rmd_done_queue queue;
 
-	/* The client's thread only. */
+	struct rmd_seat seat;        /* of the loop: who waits runs it meanwhile */
+
+	/* The client's thread only (or whoever sits in for it). */
 	struct rmd_loop *loop;       /* created before the thread, freed by it */
 	struct rmd_channel *channel;
 	struct rmd_stream *call;     /* the session's call, also while it opens */

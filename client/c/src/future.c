@@ -88,6 +88,8 @@ unsigned rmd_future_settle(struct remuda_future *future, enum rmd_outcome_kind k
 	}
 	unsigned before = atomic_fetch_or(&future->state, RMD_FUTURE_DONE);
 	RMD_CHECK(!(before & RMD_FUTURE_DONE));
+	if (before & RMD_FUTURE_WAITED)
+		rmd_seat_unneed(&future->client->seat);
 	return before;
 }
 
@@ -155,6 +157,21 @@ bool remuda_done(const struct remuda_future *future)
 	return future == NULL || rmd_future_done(future);
 }
 
+static bool is_done(const void *ctx)
+{
+	return rmd_future_done(ctx);
+}
+
+/* Waits where the outcome comes in, if nobody else does: it costs a wake less. */
+static bool wait_in_loop(struct remuda_future *future, uint64_t until_ns)
+{
+	uint64_t until_ms = until_ns == UINT64_MAX ? UINT64_MAX : until_ns / 1000000u + 1;
+	if (until_ns != UINT64_MAX && rmd_clock_mono_ns() >= until_ns)
+		return false;
+	return rmd_seat_visit(&future->client->seat, is_done, future, until_ms) &&
+	       rmd_future_done(future);
+}
+
 static int wait_until(struct remuda_future *future, uint64_t until_ns)
 {
 	if (rmd_future_done(future))
@@ -162,9 +179,13 @@ static int wait_until(struct remuda_future *future, uint64_t until_ns)
 	if (rmd_client_forked(future->client))
 		return REMUDA_EFORKED;
 	for (;;) {
+		if (wait_in_loop(future, until_ns))
+			return 0;
 		unsigned state = atomic_fetch_or(&future->state, RMD_FUTURE_WAITED);
 		if (state & RMD_FUTURE_DONE)
 			return 0;
+		if (!(state & RMD_FUTURE_WAITED))
+			rmd_seat_need(&future->client->seat);
 		if (until_ns != UINT64_MAX && rmd_clock_mono_ns() >= until_ns)
 			return REMUDA_ETIMEOUT;
 		rmd_futex_wait(&future->state, state | RMD_FUTURE_WAITED, until_ns);
@@ -208,6 +229,14 @@ static int find_done(struct remuda_future *const *futures, size_t count,
 	return any ? REMUDA_EAGAIN : REMUDA_EINVAL;
 }
 
+static void need_clients(struct remuda_future *const *futures, size_t count,
+			 void (*tell)(struct rmd_seat *seat))
+{
+	for (size_t i = 0; i < count; i++)
+		if (futures[i] != NULL)
+			tell(&futures[i]->client->seat);
+}
+
 int remuda_wait_any(struct remuda_future *const *futures, size_t count,
 		    int64_t timeout_ms, size_t *ret_index)
 {
@@ -215,6 +244,7 @@ int remuda_wait_any(struct remuda_future *const *futures, size_t count,
 	if (code != REMUDA_EAGAIN)
 		return code;
 	uint64_t until_ns = rmd_until_ns(timeout_ms);
+	need_clients(futures, count, rmd_seat_need);
 	atomic_fetch_add(&any_waiters, 1);
 	for (;;) {
 		unsigned seen = atomic_load(&any_done);
@@ -228,6 +258,7 @@ int remuda_wait_any(struct remuda_future *const *futures, size_t count,
 		rmd_futex_wait(&any_done, seen, until_ns);
 	}
 	atomic_fetch_sub(&any_waiters, 1);
+	need_clients(futures, count, rmd_seat_unneed);
 	return code;
 }
 
@@ -243,6 +274,8 @@ uint64_t remuda_number(const struct remuda_future *future)
 
 int remuda_on_done(struct remuda_future *future, remuda_done_fn *done, void *ctx)
 {
-	return done == NULL || future == NULL ? REMUDA_EINVAL
-					      : rmd_future_hook(future, NULL, done, ctx);
+	if (done == NULL || future == NULL)
+		return REMUDA_EINVAL;
+	rmd_seat_keep(&future->client->seat); /* it is called on the client's thread */
+	return rmd_future_hook(future, NULL, done, ctx);
 }

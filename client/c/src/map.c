@@ -196,7 +196,9 @@ static int take_in_order(struct remuda_mapping *map, uint64_t until_ns,
 static int take_completed(struct remuda_mapping *map, uint64_t until_ns,
 			  struct remuda_future **ret_future, uint64_t *ret_index)
 {
+	rmd_seat_need(&map->client->seat);
 	struct remuda_future *future = rmd_done_queue_pop_wait(&map->queue, until_ns);
+	rmd_seat_unneed(&map->client->seat);
 	if (future == NULL)
 		return REMUDA_ETIMEOUT;
 	const struct map_place *place = future->done_ctx;

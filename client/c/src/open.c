@@ -82,6 +82,7 @@ static void client_free(struct remuda *client)
 	if (client->memory_fd >= 0)
 		close(client->memory_fd);
 	rmd_done_queue_fini(&client->queue);
+	rmd_seat_fini(&client->seat);
 	pthread_mutex_destroy(&client->table_lock);
 	pthread_cond_destroy(&client->changed);
 	pthread_mutex_destroy(&client->lock);
@@ -109,14 +110,16 @@ bool rmd_client_is_here(const struct remuda *client)
 
 bool rmd_client_wait(struct remuda *client, uint64_t until_ns)
 {
-	if (until_ns == UINT64_MAX) {
-		pthread_cond_wait(&client->changed, &client->lock);
-		return true;
-	}
 	struct timespec until = {.tv_sec = (time_t)(until_ns / 1000000000u),
 				 .tv_nsec = (long)(until_ns % 1000000000u)};
-	return pthread_cond_timedwait(&client->changed, &client->lock, &until) !=
-	       ETIMEDOUT;
+	int failure = 0;
+	rmd_seat_need(&client->seat);
+	if (until_ns == UINT64_MAX)
+		pthread_cond_wait(&client->changed, &client->lock);
+	else
+		failure = pthread_cond_timedwait(&client->changed, &client->lock, &until);
+	rmd_seat_unneed(&client->seat);
+	return failure != ETIMEDOUT;
 }
 
 struct remuda_error *rmd_client_why(const struct remuda *client)
@@ -156,6 +159,7 @@ static struct remuda *client_create(void)
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&client->changed, &attr);
 	pthread_condattr_destroy(&attr);
+	rmd_seat_init(&client->seat);
 	rmd_done_queue_init(&client->queue);
 	client->acks = rmd_calloc(RMD_CLIENT_ACKS_MAX, sizeof *client->acks);
 	client->address = rmd_strdup("");
@@ -203,6 +207,7 @@ static int start_thread(struct remuda *client, struct remuda_error **ret_err)
 		*ret_err = remuda_error_create("OutOfMemory", "cannot start gRPC");
 		return REMUDA_ENOMEM;
 	}
+	rmd_loop_set_seat(client->loop, &client->seat);
 	rmd_client_ref(client);
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &before);

@@ -154,6 +154,7 @@ int remuda_fd(struct remuda *client)
 		return REMUDA_EINVAL;
 	if (rmd_client_forked(client))
 		return REMUDA_EFORKED;
+	rmd_seat_keep(&client->seat); /* its user polls the descriptor, and nobody waits */
 	return rmd_done_queue_fd(&client->queue);
 }
 

@@ -33,6 +33,19 @@ int rmd_agent_post(struct rmd_agent *agent, void (*run)(void *arg), void *arg)
 	return 0;
 }
 
+static unsigned runs_here;
+static bool agent_sleeps;
+
+bool rmd_agent_try_run(struct rmd_agent *agent, void (*run)(void *arg), void *arg)
+{
+	(void)agent;
+	if (!agent_sleeps)
+		return false;
+	runs_here++;
+	run(arg);
+	return true;
+}
+
 static void run_agent(void)
 {
 	for (size_t i = 0; i < post_count; i++)
@@ -88,7 +101,8 @@ struct rig {
 	struct rmd_loop *loop;
 	struct rmd_link *core, *agent;
 	struct ear core_ear, agent_ear;
-	struct rmd_deferred stop;
+	struct rmd_deferred stop, say;
+	size_t say_bytes;
 };
 
 static struct rmd_agent *const some_agent = (struct rmd_agent *)&post_count;
@@ -110,6 +124,8 @@ static int setup(void **state)
 {
 	struct rig *rig = rmd_calloc(1, sizeof *rig);
 	post_count = 0;
+	runs_here = 0;
+	agent_sleeps = true;
 	rig->loop = rmd_loop_create();
 	assert_int_equal(rmd_direct_link_create(rig->loop, &rig->core, &rig->agent), 0);
 	rmd_link_listen(rig->core, &events, &rig->core_ear);
@@ -149,6 +165,53 @@ static void items_that_gather_come_as_one_frame_with_one_wake(void **state)
 	send(rig->core, 4);
 	run_agent();
 	assert_string_equal(rig->agent_ear.heard, "f:1,2,3, f:4, ");
+}
+
+static void say_on_loop(struct rmd_deferred *deferred)
+{
+	struct rig *rig = (struct rig *)((char *)deferred - offsetof(struct rig, say));
+	static const uint8_t zeros[1 << 16];
+	send(rig->core, 1);
+	if (rig->say_bytes != 0) {
+		rmd_wire_put_bytes(rmd_link_begin(rig->core), 2,
+				   rmd_slice_of(zeros, rig->say_bytes));
+		rmd_link_end(rig->core);
+	}
+}
+
+/* Sends from the loop's thread: a number, and so many bytes if any. */
+static void say(struct rig *rig, size_t bytes)
+{
+	rig->say = (struct rmd_deferred){.run = say_on_loop};
+	rig->say_bytes = bytes;
+	rmd_loop_defer(rig->loop, &rig->say);
+	run_core(rig);
+}
+
+static void the_loop_does_a_little_work_of_an_agent_that_sleeps(void **state)
+{
+	struct rig *rig = *state;
+	rmd_direct_link_attach_agent(rig->core, some_agent);
+	say(rig, 0);
+	assert_int_equal(runs_here, 1);
+	assert_int_equal(post_count, 0);
+	assert_string_equal(rig->agent_ear.heard, "f:1, ");
+}
+
+static void an_agent_that_works_or_is_given_much_is_woken(void **state)
+{
+	struct rig *rig = *state;
+	rmd_direct_link_attach_agent(rig->core, some_agent);
+	agent_sleeps = false;
+	say(rig, 0);
+	assert_int_equal(post_count, 1);
+	run_agent();
+	agent_sleeps = true;
+	say(rig, 1 << 16);
+	assert_int_equal(runs_here, 0);
+	assert_int_equal(post_count, 1);
+	run_agent();
+	assert_string_equal(rig->agent_ear.heard, "f:1, f:1,0, ");
 }
 
 static void what_was_sent_before_the_agent_came_waits_for_it(void **state)
@@ -283,6 +346,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 		T(items_that_gather_come_as_one_frame_with_one_wake),
+		T(the_loop_does_a_little_work_of_an_agent_that_sleeps),
+		T(an_agent_that_works_or_is_given_much_is_woken),
 		T(what_was_sent_before_the_agent_came_waits_for_it),
 		T(the_core_hears_on_its_loop),
 		T(transfers_come_before_the_items_that_may_name_them),
