@@ -1,10 +1,10 @@
 /* worker/agent/agent.h: an agent: starts, watches and stops workers for a coordinator.
  *
- * Runs on one thread of its own, on epoll; where it sleeps another may do a round of its work
- * (rmd_agent_try_run): "the agent's thread" is whoever does. Used by the program remuda-agent (link: a gRPC
- * stream) and by remudad for its built-in agent (direct link). Speaks AttachRequest and
- * AttachResponse over its link. One link is an agent's whole life: when it is lost, the
- * agent begins nothing more, ends its workers and is finished. */
+ * Runs on one thread of its own, on epoll; where that sleeps another may do a round of its
+ * work (rmd_agent_try_run): "the agent's thread" is whoever does. Used by the program
+ * remuda-agent (link: a gRPC stream) and by remudad for its built-in agent (direct link).
+ * Speaks AttachRequest and AttachResponse over its link. One link is an agent's whole life:
+ * when it is lost, the agent begins nothing more, ends its workers and is finished. */
 #pragma once
 
 #include <stdbool.h>
