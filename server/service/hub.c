@@ -16,6 +16,8 @@
 /* Arguments up to this size travel inside the lease. */
 #define INLINE_MAX_BYTES (256u * 1024u)
 #define TRANSFERS_HELD_MAX 4096u /* large payloads that no item has named yet */
+/* What an agent says of all its pools; that of one with 100,000 workers is some 4 MiB. */
+#define POOL_STATES_MAX_BYTES ((size_t)64 << 20)
 
 static void touch(struct rmd_hub *hub)
 {
@@ -167,16 +169,29 @@ static int take_hello(struct rmd_hub *hub, const struct rmd_agent_hello *hello)
 	return 0;
 }
 
+static void drop_pool_state(struct rmd_hub *hub, uint64_t pool)
+{
+	struct rmd_buf *state = rmd_map_take(&hub->pool_states, pool);
+	if (state == NULL)
+		return;
+	hub->pool_state_bytes -= rmd_buf_slice(state).len;
+	rmd_buf_unref(state);
+}
+
 /* The latest state of a pool is kept for those who ask. */
 static int keep_pool_state(struct rmd_hub *hub, const struct rmd_agent_pool *pool)
 {
+	drop_pool_state(hub, pool->pool);
+	if (pool->raw.len > POOL_STATES_MAX_BYTES - hub->pool_state_bytes)
+		return RMD_ELIMIT;
 	struct rmd_buf *state = rmd_buf_copy(pool->raw);
 	if (state == NULL)
 		return RMD_ENOMEM;
-	rmd_buf_unref(rmd_map_take(&hub->pool_states, pool->pool));
 	int rc = rmd_map_put(&hub->pool_states, pool->pool, state);
 	if (rc < 0)
 		rmd_buf_unref(state);
+	else
+		hub->pool_state_bytes += pool->raw.len;
 	return rc;
 }
 
@@ -201,7 +216,7 @@ static int take_pool(struct rmd_hub *hub, const struct rmd_agent_pool *pool)
 				     hub->agent, &state);
 	rmd_buf_unref(why);
 	if (rc == RMD_ENOTFOUND) {
-		rmd_buf_unref(rmd_map_take(&hub->pool_states, pool->pool));
+		drop_pool_state(hub, pool->pool);
 		return 0;
 	}
 	return rc < 0 ? rc : keep_pool_state(hub, pool);
@@ -214,6 +229,7 @@ int rmd_hub_take_parcel(struct rmd_hub *hub, uint64_t number,
 	if (parcel == NULL)
 		return RMD_EPROTO;
 	*ret_payload = parcel->payload;
+	hub->parcel_bytes -= parcel->payload.bytes.len;
 	rmd_free(parcel);
 	return 0;
 }
@@ -305,6 +321,7 @@ static int take_item(struct rmd_hub *hub, const struct rmd_attach_request_item *
 	case RMD_ATTACH_REQUEST_OUTCOME:
 		return take_outcome(hub, &item->outcome, frame);
 	case RMD_ATTACH_REQUEST_RETURNED:
+		rmd_hub_drop_progress(hub, item->number);
 		rc = rmd_core_agent_returned(core, now_ms, hub->agent, item->number);
 		break;
 	case RMD_ATTACH_REQUEST_POOL:
@@ -321,6 +338,9 @@ static int take_item(struct rmd_hub *hub, const struct rmd_attach_request_item *
 		return rmd_hub_take_wait(hub, &item->wait);
 	case RMD_ATTACH_REQUEST_PROGRESS:
 		return rmd_hub_take_progress(hub, &item->progress);
+	case RMD_ATTACH_REQUEST_IMAGE_WANTED:
+		rmd_hub_send_image(hub, &item->digest);
+		return 0;
 	}
 	return rc == RMD_ENOTFOUND ? 0 : rc;
 }
@@ -353,12 +373,17 @@ static void on_transfer(void *ctx, uint64_t number, struct rmd_piece payload)
 	struct rmd_parcel *parcel = rmd_malloc(sizeof *parcel);
 	if (parcel != NULL)
 		parcel->payload = payload;
+	uint64_t budget_bytes = hub->coordinator->options.payload_budget_bytes;
 	if (parcel == NULL || hub->parcels.count >= TRANSFERS_HELD_MAX ||
+	    hub->parcel_bytes > budget_bytes ||
+	    payload.bytes.len > budget_bytes - hub->parcel_bytes ||
 	    rmd_map_put(&hub->parcels, number, parcel) < 0) {
 		rmd_free(parcel);
 		rmd_piece_unref(payload);
 		rmd_hub_cut(hub, "too many large outcomes, or the same number twice");
+		return;
 	}
+	hub->parcel_bytes += payload.bytes.len;
 }
 
 static const struct rmd_link_events link_events = {
@@ -502,7 +527,7 @@ void rmd_hub_order(struct rmd_hub *hub, struct rmd_core_pool *pool,
 	rmd_attach_response_put_set_pool(rmd_link_begin(hub->link), &set);
 	rmd_link_end(hub->link);
 	if (order->closed)
-		rmd_buf_unref(rmd_map_take(&hub->pool_states, info.number));
+		drop_pool_state(hub, info.number);
 }
 
 /* ---- for Admin ---- */

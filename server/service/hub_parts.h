@@ -21,7 +21,10 @@ struct rmd_hub {
 	struct rmd_core_agent *agent; /* NULL until its hello, and once lost */
 	struct rmd_buf *hello;	      /* raw AgentHello */
 	struct rmd_map parcels;	      /* transfer number -> struct rmd_parcel, owned */
+	size_t parcel_bytes;
 	struct rmd_map pool_states;   /* pool number -> struct rmd_buf: raw AgentPool */
+	size_t pool_state_bytes;
+	size_t refusal_bytes; /* refused children told, since the link had nothing to send */
 	struct rmd_map modules_sent;  /* first 8 bytes of the digest -> the hub itself */
 	struct rmd_map
 		progress; /* lease -> struct rmd_lease_progress, owned, as last said */
@@ -38,6 +41,9 @@ int rmd_hub_take_parcel(struct rmd_hub *hub, uint64_t number,
 			struct rmd_piece *ret_payload);
 /* Sends a large payload ahead: its number, or 0: it goes inline. */
 uint64_t rmd_hub_send_ahead(struct rmd_hub *hub, struct rmd_piece payload);
+
+/* images.c: answers an agent that lacks an image: its bytes, or that they are not here. */
+void rmd_hub_send_image(struct rmd_hub *hub, const struct rmd_digest *digest);
 
 /* nested.c: what an agent says of tasks that tasks submit. Codes as for other items: what
  * is over is 0. */

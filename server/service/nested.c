@@ -38,6 +38,25 @@ void rmd_hub_child_ended(struct rmd_hub *hub, uint64_t lease, struct rmd_core_ta
 
 /* ---- submits ---- */
 
+/* An agent waits for the answers to at most so many children of a lease that it has time
+ * to read some: one that lets these pile up does not read. */
+#define REFUSALS_MAX_BYTES ((size_t)64 << 20)
+
+static void send_refusal(struct rmd_hub *hub, const struct rmd_nested_submit *said,
+			 struct rmd_buf *error)
+{
+	struct rmd_outcome outcome = {.kind = RMD_OUTCOME_ERROR};
+	if (error != NULL)
+		outcome.bytes = rmd_buf_slice(error);
+	if (hub->link == NULL || rmd_link_pending_bytes(hub->link) == 0)
+		hub->refusal_bytes = 0;
+	hub->refusal_bytes += outcome.bytes.len;
+	if (hub->refusal_bytes > REFUSALS_MAX_BYTES)
+		rmd_hub_cut(hub, "it does not read how its children were refused");
+	else
+		send_outcome(hub, said->lease, said->number, &outcome, error);
+}
+
 /* Why the core refused a child. */
 static struct rmd_buf *refusal(const struct rmd_hub *hub,
 			       const struct rmd_core_task *parent, int rc,
@@ -119,10 +138,7 @@ static int submit(struct rmd_hub *hub, const struct rmd_nested_submit *said,
 	if (refused && parent != NULL) {
 		if (error == NULL)
 			error = refusal(hub, parent, rc, said->function);
-		struct rmd_outcome outcome = {.kind = RMD_OUTCOME_ERROR};
-		if (error != NULL)
-			outcome.bytes = rmd_buf_slice(error);
-		send_outcome(hub, said->lease, said->number, &outcome, error);
+		send_refusal(hub, said, error);
 	}
 	rmd_buf_unref(error);
 	return 0;

@@ -17,6 +17,8 @@
 #define LINGER_MS 30000 /* how long a lost client may come back */
 #define TRANSFERS_MAX 1024u
 #define MESSAGE_BYTES (6u << 20) /* an inline argument, a chunk, and room */
+#define ANSWERS_MAX_BYTES (4u << 20)
+#define ANSWER_BYTES 64u /* of an answer, beside its text */
 
 static const char session_path[] = "/remuda.v1.Executor/Session";
 static struct rmd_method session_method;
@@ -153,6 +155,22 @@ static void set_starved(struct rmd_session *session, bool starved)
 	session->starved = starved;
 }
 
+void rmd_session_answered(struct rmd_session *session, size_t bytes)
+{
+	session->answer_bytes += bytes + ANSWER_BYTES;
+	if (session->answer_bytes > ANSWERS_MAX_BYTES)
+		rmd_stream_pause(session->stream, true);
+}
+
+static void on_drained(struct rmd_stream *stream, void *ctx)
+{
+	struct rmd_session *session = ctx;
+	RMD_CHECK_OBJ(session, RMD_SESSION_MAGIC);
+	if (session->answer_bytes > ANSWERS_MAX_BYTES)
+		rmd_stream_pause(stream, false);
+	session->answer_bytes = 0;
+}
+
 /* Acknowledges submits, opens the window further, and ends the stream after a goodbye. */
 static void tell_progress(struct rmd_session *session)
 {
@@ -232,6 +250,7 @@ static struct rmd_session *resume(struct rmd_session *fresh, struct rmd_session 
 	session->stream = fresh->stream;
 	session->inline_max_bytes = fresh->inline_max_bytes;
 	session->accepted_told = session->window_told = 0;
+	session->answer_bytes = 0;
 	fresh->stream = NULL;
 	session_free(fresh);
 	rmd_stream_listen(session->stream, &session_events, session);
@@ -427,6 +446,7 @@ static void on_closed(struct rmd_stream *stream, void *ctx, enum rmd_rpc_status 
 static const struct rmd_stream_events session_events = {
 	.message = on_message,
 	.half_closed = on_half_closed,
+	.drained = on_drained,
 	.closed = on_closed,
 };
 

@@ -25,6 +25,9 @@ struct rmd_session {
 	struct rmd_map pools;		/* the session's number -> rmd_core_pool */
 	bool starved;			/* was told of no room for another submit */
 	struct rmd_sharing sharing;	/* of this stream */
+	/* Answers that the core does not count (refused tasks, pools) and that the stream
+	 * may not have sent: beyond a limit no more is read until it has. */
+	size_t answer_bytes;
 	bool goodbye;
 	bool named; /* in sessions_by_id */
 	LIST_ENTRY(rmd_session) link;
@@ -34,6 +37,9 @@ struct rmd_session {
  * are copied). */
 void rmd_session_put_outcome(struct rmd_session *session, uint64_t number,
 			     const struct rmd_outcome *outcome, struct rmd_buf *buf);
+/* An answer of about `bytes` was sent that the core knows nothing of: a client that asks
+ * and does not read must not make them pile up. */
+void rmd_session_answered(struct rmd_session *session, size_t bytes);
 /* Opens a pool, and answers. */
 void rmd_session_open_pool(struct rmd_session *session,
 			   const struct rmd_session_open_pool *asked);

@@ -1,4 +1,6 @@
 /* What a session does for its client's tasks and pools. */
+#include <string.h>
+
 #include "proto/base/alloc.h"
 #include "proto/base/clock.h"
 #include "proto/base/errcode.h"
@@ -32,6 +34,7 @@ void rmd_session_open_pool(struct rmd_session *session,
 	rmd_session_response_put_pool(rmd_stream_begin(session->stream), asked->pool,
 				      rmd_slice_of_string(why != NULL ? why : ""));
 	rmd_stream_end(session->stream);
+	rmd_session_answered(session, why != NULL ? strlen(why) : 0);
 	rmd_free(why);
 }
 
@@ -75,6 +78,7 @@ static void refuse(struct rmd_session *session, uint64_t number, struct rmd_buf 
 	if (number > session->refused)
 		session->refused = number;
 	rmd_session_put_outcome(session, number, &outcome, error);
+	rmd_session_answered(session, outcome.bytes.len);
 	rmd_buf_unref(error);
 }
 

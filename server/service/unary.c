@@ -56,6 +56,28 @@ static void on_message(struct rmd_stream *stream, void *ctx, struct rmd_piece me
 	call->request = rmd_piece_ref(message);
 }
 
+/* True if a text of the message contains a NUL: protobuf-c would cut it there, and the
+ * request would speak of another thing than was named. The schema bounds the recursion.
+ */
+static bool has_cut_text(const ProtobufCMessageDescriptor *type, struct rmd_slice bytes)
+{
+	struct rmd_wire_reader reader = rmd_wire_reader_of(bytes);
+	struct rmd_wire_field field;
+	while (rmd_wire_next(&reader, &field) > 0) {
+		const ProtobufCFieldDescriptor *known =
+			protobuf_c_message_descriptor_get_field(type, field.number);
+		if (known == NULL || field.type != RMD_WIRE_LEN || field.bytes.len == 0)
+			continue;
+		if (known->type == PROTOBUF_C_TYPE_STRING &&
+		    memchr(field.bytes.data, 0, field.bytes.len) != NULL)
+			return true;
+		if (known->type == PROTOBUF_C_TYPE_MESSAGE &&
+		    has_cut_text(known->descriptor, field.bytes))
+			return true;
+	}
+	return false;
+}
+
 static void on_half_closed(struct rmd_stream *stream, void *ctx)
 {
 	struct rmd_unary *call = ctx;
@@ -64,6 +86,12 @@ static void on_half_closed(struct rmd_stream *stream, void *ctx)
 	if (!call->requested) {
 		rmd_unary_fail(call, RMD_RPC_INVALID_ARGUMENT, "NO_REQUEST",
 			       "the call ended without a request message");
+		return;
+	}
+	if (has_cut_text(call->method->request, call->request.bytes)) {
+		rmd_unary_fail(call, RMD_RPC_INVALID_ARGUMENT, "BAD_MESSAGE",
+			       "a text of the %s contains a NUL",
+			       call->method->request->name);
 		return;
 	}
 	call->allocator = (ProtobufCAllocator){arena_malloc, arena_free, &call->arena};

@@ -15,6 +15,7 @@ BUILD = os.environ.get("REMUDA_BUILD") or os.path.join(
     os.path.dirname(__file__), "..", "..", "build", "dev")
 BUILD = os.path.abspath(BUILD)
 BIN = os.path.join(BUILD, "bin")
+REMUDA = os.path.join(BIN, "remuda")
 MODULES = os.path.join(BUILD, "lib", "remuda", "modules")
 DEMO = os.path.join(MODULES, "demo.so")
 FILES = os.path.join(MODULES, "files.so")
