@@ -2,10 +2,13 @@
  *
  * The agent passes submits on and keeps how children ended until their parent asks. A
  * worker whose task asks for a child that has not ended WAITS: it gives its place among
- * the pool's workers to others, and what it had not begun. When the child has ended (or
- * the task has waited long enough) it stands IN LINE, still without a place; the first in
- * line gets the next place that comes free, before any new task begins, and is answered.
- * A cancelled task is answered at once. */
+ * the pool's workers to others, and what it had not begun. When the child has ended it
+ * stands IN LINE, still without a place; the first in line gets the next place that comes
+ * free, before any new task begins, and is answered.
+ *
+ * A task that is cancelled, or has waited as long as it wanted to, is answered at once,
+ * place or not: what it does next (cancel the child that has its place, say) may be all
+ * that could free one. Until it has one, nothing new begins. */
 #include "worker/agent/state.h"
 
 #include <inttypes.h>
@@ -231,7 +234,7 @@ static void deliver(struct rmd_aworker *worker, struct rmd_alease *lease,
 	child_free(worker->agent, child);
 }
 
-/* The worker goes on, with its place again. */
+/* The worker goes on. */
 static void resume(struct rmd_aworker *worker)
 {
 	struct rmd_alease *lease = rmd_alease_find(worker->agent, worker->waits_in);
@@ -371,7 +374,7 @@ void rmd_aworker_on_give_up(void *ctx, uint64_t number, uint64_t asked)
 	struct rmd_aworker *worker = ctx;
 	struct rmd_alease *lease = lease_of(worker, number);
 	if (lease != NULL && worker->waits_in == number && lease->nest->asked == asked)
-		enter_line(worker);
+		resume(worker);
 }
 
 void rmd_aworker_on_cancel_child(void *ctx, uint64_t number, uint64_t asked)

@@ -191,6 +191,21 @@ static void a_task_that_gives_up_goes_on_without(void **state)
 	rig_stop(rig);
 }
 
+static void who_has_waited_long_enough_goes_on_though_its_place_is_taken(void **state)
+{
+	(void)state;
+	struct rig *rig = rig_start(NULL);
+	rig_pool(rig, 1, 1, &plain);
+	rig_lease(rig, 1, 1, "nest_a_while", "300");
+	rig_send(rig);
+	RIG_WAIT(rig, rig->leases[1].waits == 1);
+	rig_lease(rig, 1, 2, "until_cancelled", ""); /* takes its place, for ever */
+	rig_send(rig);
+	rig_wait_end(rig, 1, RIG_VALUE);
+	assert_string_equal(rig_text(rig, 1), "none 0 ");
+	rig_stop(rig);
+}
+
 static void an_unknown_child_is_said_to_be(void **state)
 {
 	(void)state;
@@ -304,6 +319,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(who_has_waited_takes_the_next_place_before_new_tasks),
 		cmocka_unit_test(what_lay_behind_a_task_that_waits_goes_back),
 		cmocka_unit_test(a_task_that_gives_up_goes_on_without),
+		cmocka_unit_test(
+			who_has_waited_long_enough_goes_on_though_its_place_is_taken),
 		cmocka_unit_test(an_unknown_child_is_said_to_be),
 		cmocka_unit_test(a_cancelled_task_that_waits_goes_on_at_once),
 		cmocka_unit_test(a_worker_that_dies_while_it_waits_leaves_no_trace),

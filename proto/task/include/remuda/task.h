@@ -281,8 +281,8 @@ static inline remuda_ctx *remuda_attach(remuda_ctx *ctx);
 	remuda_get_at_(ctx, REMUDA_HERE_, task, -1, ret_value, (struct remuda_error **)0)
 /* The same, and raises nothing: -1 and *ret_err, which belongs to the running task and
  * may be the cause of remuda_raise_from; 1: it has not ended within `timeout_ms` (negative: no
- * limit; 0: does not wait, and keeps its place). Having waited in vain it takes its place
- * back, which can take longer. */
+ * limit; 0: does not wait, and keeps its place). Having waited that long it goes on at once:
+ * until a place comes free, its pool runs one task more than it has workers. */
 #define remuda_ctx_wait(ctx, task, timeout_ms, ret_value, ret_err)                   \
 	remuda_get_at_(ctx, REMUDA_HERE_, task, timeout_ms, ret_value, ret_err)
 
