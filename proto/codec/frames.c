@@ -245,6 +245,7 @@ struct frames_outcome frames_outcome_of(const struct rmd_outcome *outcome,
 	switch (outcome->kind) {
 	case RMD_OUTCOME_VALUE:
 	case RMD_OUTCOME_ERROR:
+	case RMD_OUTCOME_VALUE_REFERENCE:
 		o.field = (uint32_t)outcome->kind;
 		o.size = frames_size_len(outcome->bytes.len);
 		o.spliced = frames_spliced(outcome->bytes, buf);
@@ -257,7 +258,7 @@ struct frames_outcome frames_outcome_of(const struct rmd_outcome *outcome,
 		o.size = frames_size_number(outcome->transfer);
 		return o;
 	}
-	RMD_UNREACHABLE("an outcome has one of four kinds");
+	RMD_UNREACHABLE("an outcome has one of five kinds");
 }
 
 uint8_t *frames_store_outcome(uint8_t *at, const struct frames_outcome *o)

@@ -155,11 +155,12 @@ enum rmd_outcome_kind {
 
 struct rmd_outcome {
 	enum rmd_outcome_kind kind;
-	struct rmd_slice bytes;      /* raw Value | raw ErrorChain | reason text | empty */
+	struct rmd_slice bytes;      /* raw Value | raw ErrorChain | reason text | empty |
+				      * raw ValueReference */
 	uint64_t transfer;           /* VALUE_TRANSFER: its number, else 0 */
 };
 
-/* Reads a raw Outcome; one of the four must be set. */
+/* Reads a raw Outcome; one of the first four must be set. */
 int rmd_outcome_read(struct rmd_slice bytes, struct rmd_outcome *ret_outcome,
 		     const char **ret_field);
 /* Appends it as a message field. `buf` is what outcome->bytes lies in: large bytes are
@@ -184,6 +185,7 @@ void rmd_chunk_put(struct rmd_wire_writer *writer, uint32_t field,
 		   const struct rmd_chunk *chunk, struct rmd_buf *buf);
 #define RMD_FIELD_CHUNKS 2u
 
+	RMD_OUTCOME_VALUE_REFERENCE, /* written for calls; never read */
 /* ---- LogChunk ---- */
 
 enum rmd_log_stream {                /* the numbers of remuda.v1.LogStream */

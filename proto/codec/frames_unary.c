@@ -12,7 +12,7 @@
 /* The names of the fields of RunRequest and SubmitRequest, which are alike. */
 struct run_names {
 	const char *message, *function, *args, *args_count, *kwargs, *kwargs_count, *pool,
-		*options, *request_id;
+		*options, *request_id, *inline_max, *arguments_blob;
 };
 
 #define RUN_NAMES(m)                                                                     \
@@ -20,7 +20,9 @@ struct run_names {
 		m, m ".function (at most 512 bytes)", m ".args",                         \
 			m ".args (at most 255)", m ".kwargs", m ".kwargs (at most 255)", \
 			m ".pool (at most 128 bytes)", m ".options",                     \
-			m ".request_id (at most 128 bytes)"                              \
+			m ".request_id (at most 128 bytes)",                             \
+			m ".inline_max_bytes (at most 64 MiB)",                          \
+			m ".arguments_blob (a SHA-256, 32 bytes)"                        \
 	}
 
 static const struct run_names run_names = RUN_NAMES("RunRequest");
@@ -51,6 +53,25 @@ static int argument_field(const struct rmd_wire_field *f, struct run_reading *r,
 	return 0;
 }
 
+static int inline_max_field(const struct rmd_wire_field *f, uint64_t *ret_bytes,
+			    const char *field, const char **ret_field)
+{
+	int rc = frames_u64(f, ret_bytes, field, ret_field);
+	return rc == 0 && *ret_bytes > RMD_CALL_INLINE_MAX_BYTES
+		       ? frames_fail(RMD_ELIMIT, field, ret_field)
+		       : rc;
+}
+
+static int blob_field(const struct rmd_wire_field *f, struct run_reading *r,
+		      const char **ret_field)
+{
+	int rc = frames_bytes(f, RMD_ARGUMENTS_BLOB_BYTES, &r->request->arguments_blob,
+			      r->names->arguments_blob, ret_field);
+	return rc == 0 && f->bytes.len != 0 && f->bytes.len != RMD_ARGUMENTS_BLOB_BYTES
+		       ? frames_fail(RMD_EPROTO, r->names->arguments_blob, ret_field)
+		       : rc;
+}
+
 static int run_field(const struct rmd_wire_field *f, struct run_reading *r,
 		     const char **ret_field)
 {
@@ -73,6 +94,11 @@ static int run_field(const struct rmd_wire_field *f, struct run_reading *r,
 	case 6:
 		return frames_text(f, RMD_REQUEST_ID_MAX_BYTES, &r->request->request_id,
 				   r->names->request_id, ret_field);
+	case 7:
+		return inline_max_field(f, &r->request->inline_max_bytes,
+					r->names->inline_max, ret_field);
+	case 8:
+		return blob_field(f, r, ret_field);
 	default:
 		return 0;
 	}
@@ -172,6 +198,10 @@ static int map_field(const struct rmd_wire_field *f, struct map_reading *m,
 	case 5:
 		return frames_bool(f, &m->request->unordered, "MapRequest.unordered",
 				   ret_field);
+	case 6:
+		return inline_max_field(f, &m->request->inline_max_bytes,
+					"MapRequest.inline_max_bytes (at most 64 MiB)",
+					ret_field);
 	default:
 		return 0;
 	}
@@ -227,7 +257,41 @@ int rmd_task_ids_next(struct rmd_frame_reader *reader, struct rmd_task_id *ret_i
 	return rc < 0 ? frames_fail(rc, "tasks", &reader->field) : 0;
 }
 
+int rmd_await_request_inline_max(struct rmd_slice message, uint64_t *ret_bytes,
+				 const char **ret_field)
+{
+	struct rmd_wire_reader rest = rmd_wire_reader_of(message);
+	struct rmd_wire_field f;
+	uint64_t bytes = 0;
+	int rc;
+	while ((rc = frames_next(&rest, &f)) > 0) {
+		if (f.number == 2)
+			rc = inline_max_field(
+				&f, &bytes,
+				"AwaitRequest.inline_max_bytes (at most 64 MiB)",
+				ret_field);
+		if (rc < 0)
+			return rc;
+	}
+	if (rc < 0)
+		return frames_fail(rc, "AwaitRequest", ret_field);
+	*ret_bytes = bytes;
+	return 0;
+}
+
 /* ---- responses ---- */
+
+struct rmd_buf *rmd_value_reference(const struct rmd_task_id *task, uint64_t size_bytes,
+				    uint64_t kept_ms)
+{
+	struct rmd_wire_writer writer = {0};
+	rmd_task_id_put(&writer, 1, task);
+	rmd_wire_put_varint_nz(&writer, 2, size_bytes);
+	rmd_wire_put_varint_nz(&writer, 3, kept_ms);
+	struct rmd_buf *buf = rmd_wire_writer_take(&writer);
+	rmd_wire_writer_fini(&writer);
+	return buf;
+}
 
 void rmd_run_response_put(struct rmd_wire_writer *writer, const struct rmd_task_id *task,
 			  const struct rmd_outcome *outcome, struct rmd_buf *buf)

@@ -12,6 +12,8 @@
 #define RMD_MAP_ITEMS_MAX 100000u
 #define RMD_MAP_MAX_BYTES (4u << 20)
 #define RMD_POOL_REFERENCE_MAX_BYTES 128u
+#define RMD_CALL_INLINE_MAX_BYTES (64u << 20)
+#define RMD_ARGUMENTS_BLOB_BYTES 32u
 
 /* RunRequest and SubmitRequest. */
 struct rmd_run_request {
@@ -19,6 +21,8 @@ struct rmd_run_request {
 	struct rmd_slice pool;       /* UTF-8; empty: the runtime's default pool */
 	struct rmd_slice request_id; /* UTF-8; empty: none */
 	struct rmd_task_options options;
+	uint64_t inline_max_bytes;   /* 0: RMD_OUTCOME_INLINE_DEFAULT_BYTES */
+	struct rmd_slice arguments_blob; /* a SHA-256, or empty: none */
 	uint32_t arg_count, kwarg_count;
 	size_t arguments_bytes;      /* size of rmd_run_request_arguments */
 	struct rmd_slice raw;        /* the message */
@@ -39,6 +43,7 @@ struct rmd_map_request {
 	struct rmd_slice pool;       /* UTF-8; empty: the runtime's default pool */
 	struct rmd_task_options options;
 	bool unordered;
+	uint64_t inline_max_bytes;   /* as in rmd_run_request */
 	uint32_t item_count;
 	struct rmd_slice raw;        /* the message */
 };
@@ -55,6 +60,13 @@ struct rmd_buf *rmd_arguments_of_value(struct rmd_slice value);
 /* AwaitRequest and CancelRequest: the next id: 1; 0: the end; else a code, and
  * reader->field. */
 int rmd_task_ids_next(struct rmd_frame_reader *reader, struct rmd_task_id *ret_id);
+/* AwaitRequest.inline_max_bytes. */
+int rmd_await_request_inline_max(struct rmd_slice message, uint64_t *ret_bytes,
+				 const char **ret_field);
+
+/* Gives a raw ValueReference, or NULL: no memory. */
+struct rmd_buf *rmd_value_reference(const struct rmd_task_id *task, uint64_t size_bytes,
+				    uint64_t kept_ms);
 
 /* RunResponse: its task and outcome; its logs one by one. `buf` as in rmd_outcome_put. */
 void rmd_run_response_put(struct rmd_wire_writer *writer, const struct rmd_task_id *task,

@@ -1,4 +1,5 @@
-/* server/service/blobs.c: Blobs: FindMissing, Put, Get. */
+/* server/service/blobs.c: Blobs: FindMissing, Put, Get (of blobs, and of the values of
+ * tasks). */
 #include <string.h>
 
 #include "proto/base/alloc.h"
@@ -235,6 +236,59 @@ static void get_pump(struct get *get)
 		rmd_stream_finish(get->stream, RMD_RPC_OK, "");
 }
 
+/* The bytes of a blob: a reference of the caller's own. */
+static bool find_blob(struct get *get, ProtobufCBinaryData name)
+{
+	struct rmd_digest digest;
+	if (!read_digest(name, &digest)) {
+		rmd_stream_set_reason(get->stream, "BAD_DIGEST");
+		rmd_stream_finish(get->stream, RMD_RPC_INVALID_ARGUMENT,
+				  "digest must be a SHA-256, 32 bytes");
+		return false;
+	}
+	const struct rmd_blob *blob =
+		rmd_blobs_find(get->coordinator->blobs, &digest, rmd_clock_mono_ms());
+	if (blob == NULL) {
+		rmd_stream_set_reason(get->stream, "UNKNOWN_BLOB");
+		rmd_stream_finish(get->stream, RMD_RPC_NOT_FOUND,
+				  "no such blob, or it was not used for too long");
+		return false;
+	}
+	get->bytes = rmd_piece_ref(blob->bytes);
+	return true;
+}
+
+/* The value of a task: as above. */
+static bool find_value(struct get *get, const Remuda__V1__TaskId *name)
+{
+	struct rmd_task_id id = {.number = name->number};
+	const struct rmd_core_task *task = NULL;
+	if (name->session.len == RMD_SESSION_BYTES) {
+		memcpy(id.session, name->session.data, sizeof id.session);
+		task = rmd_coordinator_task(get->coordinator, &id);
+	}
+	if (task == NULL || rmd_core_task_state(task) != RMD_CORE_TASK_DONE ||
+	    rmd_core_task_end(task) != RMD_CORE_END_VALUE) {
+		rmd_stream_set_reason(get->stream, "UNKNOWN_VALUE");
+		rmd_stream_finish(get->stream, RMD_RPC_NOT_FOUND,
+				  "no value of that task is kept: it did not end with "
+				  "one, or its retention is over (run it again, or "
+				  "fetch values as soon as they are announced)");
+		return false;
+	}
+	get->bytes = rmd_piece_ref(rmd_core_task_outcome(task));
+	if (get->bytes.buf == NULL) { /* it lies in the task, which may go */
+		get->bytes.buf = rmd_buf_copy(get->bytes.bytes);
+		if (get->bytes.buf == NULL) {
+			rmd_stream_finish(get->stream, RMD_RPC_RESOURCE_EXHAUSTED,
+					  "out of memory");
+			return false;
+		}
+		get->bytes.bytes = rmd_buf_slice(get->bytes.buf);
+	}
+	return true;
+}
+
 static void get_message(struct rmd_stream *stream, void *ctx, struct rmd_piece message)
 {
 	struct get *get = ctx;
@@ -243,24 +297,20 @@ static void get_message(struct rmd_stream *stream, void *ctx, struct rmd_piece m
 		return;
 	Remuda__V1__GetRequest *request = remuda__v1__get_request__unpack(
 		NULL, message.bytes.len, message.bytes.data);
-	struct rmd_digest digest;
-	struct rmd_blob *blob = NULL;
-	bool valid = request != NULL && read_digest(request->digest, &digest);
-	if (valid)
-		blob = rmd_blobs_find(get->coordinator->blobs, &digest,
-				      rmd_clock_mono_ms());
+	bool found = false;
+	if (request == NULL || (request->task != NULL) == (request->digest.len != 0)) {
+		rmd_stream_set_reason(stream, "BAD_MESSAGE");
+		rmd_stream_finish(stream, RMD_RPC_INVALID_ARGUMENT,
+				  "not a GetRequest with either a digest or a task");
+	} else if (request->task != NULL) {
+		found = find_value(get, request->task);
+	} else {
+		found = find_blob(get, request->digest);
+	}
 	if (request != NULL)
 		remuda__v1__get_request__free_unpacked(request, NULL);
-	if (blob == NULL) {
-		rmd_stream_set_reason(stream, valid ? "UNKNOWN_BLOB" : "BAD_DIGEST");
-		rmd_stream_finish(stream,
-				  valid ? RMD_RPC_NOT_FOUND : RMD_RPC_INVALID_ARGUMENT,
-				  valid ? "no such blob, or it was not used for too long"
-					: "digest must be a SHA-256, 32 bytes");
-		return;
-	}
-	get->bytes = rmd_piece_ref(blob->bytes);
-	get_pump(get);
+	if (found)
+		get_pump(get);
 }
 
 static void get_drained(struct rmd_stream *stream, void *ctx)

@@ -266,6 +266,8 @@ static int take_outcome(struct rmd_hub *hub, const struct rmd_lease_outcome *sai
 	}
 	/* A held outcome must not pin the whole frame that it came in. */
 	if (parcel.buf == NULL && outcome.outcome.bytes.len != 0) {
+	case RMD_OUTCOME_VALUE_REFERENCE:
+		return RMD_EPROTO; /* no reader gives it */
 		copy = rmd_buf_copy(outcome.outcome.bytes);
 		if (copy == NULL)
 			return RMD_ENOMEM;

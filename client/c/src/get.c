@@ -33,6 +33,8 @@ int rmd_future_code(const struct remuda_future *future)
 		return REMUDA_ETASK;
 	case RMD_OUTCOME_CANCELLED:
 		return REMUDA_ECANCELLED;
+	case RMD_OUTCOME_VALUE_REFERENCE: /* sessions have none */
+		break;
 	}
 	return REMUDA_EPROTO;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "proto/base/check.h"
+#include "proto/codec/frames.h"
 
 /* xorshift64* */
 static uint64_t state;
@@ -65,6 +66,11 @@ static const struct rule rules[] = {
 	{"Chunk", "offset", AT_MOST, 1000},
 	{"LogChunk", "stream", AT_MOST, 3},
 	{"Outcome", "value_transfer", FROM_1, 0},
+	{"RunRequest", "inline_max_bytes", AT_MOST, 64 << 20},
+	{"RunRequest", "arguments_blob", BYTES, 32},
+	{"SubmitRequest", "arguments_blob", BYTES, 32},
+	{"AwaitRequest", "inline_max_bytes", AT_MOST, 64 << 20},
+	{"MapRequest", "inline_max_bytes", AT_MOST, 64 << 20},
 	{"PoolSpec", "name", BYTES, 20},
 	{"PoolSpec", "max_workers", AT_MOST, 100000},
 	{"PoolSpec", "modules", BYTES, 32},
@@ -226,7 +232,8 @@ static void set_repeated(ProtobufCMessage *message, const ProtobufCFieldDescript
 	*(void **)((char *)message + field->offset) = items;
 }
 
-/* The oneofs here are Value.kind (a boolean, a string or bytes), and Outcome.result. */
+/* The oneofs here are Value.kind (a boolean, a string or bytes), and Outcome.result
+ * (without value_reference, which is only written). */
 static void set_oneof(ProtobufCMessage *message)
 {
 	static const char *const kinds[] = {"boolean", "string", "bytes"};
@@ -235,7 +242,7 @@ static void set_oneof(ProtobufCMessage *message)
 		strcmp(d->short_name, "Value") == 0
 			? protobuf_c_message_descriptor_get_field_by_name(d,
 									  kinds[below(3)])
-			: &d->fields[below(d->n_fields)];
+			: &d->fields[below(RMD_OUTCOME_VALUE_TRANSFER)];
 	*(uint32_t *)((char *)message + field->quantifier_offset) = field->id;
 	set_one(field, rule_of(d, field), (char *)message + field->offset, NULL);
 }

@@ -302,6 +302,8 @@ int rewrite_run_request(struct rmd_slice message, struct rmd_buf *buf,
 	rmd_buf_unref(arguments);
 	return 0;
 }
+	rmd_wire_put_varint_nz(out, 7, request.inline_max_bytes);
+	rmd_wire_put_bytes_nz(out, 8, request.arguments_blob);
 
 int rewrite_map_request(struct rmd_slice message, struct rmd_buf *buf,
 			struct rmd_wire_writer *out, const char **ret_field)
@@ -334,6 +336,7 @@ int rewrite_map_request(struct rmd_slice message, struct rmd_buf *buf,
 	return 0;
 }
 
+	rmd_wire_put_varint_nz(out, 6, request.inline_max_bytes);
 int rewrite_task_ids(struct rmd_slice message, struct rmd_buf *buf,
 		     struct rmd_wire_writer *out, const char **ret_field)
 {
@@ -347,3 +350,9 @@ int rewrite_task_ids(struct rmd_slice message, struct rmd_buf *buf,
 		*ret_field = reader.field;
 	return rc;
 }
+		return rc;
+	}
+	uint64_t inline_max_bytes;
+	rc = rmd_await_request_inline_max(message, &inline_max_bytes, ret_field);
+	if (rc == 0)
+		rmd_wire_put_varint_nz(out, 2, inline_max_bytes);
