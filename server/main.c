@@ -175,7 +175,7 @@ static enum rmd_exit listen_all(struct program *program)
 	for (size_t i = 0; i < program->config.listen_count; i++) {
 		char *why = NULL;
 		if (rmd_server_listen(program->server, program->config.listen[i],
-				      RMD_LISTEN_INSECURE, &program->addresses[i], &why) < 0) {
+				      NULL, &program->addresses[i], &why) < 0) {
 			fprintf(stderr, "remudad: %s\n", why != NULL ? why : "out of memory");
 			rmd_free(why);
 			return RMD_EXIT_LISTEN;
@@ -234,7 +234,13 @@ static enum rmd_exit start(struct program *program)
 		.private_mode = config->private_mode,
 		.payload_budget_bytes = config->payload_budget_bytes,
 		.blob_budget_bytes = config->blob_budget_bytes,
-		.shared_bytes = config->shared_bytes};
+		.shared_bytes = config->shared_bytes,
+		.client_grace_ms = config->client_grace_ms,
+		.retention_ms = config->retention_ms,
+		.retained_bytes = config->retained_bytes,
+		.workers_lost_max = config->workers_lost_max,
+		/* The one agent of a private coordinator is there: no other will come. */
+		.cannot_run_ms = config->private_mode ? 0 : config->cannot_run_ms};
 	program->loop = rmd_loop_create();
 	program->mailbox = rmd_mailbox_create();
 	options.mailbox = config->shared_bytes != 0 ? program->mailbox : NULL;

@@ -25,6 +25,11 @@ enum {
 	OPT_CLIENT_PIDFD,
 	OPT_MEMORY_FD,
 	OPT_SHARED_BYTES,
+	OPT_CLIENT_GRACE,
+	OPT_RETENTION,
+	OPT_RETAINED_BYTES,
+	OPT_WORKERS_LOST_MAX,
+	OPT_CANNOT_RUN_AFTER,
 	OPT_HELP,
 	OPT_VERSION,
 };
@@ -49,6 +54,21 @@ static const struct option_row rows[] = {
 	{"worker", "PATH", OPT_WORKER, "program of native workers (default: beside remudad)"},
 	{"grace", "SECONDS", OPT_GRACE,
 	 "how long SIGTERM waits for tasks before it kills them (default 30)"},
+	{"client-grace", "SECONDS", OPT_CLIENT_GRACE,
+	 "a client that went without a word may come back for so long before its tasks are "
+	 "cancelled (default 10)"},
+	{"retention", "SECONDS", OPT_RETENTION,
+	 "how long outcomes of detached tasks, and of tasks of Executor.Submit, wait to be "
+	 "fetched (default 600)"},
+	{"retained-bytes", "N", OPT_RETAINED_BYTES,
+	 "of these outcomes at most so many bytes are held of each sort; then the oldest go "
+	 "(default 128 MiB)"},
+	{"workers-lost-max", "N", OPT_WORKERS_LOST_MAX,
+	 "a task that has ended so many workers is not tried again, whatever its rules say "
+	 "(default 3)"},
+	{"cannot-run-after", "SECONDS", OPT_CANNOT_RUN_AFTER,
+	 "a task that no agent can run fails when so long agents were there and none that "
+	 "suits (default 600; 0: never)"},
 	{"payload-bytes", "N", OPT_PAYLOAD_BYTES,
 	 "memory for arguments and results, in bytes (default 4 GiB)"},
 	{"blob-bytes", "N", OPT_BLOB_BYTES, "memory for blobs, in bytes (default 1 GiB)"},
@@ -124,6 +144,31 @@ static int add_listener(struct rmd_server_config *config, const char *address)
 	return add_to("listen", config->listen, &config->listen_count, RMD_LISTENERS_MAX, address);
 }
 
+/* Those of the rules by which tasks end. */
+static int take_rule(struct rmd_server_config *config, int code, const char *value)
+{
+	uint64_t number = 0;
+	int rc = RMD_EINVAL; /* getopt has said why */
+	if (code == OPT_RETAINED_BYTES)
+		return parse_number("retained-bytes", value, UINT64_C(1) << 50,
+				    &config->retained_bytes);
+	if (code == OPT_RETENTION) {
+		rc = parse_number("retention", value, 31536000, &number);
+		config->retention_ms = rc == 0 ? number * 1000 : 0;
+	} else if (code == OPT_CANNOT_RUN_AFTER) {
+		rc = parse_number("cannot-run-after", value, 31536000, &number);
+		config->cannot_run_ms = number == 0 ? UINT64_MAX : number * 1000;
+	} else if (code == OPT_WORKERS_LOST_MAX) {
+		rc = parse_number("workers-lost-max", value, 100, &number);
+		if (rc == 0 && number == 0) {
+			fputs("remudad: --workers-lost-max is at least 1\n", stderr);
+			rc = RMD_EINVAL;
+		}
+		config->workers_lost_max = (uint32_t)number;
+	}
+	return rc;
+}
+
 /* Takes one option that has a number. */
 static int take_number(struct rmd_server_config *config, int code, const char *value)
 {
@@ -161,11 +206,15 @@ static int take_number(struct rmd_server_config *config, int code, const char *v
 		if ((rc = parse_number("memory-fd", value, 1 << 20, &number)) == 0)
 			config->memory_fd = (int)number;
 		return rc;
+	case OPT_CLIENT_GRACE:
+		if ((rc = parse_number("client-grace", value, 86400, &number)) == 0)
+			config->client_grace_ms = number * 1000;
+		return rc;
 	case OPT_SHARED_BYTES:
 		return parse_number("shared-bytes", value, UINT64_C(1) << 30,
 				    &config->shared_bytes);
 	default:
-		return RMD_EINVAL;   /* getopt has said why */
+		return take_rule(config, code, value);
 	}
 }
 
@@ -253,6 +302,11 @@ int rmd_options_parse(int argc, char **argv, struct rmd_server_config *ret_confi
 					   .memory_fd = -1,
 					   .ready_fd = -1,
 					   .grace_ms = 30000,
+					   .client_grace_ms = 10000,
+					   .retention_ms = 600000,
+					   .retained_bytes = UINT64_C(128) << 20,
+					   .workers_lost_max = 3,
+					   .cannot_run_ms = 600000,
 					   .payload_budget_bytes = UINT64_C(4) << 30,
 					   .blob_budget_bytes = UINT64_C(1) << 30,
 					   .shared_bytes = UINT64_C(1) << 30};

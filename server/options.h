@@ -32,6 +32,11 @@ struct rmd_server_config {
 	int ready_fd;                /* told "ready ADDRESS...\n" and closed; -1: none */
 	const char *worker_path;     /* NULL: beside our own program */
 	uint64_t grace_ms;           /* how long SIGTERM lets tasks run */
+	uint64_t client_grace_ms;    /* how long a lost client may come back */
+	uint64_t retention_ms;       /* how long outcomes wait that nobody is there for */
+	uint64_t retained_bytes;     /* at most so much of them */
+	uint32_t workers_lost_max;   /* by one task */
+	uint64_t cannot_run_ms;      /* until what no agent suits fails; UINT64_MAX: never */
 	uint64_t payload_budget_bytes;
 	uint64_t blob_budget_bytes;
 	uint64_t shared_bytes;       /* of memory shared with each local client; 0: none */

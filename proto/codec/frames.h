@@ -117,7 +117,40 @@ struct rmd_task_options {
 	bool stream_logs;
 	struct rmd_slice raw_labels; /* the raw TaskOptions where it has labels, else
 				      * empty; rmd_task_labels walks them */
+	uint64_t queue_deadline_ms;  /* as deadline_ms */
+	uint64_t run_deadline_ms;
+	struct rmd_slice raw_retry;  /* the raw RetryRule, checked; data NULL: none */
+	bool detached;
 };
+
+/* ---- RetryRule ---- */
+
+#define RMD_ERROR_TYPES_MAX 16u
+#define RMD_ERROR_TYPE_MAX_BYTES 128u
+#define RMD_BACKOFF_MAX_MS UINT64_C(86400000) /* a day */
+
+enum rmd_failure_cause {             /* the numbers of remuda.v1.FailureCause */
+	RMD_FAILURE_UNSPECIFIED,
+	RMD_FAILURE_TASK_ERROR,
+	RMD_FAILURE_WORKER_LOST,
+	RMD_FAILURE_OUT_OF_MEMORY,
+	RMD_FAILURE_AGENT_LOST,
+	RMD_FAILURE_RUN_DEADLINE,
+};
+
+struct rmd_retry_rule {
+	uint32_t causes;             /* bit i: rmd_failure_cause i */
+	uint32_t error_type_count;
+	struct rmd_slice error_types[RMD_ERROR_TYPES_MAX]; /* UTF-8, 1 to 128 bytes */
+	uint64_t backoff_ms, backoff_max_ms; /* rounded up; 0: the default */
+};
+
+/* Reads a raw RetryRule; the types borrow from it. */
+int rmd_retry_rule_read(struct rmd_slice bytes, struct rmd_retry_rule *ret_rule,
+			const char **ret_field);
+/* Appends its fields (raw: no tag or length before them), for raw_retry. */
+void rmd_retry_rule_encode(struct rmd_wire_writer *writer,
+			   const struct rmd_retry_rule *rule);
 
 /* Reads a raw TaskOptions; empty bytes give the defaults. */
 int rmd_task_options_read(struct rmd_slice bytes, struct rmd_task_options *ret_options,

@@ -72,6 +72,7 @@ struct rmd_lease_outcome {
 	bool began;
 	uint64_t worker;             /* 0: none */
 	uint64_t run_ns;             /* 0: unknown */
+	enum rmd_failure_cause cause; /* UNSPECIFIED: the task raised it, or none */
 };
 
 struct rmd_lease_log {

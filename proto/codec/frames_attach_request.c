@@ -246,6 +246,19 @@ void rmd_attach_request_put_pool(struct rmd_wire_writer *writer,
 
 /* ---- LeaseOutcome, LeaseLog ---- */
 
+static int cause_read(const struct rmd_wire_field *f, enum rmd_failure_cause *ret_cause,
+		      const char **ret_field)
+{
+	static const char field[] = "LeaseOutcome.cause (0 to 5)";
+	uint32_t number = 0;
+	int rc = frames_u32(f, &number, field, ret_field);
+	if (rc == 0 && number > RMD_FAILURE_RUN_DEADLINE)
+		rc = frames_fail(RMD_ELIMIT, field, ret_field);
+	if (rc == 0)
+		*ret_cause = (enum rmd_failure_cause)number;
+	return rc;
+}
+
 static int outcome_field(const struct rmd_wire_field *f,
 			 struct rmd_lease_outcome *outcome, struct rmd_slice *bytes,
 			 const char **ret_field)
@@ -261,6 +274,8 @@ static int outcome_field(const struct rmd_wire_field *f,
 		return frames_u64(f, &outcome->worker, "LeaseOutcome.worker", ret_field);
 	case 5:
 		return frames_u64(f, &outcome->run_ns, "LeaseOutcome.run_ns", ret_field);
+	case 6:
+		return cause_read(f, &outcome->cause, ret_field);
 	default:
 		return 0;
 	}
@@ -294,7 +309,8 @@ void rmd_attach_request_put_outcome(struct rmd_wire_writer *writer,
 	size_t size = frames_size_number(outcome->lease) + frames_size_len(o.size) +
 		      frames_size_number(outcome->began) +
 		      frames_size_number(outcome->worker) +
-		      frames_size_number(outcome->run_ns);
+		      frames_size_number(outcome->run_ns) +
+		      frames_size_number(outcome->cause);
 	size_t elsewhere = o.size - frames_outcome_in_block(&o);
 	uint8_t *at = rmd_wire_reserve(writer, frames_size_len(size) - elsewhere);
 	if (at == NULL)
@@ -304,6 +320,7 @@ void rmd_attach_request_put_outcome(struct rmd_wire_writer *writer,
 	at = frames_store_number(at, 3, outcome->began);
 	at = frames_store_number(at, 4, outcome->worker);
 	at = frames_store_number(at, 5, outcome->run_ns);
+	at = frames_store_number(at, 6, outcome->cause);
 	frames_store_outcome(frames_store_len(at, 2, o.size), &o);
 	frames_splice_outcome(writer, &o);
 }

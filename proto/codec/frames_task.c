@@ -2,41 +2,29 @@
 #include "proto/codec/frames.h"
 #include "proto/codec/frames_wire.h"
 
-#define DURATION_NANOS_MAX 999999999u
-
 /* TaskOptions while it is read. */
 struct options_reading {
 	struct rmd_task_options options;
-	struct rmd_slice deadline; /* data NULL: none yet */
+	struct rmd_slice deadline, queue, run; /* data NULL: none yet */
 	uint32_t labels;
 };
 
-/* google.protobuf.Duration to milliseconds, rounded up: a deadline is never earlier than
- * asked for. */
-static int deadline_read(struct rmd_slice bytes, uint64_t *ret_ms, const char **ret_field)
+/* A deadline, rounded up: it is never earlier than asked for. */
+static int deadline_read(const struct rmd_wire_field *f, struct rmd_slice *raw,
+			 uint64_t *ret_ms, const char *field, const char **ret_field)
 {
-	static const char field[] = "TaskOptions.deadline (0 to 10 years)";
-	struct rmd_wire_reader rest = rmd_wire_reader_of(bytes);
-	struct rmd_wire_field f;
-	uint64_t seconds = 0, nanos = 0;
-	int rc;
-	while ((rc = frames_next(&rest, &f)) > 0) {
-		if (f.number > 2)
-			continue;
-		rc = frames_u64(&f, f.number == 1 ? &seconds : &nanos, field, ret_field);
-		if (rc < 0)
-			return rc;
-	}
-	if (rc < 0)
-		return frames_fail(rc, field, ret_field);
-	/* Negative ones are above 2^63 here. */
-	if (seconds > RMD_DEADLINE_MAX_MS / 1000 || nanos > DURATION_NANOS_MAX)
-		return frames_fail(RMD_ELIMIT, field, ret_field);
-	uint64_t ms = seconds * 1000 + (nanos + 999999) / 1000000;
-	if (ms > RMD_DEADLINE_MAX_MS)
-		return frames_fail(RMD_ELIMIT, field, ret_field);
-	*ret_ms = ms;
-	return 0;
+	int rc = frames_message(f, raw, field, ret_field);
+	return rc < 0 ? rc
+		      : frames_duration_read(f->bytes, RMD_DEADLINE_MAX_MS, ret_ms, field,
+					     ret_field);
+}
+
+static int retry_read(const struct rmd_wire_field *f, struct rmd_slice *raw,
+		      const char **ret_field)
+{
+	struct rmd_retry_rule rule;
+	int rc = frames_message(f, raw, "TaskOptions.retry", ret_field);
+	return rc < 0 ? rc : rmd_retry_rule_read(*raw, &rule, ret_field);
 }
 
 /* Reads an int32 from -1000 to 1000; on the wire a negative one is a 64-bit two's
@@ -73,10 +61,8 @@ static int options_field(const struct rmd_wire_field *f, struct options_reading 
 	case 1:
 		return priority_read(f, &o->options.priority, ret_field);
 	case 2:
-		rc = frames_message(f, &o->deadline, "TaskOptions.deadline", ret_field);
-		return rc < 0 ? rc
-			      : deadline_read(f->bytes, &o->options.deadline_ms,
-					      ret_field);
+		return deadline_read(f, &o->deadline, &o->options.deadline_ms,
+				     "TaskOptions.deadline (0 to 10 years)", ret_field);
 	case 3:
 		rc = frames_u32(f, &o->options.max_attempts, "TaskOptions.max_attempts",
 				ret_field);
@@ -90,6 +76,19 @@ static int options_field(const struct rmd_wire_field *f, struct options_reading 
 				   ret_field);
 	case RMD_TASK_OPTIONS_LABELS:
 		return label_check(f, o, ret_field);
+	case 6:
+		return deadline_read(f, &o->queue, &o->options.queue_deadline_ms,
+				     "TaskOptions.queue_deadline (0 to 10 years)",
+				     ret_field);
+	case 7:
+		return deadline_read(f, &o->run, &o->options.run_deadline_ms,
+				     "TaskOptions.run_deadline (0 to 10 years)",
+				     ret_field);
+	case 8:
+		return retry_read(f, &o->options.raw_retry, ret_field);
+	case 9:
+		return frames_bool(f, &o->options.detached, "TaskOptions.detached",
+				   ret_field);
 	default:
 		return 0;
 	}
@@ -137,18 +136,17 @@ static size_t labels_store(uint8_t **at, const struct rmd_task_options *options)
 	return size;
 }
 
-static size_t duration_size(uint64_t ms)
-{
-	return frames_size_number(ms / 1000) + frames_size_number(ms % 1000 * 1000000);
-}
-
 size_t frames_size_options(const struct rmd_task_options *options)
 {
 	size_t size = frames_size_number((uint64_t)(int64_t)options->priority) +
 		      frames_size_number(options->max_attempts) +
-		      frames_size_number(options->stream_logs);
-	if (options->deadline_ms != 0)
-		size += frames_size_len(duration_size(options->deadline_ms));
+		      frames_size_number(options->stream_logs) +
+		      frames_size_number(options->detached) +
+		      frames_size_duration(options->deadline_ms) +
+		      frames_size_duration(options->queue_deadline_ms) +
+		      frames_size_duration(options->run_deadline_ms);
+	if (options->raw_retry.data != NULL)
+		size += frames_size_len(options->raw_retry.len);
 	if (options->raw_labels.len != 0)
 		size += labels_store(&(uint8_t *){NULL}, options);
 	return size;
@@ -157,16 +155,16 @@ size_t frames_size_options(const struct rmd_task_options *options)
 uint8_t *frames_store_options(uint8_t *at, const struct rmd_task_options *options)
 {
 	at = frames_store_number(at, 1, (uint64_t)(int64_t)options->priority);
-	if (options->deadline_ms != 0) {
-		at = frames_store_len(at, 2, duration_size(options->deadline_ms));
-		at = frames_store_number(at, 1, options->deadline_ms / 1000);
-		at = frames_store_number(at, 2, options->deadline_ms % 1000 * 1000000);
-	}
+	at = frames_store_duration(at, 2, options->deadline_ms);
 	at = frames_store_number(at, 3, options->max_attempts);
 	at = frames_store_number(at, 4, options->stream_logs);
 	if (options->raw_labels.len != 0)
 		labels_store(&at, options);
-	return at;
+	at = frames_store_duration(at, 6, options->queue_deadline_ms);
+	at = frames_store_duration(at, 7, options->run_deadline_ms);
+	if (options->raw_retry.data != NULL)
+		at = frames_store_bytes_always(at, 8, options->raw_retry);
+	return frames_store_number(at, 9, options->detached);
 }
 
 void rmd_task_options_put(struct rmd_wire_writer *writer, uint32_t field,

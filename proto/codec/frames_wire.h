@@ -239,6 +239,13 @@ static inline bool frames_spliced(struct rmd_slice bytes, const struct rmd_buf *
 size_t frames_size_segment(const struct rmd_segment_ref *ref);
 uint8_t *frames_store_segment(uint8_t *at, const struct rmd_segment_ref *ref);
 
+/* google.protobuf.Duration to milliseconds, rounded up, at most `max_ms`: RMD_ELIMIT. */
+int frames_duration_read(struct rmd_slice bytes, uint64_t max_ms, uint64_t *ret_ms,
+			 const char *field, const char **ret_field);
+/* Size of a Duration as a field, and it itself; nothing where it is 0. */
+size_t frames_size_duration(uint64_t ms);
+uint8_t *frames_store_duration(uint8_t *at, uint32_t field, uint64_t ms);
+
 /* Size of the fields of a TaskOptions, and they themselves. */
 size_t frames_size_options(const struct rmd_task_options *options);
 uint8_t *frames_store_options(uint8_t *at, const struct rmd_task_options *options);

@@ -27,6 +27,8 @@ void rmd_error_set_place(struct remuda_error *err, const char *host, uint64_t wo
 /* Sets the place of every error in the chain that has none (worker 0 and no host). */
 void rmd_error_set_place_deep(struct remuda_error *err, const char *host, uint64_t worker,
 			      uint32_t attempt);
+/* Puts `earlier` (takes it) below the root of `err`, as what was being handled then. */
+void rmd_error_add_earlier(struct remuda_error *err, struct remuda_error *earlier);
 /* A worker was lost since it exited. */
 void rmd_error_set_exit_code(struct remuda_error *err, int exit_code);
 /* A worker was lost by a signal. */
@@ -54,6 +56,10 @@ struct rmd_buf *rmd_error_encode_buf(const struct remuda_error *err);
  * proto/codec/frames.h; RMD_ENOMEM. */
 int rmd_error_decode(struct rmd_slice bytes, struct remuda_error **ret_err,
 		     const char **ret_field);
+
+/* The type of the outermost error of a raw ErrorChain, borrowed from it; empty: it has none,
+ * or cannot be read. Nothing else is looked at. */
+struct rmd_slice rmd_error_type_of(struct rmd_slice bytes);
 
 /* The signal's name ("SIGSEGV"), borrowed for ever; "?" for an unknown one. */
 const char *rmd_error_signal_name(int signal);

@@ -192,6 +192,21 @@ void remuda_error_set_context(struct remuda_error *err, struct remuda_error *con
 	set_inner(err, &err->context, context);
 }
 
+void rmd_error_add_earlier(struct remuda_error *err, struct remuda_error *earlier)
+{
+	error_check(err);
+	struct remuda_error **slot = err->cause != NULL ? &err->cause : &err->context;
+	struct remuda_error *inner = *slot;
+	if (inner == NULL) {
+		remuda_error_set_context(err, earlier);
+		return;
+	}
+	*slot = NULL; /* an error is put below one that stands alone */
+	error_count(err);
+	rmd_error_add_earlier(inner, earlier);
+	set_inner(err, slot, inner);
+}
+
 static void flatten(const struct remuda_error *err, struct error_flat *flat)
 {
 	uint32_t own = flat->count++;

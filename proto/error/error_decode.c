@@ -273,3 +273,20 @@ int rmd_error_decode(struct rmd_slice bytes, struct remuda_error **ret_err,
 			remuda_error_free(chain.errors[i]);
 	return rc;
 }
+
+struct rmd_slice rmd_error_type_of(struct rmd_slice bytes)
+{
+	struct rmd_wire_reader chain = rmd_wire_reader_of(bytes), error;
+	struct rmd_wire_field f;
+	while (frames_next(&chain, &f) > 0) {
+		if (f.number != 1 || f.type != RMD_WIRE_LEN)
+			continue;
+		error = rmd_wire_reader_of(f.bytes);
+		while (frames_next(&error, &f) > 0)
+			if (f.number == 1 && f.type == RMD_WIRE_LEN &&
+			    f.bytes.len <= TYPE_MAX_BYTES)
+				return f.bytes;
+		break;
+	}
+	return (struct rmd_slice){NULL, 0};
+}

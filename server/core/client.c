@@ -4,6 +4,7 @@
 #include "server/core/share.h"
 #include "server/core/state.h"
 #include "server/core/task.h"
+#include "server/core/terms.h"
 
 int rmd_core_client_open(struct rmd_core *core, uint64_t now_ms, const char *identity,
 			 void *user, struct rmd_core_client **ret_client)
@@ -58,12 +59,6 @@ void rmd_core_client_free(struct rmd_core_client *client)
 	rmd_free(client);
 }
 
-void rmd_core_client_reap(struct rmd_core_client *client)
-{
-	if (client->closed && !client->closing && client->task_count == 0)
-		rmd_core_client_free(client);
-}
-
 /* Frees a task that has ended. Where all outcomes together come under their limit,
  * clients that were paused for it go on. */
 static void forget_outcome(struct rmd_core_task *task)
@@ -74,6 +69,8 @@ static void forget_outcome(struct rmd_core_task *task)
 			  core->outcome_bytes - bytes <= most;
 	task->client->outcome_bytes -= bytes;
 	core->outcome_bytes -= bytes;
+	if (task->terms != NULL && task->terms->retained)
+		core->retained_bytes -= bytes;
 	rmd_core_task_free(task);
 	if (came_under)
 		rmd_core_clients_unpause(core);
@@ -93,7 +90,7 @@ static void end_tasks(struct rmd_core_client *client)
 	}
 }
 
-static void release_pools(struct rmd_core_client *client)
+void rmd_core_client_release_pools(struct rmd_core_client *client)
 {
 	struct rmd_core_share *next;
 	for (struct rmd_core_share *share = LIST_FIRST(&client->shares); share != NULL;
@@ -115,9 +112,28 @@ static void client_close(struct rmd_core_client *client)
 	client->closing = true;
 	client->user = NULL;
 	end_tasks(client);
-	release_pools(client);
+	rmd_core_client_release_pools(client);
 	client->closing = false;
 	rmd_core_client_reap(client);
+}
+
+/* Nobody is there any more: says so, and closes it. */
+static void expire(struct rmd_core_client *client)
+{
+	struct rmd_core *core = client->core;
+	if (core->port.client_expired != NULL)
+		RMD_CORE_SAY(core, client_expired, client);
+	client_close(client);
+}
+
+void rmd_core_client_reap(struct rmd_core_client *client)
+{
+	if (client->closing || client->task_count > 0)
+		return;
+	if (client->closed)
+		rmd_core_client_free(client);
+	else if (client->abandoned)
+		expire(client);
 }
 
 void rmd_core_client_close(struct rmd_core *core, uint64_t now_ms,
@@ -144,15 +160,25 @@ void rmd_core_client_resume(struct rmd_core *core, uint64_t now_ms,
 {
 	rmd_core_enter(core, now_ms);
 	RMD_CHECK_OBJ(client, RMD_CORE_CLIENT_MAGIC);
+	RMD_CHECK(!client->abandoned);
 	rmd_core_timer_stop(core, &client->linger);
 }
 
 void rmd_core_client_lingered(struct rmd_core_client *client)
 {
-	struct rmd_core *core = client->core;
-	if (core->port.client_expired != NULL)
-		RMD_CORE_SAY(core, client_expired, client);
-	client_close(client);
+	if (client->detached_count > 0)
+		rmd_core_client_abandon(client);
+	else
+		expire(client);
+}
+
+void rmd_core_client_forget(struct rmd_core_task *task)
+{
+	struct rmd_core_client *client = task->client;
+	forget_outcome(task);
+	rmd_core_client_throttle(client);
+	rmd_core_client_widen(client);
+	rmd_core_client_reap(client);
 }
 
 int rmd_core_ack(struct rmd_core *core, uint64_t now_ms, struct rmd_core_client *client,
@@ -165,9 +191,7 @@ int rmd_core_ack(struct rmd_core *core, uint64_t now_ms, struct rmd_core_client 
 		return RMD_ENOTFOUND;
 	if (task->state != RMD_CORE_TASK_DONE)
 		return RMD_EPROTO;
-	forget_outcome(task);
-	rmd_core_client_throttle(client);
-	rmd_core_client_widen(client);
+	rmd_core_client_forget(task);
 	return 0;
 }
 
@@ -229,6 +253,16 @@ bool rmd_core_client_full(const struct rmd_core_client *client)
 }
 
 /* --- looking at it ----------------------------------------------------------------- */
+
+bool rmd_core_client_abandoned(const struct rmd_core_client *client)
+{
+	return client->abandoned;
+}
+
+uint64_t rmd_core_client_detached(const struct rmd_core_client *client)
+{
+	return client->detached_count;
+}
 
 void *rmd_core_client_user(const struct rmd_core_client *client)
 {

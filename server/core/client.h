@@ -20,6 +20,7 @@ struct rmd_core_client {
 	uint32_t magic;
 	bool closed;  /* its handle is gone */
 	bool closing; /* in the middle of rmd_core_client_close */
+	bool abandoned; /* is gone; its detached tasks go on */
 	bool paused;  /* holds too many bytes of outcomes: no grants */
 	struct rmd_core *core;
 	void *user;
@@ -29,6 +30,7 @@ struct rmd_core_client {
 	uint64_t task_count;	     /* in all states, children too */
 	uint64_t nested_count;	     /* of them: children */
 	uint64_t last_nested;	     /* their numbers, without RMD_CORE_NESTED */
+	uint64_t detached_count;     /* in all states */
 	uint64_t done_count;
 	uint64_t payload_bytes, outcome_bytes;
 	struct rmd_core_task_list all, done;
@@ -47,7 +49,13 @@ void rmd_core_client_throttle(struct rmd_core_client *client);
 void rmd_core_clients_unpause(struct rmd_core *core);
 /* Raises the window as far as the limits allow. */
 void rmd_core_client_widen(struct rmd_core_client *client);
-/* Frees a closed client when its last task is gone. */
+/* Forgets a task that has ended, and what is held for it. */
+void rmd_core_client_forget(struct rmd_core_task *task);
+/* Holds no pool any more. */
+void rmd_core_client_release_pools(struct rmd_core_client *client);
+/* retain.c: it is gone, and has detached tasks. It may be closed when this returns. */
+void rmd_core_client_abandon(struct rmd_core_client *client);
+/* Frees a closed client when its last task is gone; closes an abandoned one then. */
 void rmd_core_client_reap(struct rmd_core_client *client);
 /* The client left and did not come back in time. */
 void rmd_core_client_lingered(struct rmd_core_client *client);

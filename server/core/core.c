@@ -21,6 +21,7 @@ static void lists_init(struct rmd_core *core)
 	TAILQ_INIT(&core->orders);
 	LIST_INIT(&core->resting);
 	TAILQ_INIT(&core->tasks);
+	TAILQ_INIT(&core->retained);
 	rmd_map_init(&core->pools_by_number, core->config.seed);
 	rmd_map_init(&core->pools_by_name, core->config.seed);
 	rmd_map_init(&core->leases, core->config.seed);
@@ -31,7 +32,8 @@ struct rmd_core *rmd_core_create(const struct rmd_core_config *config,
 {
 	RMD_CHECK(port->grant && port->cancel && port->recall && port->order &&
 		  port->ended);
-	RMD_CHECK(config->start_failures_max > 0 && config->turn_ms > 0);
+	RMD_CHECK(config->start_failures_max > 0 && config->turn_ms > 0 &&
+		  config->poison_max > 0);
 	struct rmd_core *core = rmd_calloc(1, sizeof(*core));
 	if (core == NULL)
 		return NULL;
@@ -39,11 +41,14 @@ struct rmd_core *rmd_core_create(const struct rmd_core_config *config,
 	core->config = *config;
 	core->port = *port;
 	core->port_ctx = port_ctx;
+	core->random = config->seed;
 	core->next_pool = core->next_agent = core->next_lease = 1;
 	lists_init(core);
 	if (rmd_core_timer_init(core, &core->turn_timer, RMD_CORE_TIMER_TURN) < 0 ||
 	    rmd_core_timer_init(core, &core->offer_timer, RMD_CORE_TIMER_OFFER) < 0 ||
-	    rmd_core_timer_init(core, &core->rest_timer, RMD_CORE_TIMER_REST) < 0) {
+	    rmd_core_timer_init(core, &core->rest_timer, RMD_CORE_TIMER_REST) < 0 ||
+	    rmd_core_timer_init(core, &core->retain_timer, RMD_CORE_TIMER_RETAIN) < 0 ||
+	    rmd_core_timer_init(core, &core->home_timer, RMD_CORE_TIMER_HOME) < 0) {
 		rmd_core_heap_fini(&core->timers);
 		rmd_free(core);
 		return NULL;

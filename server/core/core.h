@@ -17,7 +17,7 @@
  *    that return void cannot fail; a decision that lacks memory is made later.
  *
  * Invariants: each accepted task ends exactly once; a task whose user code may have begun
- * runs again only while its max_attempts allows; a lease number is never used again; cost
+ * runs again only while its rules allow; a lease number is never used again; cost
  * per task does not grow with the number of tasks, clients, pools or agents.
  *
  * One thread at a time, the one that created the core. */
@@ -29,6 +29,7 @@
 
 #include "proto/base/buf.h"
 #include "proto/base/errcode.h"
+#include "server/core/rules.h"
 
 #define RMD_CORE_FUNCTION_MAX 512u /* bytes of a function's name */
 #define RMD_CORE_NAME_MAX 256u	   /* bytes of an agent's name, an identity, a label */
@@ -73,6 +74,11 @@ struct rmd_core_config {
 	uint64_t turn_ms; /* a pool without a worker waits so long for a busy agent
 			   * before another pool gives up a worker to it */
 	uint64_t idle_timeout_ms; /* of pools whose spec says 0 */
+	uint32_t poison_max;	  /* workers that one task may end, whatever its rule says */
+	uint64_t cannot_run_ms; /* tasks of a pool that no agent suits, though there are
+				 * agents, fail after this; UINT64_MAX: never */
+	uint64_t retention_ms;	/* how long outcomes of detached tasks wait */
+	uint64_t retained_bytes_max; /* of all of them; then the oldest go */
 };
 
 #define RMD_CORE_CONFIG_INIT                                                             \
@@ -84,41 +90,11 @@ struct rmd_core_config {
 		.outcome_bytes_max = UINT64_C(2) << 30,                                  \
 		.outcome_bytes_per_client_max = UINT64_C(256) << 20,                     \
 		.start_failures_max = 3, .turn_ms = 1000, .idle_timeout_ms = 10000,      \
+		.poison_max = 3, .cannot_run_ms = 600000, .retention_ms = 600000,        \
+		.retained_bytes_max = UINT64_C(128) << 20,                               \
 	}
 
 /* --- how a task ends --------------------------------------------------------------- */
-
-/* States of a task. QUEUED -> LEASED -> RUNNING -> DONE; LEASED or RUNNING -> QUEUED when
- * it is tried again; any -> DONE. Name and text of each. */
-#define RMD_CORE_TASK_STATES(X)                                                    \
-	X(RMD_CORE_TASK_QUEUED, "queued")   /* waits for a worker */               \
-	X(RMD_CORE_TASK_LEASED, "leased")   /* granted; not known to have begun */ \
-	X(RMD_CORE_TASK_RUNNING, "running") /* user code has begun */              \
-	X(RMD_CORE_TASK_DONE, "done")	    /* has ended; held until acknowledged */
-
-/* How a task ended. */
-#define RMD_CORE_ENDS(X)                                                         \
-	X(RMD_CORE_END_NONE, "has not ended")                                    \
-	X(RMD_CORE_END_VALUE, "value")                                           \
-	X(RMD_CORE_END_ERROR, "error")                                           \
-	X(RMD_CORE_END_CANCELLED, "cancelled by its client")                     \
-	X(RMD_CORE_END_STOPPED, "cancelled by an operator")                      \
-	X(RMD_CORE_END_CLIENT_GONE, "cancelled since its client is gone")        \
-	X(RMD_CORE_END_POOL_CLOSED, "cancelled since its pool was closed")       \
-	X(RMD_CORE_END_SHUTDOWN, "cancelled since the coordinator shuts down")   \
-	X(RMD_CORE_END_DEADLINE, "deadline exceeded")                            \
-	X(RMD_CORE_END_PARENT_GONE, "cancelled with the task that submitted it") \
-	X(RMD_CORE_END_START_FAILED, "no worker of its pool could be started")   \
-	X(RMD_CORE_END_AGENT_LOST, "the agent that held it was lost")
-
-#define RMD_CORE_ENUM(name, text) name,
-enum rmd_core_task_state { RMD_CORE_TASK_STATES(RMD_CORE_ENUM) };
-enum rmd_core_end { RMD_CORE_ENDS(RMD_CORE_ENUM) };
-#undef RMD_CORE_ENUM
-
-/* The texts above, borrowed for ever. */
-const char *rmd_core_task_state_name(enum rmd_core_task_state state);
-const char *rmd_core_end_text(enum rmd_core_end end);
 
 /* The end of one task; all of it borrowed for the call of port->ended. */
 struct rmd_core_ending {
@@ -131,6 +107,12 @@ struct rmd_core_ending {
 	uint32_t attempt;		    /* times that user code may have begun */
 	bool began;		      /* in the last lease: user code may have begun */
 	struct rmd_piece start_error; /* END_START_FAILED: the agent's ErrorChain */
+	enum rmd_core_cause cause;    /* why the last attempt failed */
+	struct rmd_slice error_type;  /* as the agent said */
+	enum rmd_core_task_state state; /* in which it ended */
+	bool backed_off;		/* QUEUED: it waited for its next attempt */
+	const char *waits; /* QUEUED, and a deadline came or nobody can run it: for what it
+			    * waited; else NULL */
 };
 
 /* What becomes of a task that has ended. */
@@ -236,12 +218,19 @@ int rmd_core_client_open(struct rmd_core *core, uint64_t now_ms, const char *ide
 void rmd_core_client_close(struct rmd_core *core, uint64_t now_ms,
 			   struct rmd_core_client *client);
 /* The client's stream is gone: its tasks go on, and outcomes wait, for `linger_ms`; then
- * port->client_expired, unless rmd_core_client_resume or _close came first. */
+ * port->client_expired, unless rmd_core_client_resume or _close came first. A client that
+ * has detached tasks is abandoned instead: its other tasks are cancelled and forgotten, it
+ * submits no more and does not resume, and expires when the last outcome of a detached
+ * task was acknowledged or its retention ended. */
 void rmd_core_client_leave(struct rmd_core *core, uint64_t now_ms,
 			   struct rmd_core_client *client, uint64_t linger_ms);
 /* The client is back. Its outcomes are to be sent again: rmd_core_client_outcome_next. */
 void rmd_core_client_resume(struct rmd_core *core, uint64_t now_ms,
 			    struct rmd_core_client *client);
+
+bool rmd_core_client_abandoned(const struct rmd_core_client *client);
+/* Its detached tasks that are held, in all states. */
+uint64_t rmd_core_client_detached(const struct rmd_core_client *client);
 
 void *rmd_core_client_user(const struct rmd_core_client *client);
 const char *rmd_core_client_identity(const struct rmd_core_client *client);
@@ -280,6 +269,9 @@ struct rmd_core_pool_spec {
 	uint32_t max_tasks_per_worker;
 	const struct rmd_core_label *labels; /* that an agent must have */
 	size_t label_count;
+	uint64_t leak_bytes;
+	struct rmd_slice initializer; /* stands for it and its arguments; empty: none */
+	bool broken_on_crash; /* a pool that breaks fails running tasks too */
 	struct rmd_slice identity; /* digest of what only workers see */
 	struct rmd_piece spec; /* the PoolSpec for agents, unread; referenced, so with its
 				* buf: better one of its own than a large frame's */
@@ -302,7 +294,8 @@ int rmd_core_pool_open(struct rmd_core *core, uint64_t now_ms,
 		       const struct rmd_core_pool_spec *spec,
 		       struct rmd_core_pool **ret_pool, bool *ret_reused,
 		       const char **ret_field);
-/* The client does not hold the pool any more; its tasks there go on. RMD_ENOTFOUND. */
+/* The client does not hold the pool any more; its tasks there go on, and an unnamed pool
+ * stays warm. RMD_ENOTFOUND. */
 int rmd_core_pool_release(struct rmd_core *core, uint64_t now_ms,
 			  struct rmd_core_client *client, struct rmd_core_pool *pool);
 /* Sets what the pool is asked for without a client (Pools.Resize): 1 to
@@ -321,6 +314,15 @@ enum rmd_core_pool_close {
  * have ended and nobody holds it. Safe to repeat, also with a harsher `how`. */
 void rmd_core_pool_close(struct rmd_core *core, uint64_t now_ms,
 			 struct rmd_core_pool *pool, enum rmd_core_pool_close how);
+/* The client is done with the pool and holds it no more: an unnamed one closes; of a
+ * named one only the client's own tasks are touched, in the same way (END_POOL_CLOSED).
+ * RMD_ENOTFOUND: it does not hold it. */
+int rmd_core_pool_leave(struct rmd_core *core, uint64_t now_ms,
+			struct rmd_core_client *client, struct rmd_core_pool *pool,
+			enum rmd_core_pool_close how);
+/* Whether the pool is broken (submits get RMD_ECLOSED), and why: an ErrorChain, borrowed
+ * from the pool; perhaps empty. `ret_error` may be NULL. */
+bool rmd_core_pool_broken(const struct rmd_core_pool *pool, struct rmd_piece *ret_error);
 /* The client's own tasks in the pool are cancelled (END_CANCELLED). */
 void rmd_core_pool_cancel(struct rmd_core *core, uint64_t now_ms,
 			  struct rmd_core_client *client, struct rmd_core_pool *pool);
@@ -350,6 +352,7 @@ struct rmd_core_pool_info {
 	uint32_t waiting; /* tasks that wait for their children: their places are free */
 	struct rmd_piece start_error; /* the last, while workers fail to start */
 	bool closing;
+	bool broken; /* it closes since it is broken */
 };
 void rmd_core_pool_info(const struct rmd_core_pool *pool,
 			struct rmd_core_pool_info *ret_info);
@@ -375,6 +378,7 @@ struct rmd_core_submit {
 	uint64_t deadline_ms;	    /* from now to its end; 0: none */
 	uint32_t max_attempts;	    /* 0: 1 */
 	bool stream_logs;
+	const struct rmd_core_rules *rules; /* NULL: none */
 	void *user;
 };
 
@@ -474,6 +478,9 @@ struct rmd_core_agent_pool {
 	uint32_t idle;	   /* of them: nothing to do */
 	bool start_failed; /* a worker could not be started since the last report */
 	struct rmd_piece start_error; /* then: why, an ErrorChain; as `outcome` below */
+	bool broken; /* the pool is, for start_error: what waits there fails with it
+		      * (END_POOL_BROKEN), where its spec is broken_on_crash what runs
+		      * too; the pool closes */
 };
 /* The agent says how a pool stands. RMD_ENOTFOUND: it has no such pool any more (ignore);
  * RMD_EPROTO: it never had. */
@@ -493,10 +500,12 @@ struct rmd_core_agent_outcome {
 	bool began;		  /* user code may have begun */
 	uint64_t worker;
 	uint64_t run_ns;
+	enum rmd_core_cause cause;   /* END_ERROR: why; NONE: the task raised it */
+	struct rmd_slice error_type; /* END_ERROR: of its outermost error; may be empty */
 };
 /* A lease has ended. After END_ERROR with `began` (or of a lease known to have begun) the
- * task is tried again while max_attempts allows; an error before user code is final.
- * Codes as above. */
+ * task is tried again while its rules allow; an error before user code is final. Codes as
+ * above. */
 int rmd_core_agent_outcome(struct rmd_core *core, uint64_t now_ms,
 			   struct rmd_core_agent *agent,
 			   const struct rmd_core_agent_outcome *outcome);

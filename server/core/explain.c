@@ -10,6 +10,7 @@
 #include "server/core/share.h"
 #include "server/core/state.h"
 #include "server/core/task.h"
+#include "server/core/terms.h"
 
 /* A text that grows in a buffer of the caller's, cut at its end. */
 struct text {
@@ -29,6 +30,13 @@ __attribute__((format(printf, 2, 3))) static void add(struct text *text,
 		step = text->left == 0 ? 0 : text->left - 1;
 	text->at += step;
 	text->left -= step;
+}
+
+static struct text text_of(char *ret_text, size_t size)
+{
+	if (size > 0)
+		ret_text[0] = '\0';
+	return (struct text){ret_text, size};
 }
 
 static int width(struct rmd_slice slice)
@@ -69,6 +77,8 @@ static bool add_unfit(struct text *text, const struct rmd_core_pool *pool)
 {
 	const struct rmd_core_agent *agent;
 	enum rmd_core_unfit nearest = RMD_CORE_UNFIT_RUNTIME;
+	if (pool->wanted > 0 || pool->place == RMD_CORE_PLACE_STARVING)
+		return false; /* then one suits */
 	TAILQ_FOREACH (agent, &pool->core->agents, link)
 		if (rmd_core_place_suits(agent, pool) > nearest)
 			nearest = rmd_core_place_suits(agent, pool);
@@ -98,10 +108,28 @@ static bool add_unfit(struct text *text, const struct rmd_core_pool *pool)
 	RMD_UNREACHABLE("every way not to fit is handled above");
 }
 
+/* The same, remembered: very many tasks of one pool may come to their deadlines in one
+ * tick, and there may be very many agents. */
+static bool add_unfit_once(struct text *text, const struct rmd_core_pool *pool)
+{
+	struct rmd_core *core = pool->core;
+	struct rmd_core_unfit_text *known = &core->unfit;
+	if (known->pool != pool->number || known->now_ms != core->now_ms ||
+	    known->room_epoch != core->room_epoch) {
+		struct text fresh = text_of(known->text, sizeof(known->text));
+		add_unfit(&fresh, pool);
+		known->pool = pool->number;
+		known->now_ms = core->now_ms;
+		known->room_epoch = core->room_epoch;
+	}
+	add(text, "%s", known->text);
+	return known->text[0] != '\0';
+}
+
 /* What is the matter with the pool; false: nothing but turns. */
 static bool add_pool(struct text *text, const struct rmd_core_pool *pool)
 {
-	if (add_unfit(text, pool))
+	if (add_unfit_once(text, pool))
 		return true;
 	if (pool->wanted == 0) {
 		add(text, "agents are full: waits for room for a worker");
@@ -113,13 +141,6 @@ static bool add_pool(struct text *text, const struct rmd_core_pool *pool)
 	if (pool->start_failures > 0)
 		add(text, " (%" PRIu32 " failed to start)", pool->start_failures);
 	return true;
-}
-
-static struct text text_of(char *ret_text, size_t size)
-{
-	if (size > 0)
-		ret_text[0] = '\0';
-	return (struct text){ret_text, size};
 }
 
 void rmd_core_pool_explain(const struct rmd_core_pool *pool, char *ret_text, size_t size)
@@ -137,6 +158,12 @@ void rmd_core_task_explain(const struct rmd_core_task *task, char *ret_text, siz
 	if (task->state != RMD_CORE_TASK_QUEUED)
 		return;
 	const struct rmd_core_pool *pool = task->share->pool;
+	if (task->backs_off) {
+		uint64_t now_ms = pool->core->now_ms, due_ms = task->terms->due_ms;
+		add(&text, "backs off: attempt %u begins in %" PRIu64 " ms at the earliest",
+		    task->begun + 1u, due_ms > now_ms ? due_ms - now_ms : 0);
+		return;
+	}
 	if (task->client->paused) {
 		add(&text, "its client has %" PRIu64 " bytes of outcomes to fetch first",
 		    task->client->outcome_bytes);

@@ -98,8 +98,8 @@ static struct rmd_core_submit submit_of(const struct rmd_core_task *parent,
 		.max_attempts = nested->max_attempts,
 		.stream_logs = parent->stream_logs,
 	};
-	if (parent->timed) {
-		uint64_t due_ms = parent->deadline.node.key;
+	uint64_t due_ms = rmd_core_task_due_ms(parent);
+	if (due_ms != 0) {
 		uint64_t left_ms = due_ms > core->now_ms ? due_ms - core->now_ms : 1;
 		if (submit.deadline_ms == 0 || submit.deadline_ms > left_ms)
 			submit.deadline_ms = left_ms;
@@ -116,7 +116,7 @@ static int nested_fits(const struct rmd_core_task *parent,
 	const struct rmd_core_pool *own = parent->share->pool, *pool = submit->pool;
 	if (parent->depth >= RMD_CORE_DEPTH_MAX)
 		return RMD_EDEPTH;
-	if (parent->doom != RMD_CORE_END_NONE || own->killed)
+	if (parent->doom != RMD_CORE_END_NONE || own->killed || own->broken)
 		return RMD_ECLOSED;
 	if (pool != own && pool->state == RMD_CORE_POOL_CLOSING)
 		return RMD_ECLOSED;

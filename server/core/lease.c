@@ -6,6 +6,7 @@
 #include "server/core/share.h"
 #include "server/core/state.h"
 #include "server/core/task.h"
+#include "server/core/terms.h"
 
 int rmd_core_lease_grant(struct rmd_core_ledger *ledger, struct rmd_core_task *task)
 {
@@ -67,22 +68,51 @@ static void requeue(struct rmd_core_task *task)
 {
 	rmd_core_task_move(task, RMD_CORE_TASK_QUEUED);
 	rmd_core_lease_close(task);
+	if (task->share->pool->broken)
+		rmd_core_task_doom(task, RMD_CORE_END_POOL_BROKEN);
+}
+
+/* A task that must not begin any more has begun in time all the same, and come to its own
+ * end. */
+static bool began_in_time(const struct rmd_core_task *task,
+			  const struct rmd_core_ending *ending)
+{
+	return task->doom == RMD_CORE_END_QUEUE_DEADLINE && ending->began &&
+	       (ending->end == RMD_CORE_END_VALUE || ending->end == RMD_CORE_END_ERROR);
+}
+
+/* Whether a task whose lease has ended goes back to its queue. What never began does,
+ * unless an error was the reason; what was cancelled never does. */
+static bool goes_again(struct rmd_core_task *task, struct rmd_core_ending *ending)
+{
+	if (task->doom == RMD_CORE_END_RUN_DEADLINE)
+		ending->cause = RMD_CORE_CAUSE_RUN_DEADLINE;
+	else if (task->doom != RMD_CORE_END_NONE)
+		return false;
+	if (!ending->began)
+		return ending->end == RMD_CORE_END_NONE;
+	return rmd_core_terms_retry(task, ending);
 }
 
 /* A lease has ended and user code may have begun, or never did: tries again, or ends as
  * `ending` says. A doomed task ends as its doom says. */
-static void settle(struct rmd_core_task *task, struct rmd_core_ending *ending,
-		   bool may_retry)
+static void settle(struct rmd_core_task *task, struct rmd_core_ending *ending)
 {
 	ending->agent = task->ledger->agent;
 	if (ending->began)
 		task->begun++;
+	if (began_in_time(task, ending))
+		task->doom = RMD_CORE_END_NONE;
+	if (goes_again(task, ending)) {
+		task->doom = RMD_CORE_END_NONE;
+		requeue(task);
+		return;
+	}
 	if (task->doom != RMD_CORE_END_NONE) {
 		ending->end = task->doom;
 		ending->outcome = (struct rmd_piece){{NULL, 0}, NULL};
-	} else if (may_retry) {
-		requeue(task);
-		return;
+		if (task->doom == RMD_CORE_END_POOL_BROKEN)
+			ending->outcome = task->share->pool->broken_error;
 	}
 	rmd_core_task_finish(task, ending);
 }
@@ -121,9 +151,13 @@ int rmd_core_agent_outcome(struct rmd_core *core, uint64_t now_ms,
 		.began = outcome->began || outcome->end == RMD_CORE_END_VALUE ||
 			 task->state == RMD_CORE_TASK_RUNNING,
 	};
-	bool may_retry = outcome->end == RMD_CORE_END_ERROR && ending.began &&
-			 task->begun + 1u < task->max_attempts;
-	settle(task, &ending, may_retry);
+	if (outcome->end == RMD_CORE_END_ERROR) {
+		ending.cause = outcome->cause != RMD_CORE_CAUSE_NONE
+				       ? outcome->cause
+				       : RMD_CORE_CAUSE_TASK_ERROR;
+		ending.error_type = outcome->error_type;
+	}
+	settle(task, &ending);
 	return 0;
 }
 
@@ -147,14 +181,18 @@ int rmd_core_agent_returned(struct rmd_core *core, uint64_t now_ms,
 		rmd_core_ledger_rest(ledger);
 	}
 	struct rmd_core_ending ending = {.began = false};
-	settle(task, &ending, true);
+	settle(task, &ending);
 	return 0;
 }
 
 static void take_back(struct rmd_core_task *task, bool began)
 {
-	struct rmd_core_ending ending = {.end = RMD_CORE_END_AGENT_LOST, .began = began};
-	settle(task, &ending, !began || task->begun + 1u < task->max_attempts);
+	struct rmd_core_ending ending = {.began = began};
+	if (began) {
+		ending.end = RMD_CORE_END_AGENT_LOST;
+		ending.cause = RMD_CORE_CAUSE_AGENT_LOST;
+	}
+	settle(task, &ending);
 }
 
 void rmd_core_lease_take_back(struct rmd_core_ledger *ledger, bool lost)

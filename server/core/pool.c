@@ -124,8 +124,11 @@ int rmd_core_pool_resize(struct rmd_core *core, uint64_t now_ms,
 /* Ends the queued tasks of one share. With the last task the share may go. */
 static void end_share(struct rmd_core_share *share, enum rmd_core_end why)
 {
-	for (uint64_t left = share->queue.count; left > 0; left--)
-		rmd_core_task_doom(rmd_core_queue_first(&share->queue), why);
+	for (uint64_t left = share->queue.count + share->later_count; left > 0; left--)
+		rmd_core_task_doom(share->queue.count > 0
+					   ? rmd_core_queue_first(&share->queue)
+					   : TAILQ_FIRST(&share->later),
+				   why);
 }
 
 void rmd_core_pool_end_queued(struct rmd_core_pool *pool, enum rmd_core_end why)
@@ -175,8 +178,7 @@ void rmd_core_pool_fail(struct rmd_core_pool *pool)
 
 /* --- closing ----------------------------------------------------------------------- */
 
-/* From OPEN to CLOSING: found no more. */
-static void begin_closing(struct rmd_core_pool *pool)
+void rmd_core_pool_begin_closing(struct rmd_core_pool *pool)
 {
 	if (pool->state == RMD_CORE_POOL_CLOSING)
 		return;
@@ -192,7 +194,7 @@ void rmd_core_pool_close(struct rmd_core *core, uint64_t now_ms,
 	struct rmd_core_ledger *ledger;
 	rmd_core_enter(core, now_ms);
 	RMD_CHECK_OBJ(pool, RMD_CORE_POOL_MAGIC);
-	begin_closing(pool);
+	rmd_core_pool_begin_closing(pool);
 	if (how == RMD_CORE_POOL_DRAIN)
 		return;
 	rmd_core_pool_end_queued(pool, RMD_CORE_END_POOL_CLOSED);
@@ -222,14 +224,15 @@ static void dismiss(struct rmd_core_ledger *ledger)
 
 static bool unused(const struct rmd_core_pool *pool)
 {
-	return pool->holders == 0 && !pool->claimed && rmd_core_pool_demand(pool) == 0;
+	return pool->holders == 0 && !pool->claimed && pool->later == 0 &&
+	       rmd_core_pool_demand(pool) == 0;
 }
 
 bool rmd_core_pool_reap(struct rmd_core_pool *pool)
 {
 	struct rmd_core_ledger *next;
 	if (pool->state != RMD_CORE_POOL_CLOSING ||
-	    (rmd_core_pool_demand(pool) > 0 && !pool->killed))
+	    (rmd_core_pool_demand(pool) + pool->later > 0 && !pool->killed))
 		return false;
 	for (struct rmd_core_ledger *ledger = LIST_FIRST(&pool->ledgers); ledger != NULL;
 	     ledger = next) {
@@ -262,6 +265,7 @@ void rmd_core_pool_free(struct rmd_core_pool *pool)
 	rmd_core_heap_fini(&pool->turns);
 	rmd_piece_unref(pool->spec);
 	rmd_piece_unref(pool->start_error);
+	rmd_piece_unref(pool->broken_error);
 	pool->magic = 0;
 	rmd_free(pool);
 }
@@ -285,6 +289,6 @@ void rmd_core_pool_idled(struct rmd_core_pool *pool)
 	if (pool->peak < pool->wanted)
 		rmd_core_place_lower(pool, (uint32_t)pool->peak);
 	if (unused(pool) && pool->wanted == 0)
-		begin_closing(pool);
+		rmd_core_pool_begin_closing(pool);
 	rmd_core_pool_touch(pool);
 }

@@ -46,7 +46,9 @@ struct rmd_core_pool {
 	struct rmd_core_label *labels;
 	size_t label_count;
 	uint32_t cpu_milli, max_tasks_per_worker;
-	uint64_t memory_bytes, idle_timeout_ms;
+	uint64_t memory_bytes, idle_timeout_ms, leak_bytes;
+	struct rmd_slice initializer;
+	bool broken_on_crash;
 	struct rmd_piece spec;
 
 	/* Who uses it. */
@@ -54,6 +56,8 @@ struct rmd_core_pool {
 	bool warm;		       /* an OWN pool without its client: on core->warm */
 	bool claimed;		/* named, opened or resized without a client: stays */
 	bool killed;		/* its closing kills workers */
+	bool broken;		/* its tasks fail with broken_error; CLOSING */
+	struct rmd_piece broken_error;
 	uint32_t asked_workers; /* without a client; counts while claimed */
 	uint32_t max_workers;	/* 0: as many as there is room for */
 	uint32_t holders;
@@ -63,6 +67,8 @@ struct rmd_core_pool {
 
 	/* Its tasks, and its workers: sums over its ledgers. */
 	uint64_t queued, leased, done;
+	uint64_t later; /* queued tasks that back off, which `queued` does not count */
+	uint64_t homeless_ms; /* since when no agent suits what is queued; 0: one does */
 	uint32_t wanted, workers, starting, idle;
 	uint32_t waiting;     /* leased tasks that wait for their children */
 	bool crowded;	      /* so many wait that only children are granted */
@@ -118,6 +124,11 @@ void rmd_core_pool_idled(struct rmd_core_pool *pool);
 void rmd_core_pool_watch_idle(struct rmd_core_pool *pool);
 /* Closes its ledgers and frees it, as far as its time has come. True: it is gone. */
 bool rmd_core_pool_reap(struct rmd_core_pool *pool);
+/* From OPEN to CLOSING: found no more. */
+void rmd_core_pool_begin_closing(struct rmd_core_pool *pool);
+/* Its tasks that wait, or where a crash breaks it all of them, fail with `error` (an
+ * ErrorChain, referenced), and so does what comes back. Once. */
+void rmd_core_pool_break(struct rmd_core_pool *pool, struct rmd_piece error);
 /* Frees it; it has no tasks, shares or ledgers. */
 void rmd_core_pool_free(struct rmd_core_pool *pool);
 

@@ -33,6 +33,7 @@ int rmd_core_share_get(struct rmd_core_client *client, struct rmd_core_pool *poo
 	share->pool = pool;
 	share->turn_taken = pool->turn;
 	rmd_core_queue_init(&share->queue);
+	TAILQ_INIT(&share->later);
 	LIST_INSERT_HEAD(&client->shares, share, client_link);
 	LIST_INSERT_HEAD(&pool->shares, share, pool_link);
 	*ret_share = share;

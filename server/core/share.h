@@ -26,6 +26,8 @@ struct rmd_core_share {
 	uint64_t held;	     /* leases */
 	uint64_t waiting;    /* of them: their task waits for its children */
 	uint64_t open;	     /* tasks that have not ended */
+	struct rmd_core_task_list later; /* queued tasks that back off */
+	uint64_t later_count;
 	bool holding;	     /* the client opened the pool and has not released it */
 	uint32_t asked_workers; /* while holding; 0: all there is room for */
 	LIST_ENTRY(rmd_core_share) client_link, pool_link;

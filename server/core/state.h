@@ -26,6 +26,12 @@
 #define RMD_CORE_OFFER_MS \
 	20u /* from idle workers to the pools that could use their place */
 
+/* Why no agent suits a pool, as it was last said. */
+struct rmd_core_unfit_text {
+	uint64_t pool, now_ms, room_epoch; /* of which pool, and when */
+	char text[RMD_CORE_EXPLAIN_BYTES];
+};
+
 struct rmd_core {
 	uint32_t magic;
 	struct rmd_core_config config;
@@ -51,7 +57,11 @@ struct rmd_core {
 	struct rmd_core_task_list tasks;
 	struct rmd_map pools_by_number, pools_by_name, leases; /* lease number -> task */
 	struct rmd_core_heap timers;
-	struct rmd_core_timer turn_timer, offer_timer, rest_timer;
+	struct rmd_core_timer turn_timer, offer_timer, rest_timer, retain_timer, home_timer;
+	TAILQ_HEAD(, rmd_core_terms) retained; /* outcomes of detached tasks, oldest first */
+	uint64_t retained_bytes;
+	uint64_t random; /* of back-offs */
+	struct rmd_core_unfit_text unfit;
 
 	uint64_t next_pool, next_agent, next_lease;
 	uint64_t client_count, pool_count, agent_count;

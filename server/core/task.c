@@ -6,10 +6,13 @@
 #include "server/core/lease.h"
 #include "server/core/share.h"
 #include "server/core/state.h"
+#include "server/core/terms.h"
 
 uint64_t rmd_core_task_bytes(const struct rmd_core_task *task)
 {
-	return task->payload.bytes.len + task->labels.bytes.len + task->function_bytes;
+	uint64_t bytes =
+		task->payload.bytes.len + task->labels.bytes.len + task->function_bytes;
+	return task->terms == NULL ? bytes : bytes + task->terms->last_error.bytes.len;
 }
 
 /* --- states ------------------------------------------------------------------------ */
@@ -20,6 +23,13 @@ static void quit(struct rmd_core_task *task)
 	rmd_core_kin_wait(task, false);
 	switch (task->state) {
 	case RMD_CORE_TASK_QUEUED:
+		if (task->backs_off) {
+			TAILQ_REMOVE(&share->later, task, state_link);
+			share->later_count--;
+			share->pool->later--;
+			task->backs_off = false;
+			break;
+		}
 		rmd_core_queue_remove(&share->queue, task);
 		share->pool->queued--;
 		rmd_core_share_turn(share);
@@ -45,6 +55,12 @@ static void join(struct rmd_core_task *task, enum rmd_core_task_state to)
 	struct rmd_core_share *share = task->share;
 	switch (to) {
 	case RMD_CORE_TASK_QUEUED:
+		if (task->backs_off) {
+			TAILQ_INSERT_TAIL(&share->later, task, state_link);
+			share->later_count++;
+			share->pool->later++;
+			break;
+		}
 		if (task->leased_before)
 			rmd_core_queue_add_back(&share->queue, task);
 		else
@@ -78,6 +94,8 @@ void rmd_core_task_move(struct rmd_core_task *task, enum rmd_core_task_state to)
 	RMD_CHECK(task->state != RMD_CORE_TASK_DONE);
 	quit(task);
 	join(task, to);
+	if (task->terms != NULL)
+		rmd_core_terms_heed(task);
 	rmd_core_pool_touch(task->share->pool);
 }
 
@@ -107,7 +125,8 @@ int rmd_core_task_fits(const struct rmd_core *core, const struct rmd_core_client
 	    submit->priority > RMD_CORE_PRIORITY_MAX ||
 	    submit->priority < -RMD_CORE_PRIORITY_MAX ||
 	    submit->max_attempts > RMD_CORE_ATTEMPTS_MAX ||
-	    submit->deadline_ms > RMD_CORE_DEADLINE_MAX_MS)
+	    submit->deadline_ms > RMD_CORE_DEADLINE_MAX_MS ||
+	    (submit->rules != NULL && !rmd_core_rules_fit(submit->rules)))
 		return RMD_EINVAL;
 	uint64_t bytes = submit->function.len + submit->payload.bytes.len +
 			 submit->labels.bytes.len;
@@ -124,7 +143,8 @@ static int submit_fits(const struct rmd_core *core, const struct rmd_core_client
 		       const struct rmd_core_submit *submit)
 {
 	const struct rmd_core_pool *pool = submit->pool;
-	if (core->draining || client->closed || pool->state == RMD_CORE_POOL_CLOSING)
+	if (core->draining || client->closed || client->abandoned ||
+	    pool->state == RMD_CORE_POOL_CLOSING)
 		return RMD_ECLOSED;
 	if (submit->number == 0 || submit->number >= RMD_CORE_NESTED)
 		return RMD_EINVAL;
@@ -190,6 +210,7 @@ static void task_delete(struct rmd_core *core, struct rmd_core_task *task)
 	rmd_piece_unref(task->payload);
 	rmd_piece_unref(task->labels);
 	rmd_free(task->kin);
+	rmd_core_terms_free(core, task->terms);
 	task->magic = 0;
 	rmd_free(task);
 }
@@ -210,12 +231,17 @@ static int task_make(struct rmd_core_client *client, const struct rmd_core_submi
 			goto out;
 		task->timed = true;
 	}
-	if ((rc = rmd_core_share_get(client, submit->pool, &share)) < 0 ||
+	if ((rc = rmd_core_terms_make(core, submit, &task->terms)) < 0 ||
+	    (rc = rmd_core_share_get(client, submit->pool, &share)) < 0 ||
 	    (rc = rmd_core_queue_reserve(&share->queue, submit->priority, depth)) < 0 ||
 	    (rc = rmd_core_index_put(&client->tasks, submit->number, task)) < 0)
 		goto out;
 	task->client = client;
 	task->share = share;
+	if (task->terms != NULL) {
+		task->terms->task = task;
+		client->detached_count += task->terms->detached;
+	}
 	*ret_task = task;
 	return 0;
 out:
@@ -246,6 +272,8 @@ int rmd_core_task_accept(struct rmd_core_client *client,
 	TAILQ_INSERT_TAIL(&core->tasks, task, core_link);
 	task->share->open++;
 	join(task, RMD_CORE_TASK_QUEUED);
+	if (task->terms != NULL)
+		rmd_core_terms_heed(task);
 	rmd_core_pool_touch(task->share->pool);
 	if (task->timed)
 		rmd_core_timer_set(core, &task->deadline,
@@ -315,6 +343,7 @@ void rmd_core_task_free(struct rmd_core_task *task)
 	rmd_core_index_drop(&client->tasks, task->number);
 	client->task_count--;
 	client->nested_count -= task->depth > 0;
+	client->detached_count -= rmd_core_task_detached(task);
 	core->task_count--;
 	task_delete(core, task);
 }
@@ -351,7 +380,8 @@ static enum rmd_core_keep tell(struct rmd_core_task *task, struct rmd_core_endin
 		rmd_core_kin_tell(task, ending);
 		return RMD_CORE_FORGET;
 	}
-	if (task->client->closed)
+	if (task->client->closed ||
+	    (task->client->abandoned && !rmd_core_task_detached(task)))
 		return RMD_CORE_FORGET;
 	core->in_port = true;
 	enum rmd_core_keep keep = core->port.ended(core->port_ctx, task, ending);
@@ -370,6 +400,8 @@ void rmd_core_task_finish(struct rmd_core_task *task, struct rmd_core_ending *en
 	task->payload = rmd_piece_ref(ending->outcome);
 	task->end = ending->end;
 	ending->attempt = task->begun;
+	ending->state = task->state;
+	ending->backed_off = task->backs_off;
 	rmd_core_task_move(task, RMD_CORE_TASK_DONE);
 	rmd_core_lease_close(task);
 	core->ended++;
@@ -385,6 +417,8 @@ void rmd_core_task_finish(struct rmd_core_task *task, struct rmd_core_ending *en
 	hold_outcome(task);
 	client->outcome_bytes += task->payload.bytes.len;
 	core->outcome_bytes += task->payload.bytes.len;
+	if (client->abandoned)
+		rmd_core_retain(task);
 	rmd_core_client_throttle(client);
 	rmd_core_client_widen(client);
 }
@@ -403,12 +437,22 @@ void rmd_core_task_doom(struct rmd_core_task *task, enum rmd_core_end why)
 	RMD_CHECK(why != RMD_CORE_END_NONE);
 	if (task->state == RMD_CORE_TASK_QUEUED) {
 		struct rmd_core_ending ending = {.end = why};
+		char waits[RMD_CORE_EXPLAIN_BYTES];
 		if (why == RMD_CORE_END_START_FAILED)
 			ending.start_error = task->share->pool->start_error;
+		if (why == RMD_CORE_END_POOL_BROKEN)
+			ending.outcome = task->share->pool->broken_error;
+		if (why == RMD_CORE_END_DEADLINE || why == RMD_CORE_END_QUEUE_DEADLINE ||
+		    why == RMD_CORE_END_CANNOT_RUN) {
+			rmd_core_task_explain(task, waits, sizeof(waits));
+			ending.waits = waits;
+		}
 		rmd_core_task_finish(task, &ending);
 	} else if (task->state != RMD_CORE_TASK_DONE && task->doom == RMD_CORE_END_NONE) {
 		task->doom = why;
 		RMD_CORE_SAY(core, cancel, task->ledger->agent, task->lease);
+	} else if (task->doom == RMD_CORE_END_RUN_DEADLINE) {
+		task->doom = why; /* which allows no other attempt */
 	}
 }
 

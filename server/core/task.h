@@ -16,6 +16,7 @@
 
 struct rmd_core_kin;
 struct rmd_core_share;
+struct rmd_core_terms;
 
 struct rmd_core_task {
 	uint32_t magic;
@@ -33,15 +34,17 @@ struct rmd_core_task {
 	bool leased_before; /* goes back to the front of its queue */
 	bool timed;	    /* `deadline` is made */
 	bool waiting;	    /* for its children; written by rmd_core_kin_wait alone */
+	bool backs_off;	    /* QUEUED, but not in its queue: on share->later */
 	struct rmd_core_client *client;
 	struct rmd_core_share *share; /* NULL once it is DONE and the port knows */
 	struct rmd_core_kin *kin;     /* owned; NULL: a client's, without children */
+	struct rmd_core_terms *terms; /* owned; NULL: it has no rare wishes */
 	void *user;
 	uint64_t number;
 	uint64_t accepted_ms;
 	struct rmd_core_timer deadline;
 	TAILQ_ENTRY(rmd_core_task)
-	state_link; /* queue; ledger's leased or running; done */
+	state_link; /* queue, or share->later; ledger's leased or running; done */
 	TAILQ_ENTRY(rmd_core_task) client_link; /* all of its client */
 	TAILQ_ENTRY(rmd_core_task) core_link;	/* all */
 	uint64_t lease;				/* its number; 0: none */
@@ -80,6 +83,10 @@ void rmd_core_task_expired(struct rmd_core_task *task);
 /* Frees a task in any state, without a word to the port but task_gone. Its share is
  * dropped, its client not. */
 void rmd_core_task_free(struct rmd_core_task *task);
+
+/* When the present attempt must have ended: by its deadline, or by that of its run once it
+ * runs; 0: never. */
+uint64_t rmd_core_task_due_ms(const struct rmd_core_task *task);
 
 /* Bytes that it pins: arguments, labels, name. */
 uint64_t rmd_core_task_bytes(const struct rmd_core_task *task);

@@ -1,4 +1,5 @@
 /* server/core/tick.c: the decisions, made once for each burst of events. */
+#include "server/core/agent.h"
 #include "server/core/lease.h"
 #include "server/core/place.h"
 #include "server/core/share.h"
@@ -69,12 +70,62 @@ static void offer_idle(const struct rmd_core_pool *pool)
 	rmd_core_timer_set(core, &core->offer_timer, core->now_ms + RMD_CORE_OFFER_MS);
 }
 
+/* A pool that no agent suits, though there are agents, fails what is queued after a
+ * while: nobody might ever come for it. */
+static void heed_home(struct rmd_core_pool *pool)
+{
+	struct rmd_core *core = pool->core;
+	uint64_t wait_ms = core->config.cannot_run_ms;
+	if (pool->place != RMD_CORE_PLACE_HOMELESS || pool->queued == 0) {
+		pool->homeless_ms = 0;
+		return;
+	}
+	if (wait_ms > UINT64_MAX - core->now_ms)
+		return;
+	if (pool->homeless_ms == 0)
+		pool->homeless_ms = core->now_ms > 0 ? core->now_ms : 1;
+	if (!rmd_core_timer_pending(&core->home_timer))
+		rmd_core_timer_set(core, &core->home_timer, pool->homeless_ms + wait_ms);
+}
+
+/* Whether some agent is there to stay. */
+static bool staffed(const struct rmd_core *core)
+{
+	const struct rmd_core_agent *agent;
+	TAILQ_FOREACH (agent, &core->agents, link)
+		if (!agent->draining)
+			return true;
+	return false;
+}
+
+void rmd_core_homeless_fail(struct rmd_core *core)
+{
+	struct rmd_core_pool *pool;
+	uint64_t wait_ms = core->config.cannot_run_ms, next_ms = UINT64_MAX;
+	bool there = staffed(core);
+	TAILQ_FOREACH (pool, &core->places[RMD_CORE_PLACE_HOMELESS], place_link) {
+		if (pool->homeless_ms == 0)
+			continue;
+		if (!there) /* an agent that suits may come, as any other */
+			pool->homeless_ms = core->now_ms;
+		else if (pool->homeless_ms + wait_ms <= core->now_ms)
+			rmd_core_pool_end_queued(pool, RMD_CORE_END_CANNOT_RUN);
+		if (pool->queued > 0 && pool->homeless_ms + wait_ms < next_ms)
+			next_ms = pool->homeless_ms + wait_ms;
+	}
+	if (next_ms != UINT64_MAX)
+		rmd_core_timer_set(core, &core->home_timer,
+				   next_ms > core->now_ms ? next_ms
+							  : core->now_ms + RMD_CORE_REST_MS);
+}
+
 /* Takes the first dirty pool and decides for it. It stays marked meanwhile, so that its
  * own decisions don't bring it back. It may be gone when this returns. */
 static void decide(struct rmd_core *core, struct rmd_core_pool *pool)
 {
 	TAILQ_REMOVE(&core->dirty, pool, dirty_link);
 	rmd_core_place_pool(pool);
+	heed_home(pool);
 	grant_all(pool);
 	recall_for_idle(pool);
 	rmd_core_pool_watch_idle(pool);

@@ -6,6 +6,7 @@
 #include "server/core/place.h"
 #include "server/core/state.h"
 #include "server/core/task.h"
+#include "server/core/terms.h"
 
 #define HOLDER(timer, type, field) \
 	((type *)(void *)((char *)(timer)-offsetof(type, field)))
@@ -46,6 +47,9 @@ static void fire(struct rmd_core *core, struct rmd_core_timer *timer)
 	case RMD_CORE_TIMER_DEADLINE:
 		rmd_core_task_expired(HOLDER(timer, struct rmd_core_task, deadline));
 		return;
+	case RMD_CORE_TIMER_TERMS:
+		rmd_core_terms_fired(HOLDER(timer, struct rmd_core_terms, timer));
+		return;
 	case RMD_CORE_TIMER_IDLE:
 		rmd_core_pool_idled(HOLDER(timer, struct rmd_core_pool, idle_timer));
 		return;
@@ -60,6 +64,12 @@ static void fire(struct rmd_core *core, struct rmd_core_timer *timer)
 		return;
 	case RMD_CORE_TIMER_REST:
 		rmd_core_ledgers_rested(core);
+		return;
+	case RMD_CORE_TIMER_RETAIN:
+		rmd_core_retained_expire(core);
+		return;
+	case RMD_CORE_TIMER_HOME:
+		rmd_core_homeless_fail(core);
 		return;
 	}
 	RMD_UNREACHABLE("every kind of timer is handled above");

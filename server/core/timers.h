@@ -13,11 +13,14 @@ struct rmd_core;
 
 enum rmd_core_timer_kind {
 	RMD_CORE_TIMER_DEADLINE, /* of a task */
+	RMD_CORE_TIMER_TERMS,	 /* of a task's terms */
 	RMD_CORE_TIMER_IDLE,	 /* of a pool: workers without work for too long */
 	RMD_CORE_TIMER_LINGER,	 /* of a client that left */
 	RMD_CORE_TIMER_TURN,	 /* of the core: pools without room take their turn */
 	RMD_CORE_TIMER_OFFER,	 /* of the core: workers became idle, who lacks room? */
 	RMD_CORE_TIMER_REST,	 /* of the core: ledgers that rest, and lack of memory */
+	RMD_CORE_TIMER_RETAIN,	 /* of the core: outcomes of detached tasks */
+	RMD_CORE_TIMER_HOME,	 /* of the core: pools that no agent suits */
 };
 
 struct rmd_core_timer {
@@ -37,5 +40,7 @@ void rmd_core_timer_stop(struct rmd_core *core, struct rmd_core_timer *timer);
 bool rmd_core_timer_pending(const struct rmd_core_timer *timer);
 /* Fires all that are due at core->now_ms. */
 void rmd_core_timers_fire(struct rmd_core *core);
+/* tick.c: pools that no agent has suited for long fail their queued tasks. */
+void rmd_core_homeless_fail(struct rmd_core *core);
 /* When the next is due; 0: none is set. */
 uint64_t rmd_core_timers_next(const struct rmd_core *core);

@@ -174,7 +174,7 @@ void rmd_core_pool_info(const struct rmd_core_pool *pool,
 		.runtime = pool->runtime,
 		.spec = pool->spec,
 		.max_workers = pool->max_workers,
-		.queued = pool->queued,
+		.queued = pool->queued + pool->later,
 		.leased = pool->leased,
 		.done = pool->done,
 		.workers = pool->workers,
@@ -185,6 +185,7 @@ void rmd_core_pool_info(const struct rmd_core_pool *pool,
 		.waiting = pool->waiting,
 		.start_error = pool->start_error,
 		.closing = pool->state == RMD_CORE_POOL_CLOSING,
+		.broken = pool->broken,
 	};
 }
 

@@ -17,6 +17,7 @@
 struct awaited {
 	struct rmd_waiter waiter; /* first */
 	struct await *await;
+	struct rmd_task_id id;
 };
 
 struct await {
@@ -44,7 +45,7 @@ static void awaited_ended(struct rmd_waiter *waiter, struct rmd_ticket *ticket,
 {
 	struct await *await = ((struct awaited *)waiter)->await;
 	RMD_CHECK_OBJ(await, AWAIT_MAGIC);
-	struct rmd_task_id id = rmd_executor_task_id(await->executor, ticket->number);
+	struct rmd_task_id id = ((struct awaited *)waiter)->id;
 	send_outcome(await, &id, outcome, buf);
 	if (--await->waiting == 0)
 		rmd_stream_finish(await->stream, RMD_RPC_OK, "");
@@ -67,6 +68,7 @@ static void await_one(struct await *await, struct awaited *awaited,
 	struct rmd_core_task *task =
 		rmd_coordinator_task(await->executor->coordinator, id);
 	awaited->await = await;
+	awaited->id = *id;
 	awaited->waiter.ended = awaited_ended;
 	if (task == NULL) {
 		send_error(await, id, "UnknownTask",
@@ -83,7 +85,7 @@ static void await_one(struct await *await, struct awaited *awaited,
 	} else if (rmd_core_task_nested(task)) {
 		send_error(await, id, "NotAwaitable",
 			   "the task was submitted by a task, which waits for it itself");
-	} else if (rmd_core_task_client(task) == await->executor->client) {
+	} else if (rmd_ticket_of(task) != NULL) { /* a call's, or a detached one */
 		rmd_ticket_wait(rmd_ticket_of(task), &awaited->waiter);
 		await->waiting++;
 	} else {

@@ -9,6 +9,7 @@
 #include "proto/base/errcode.h"
 #include "proto/base/log.h"
 #include "proto/link/link.h"
+#include "server/service/executor.h"
 #include "server/service/hub.h"
 
 #define COORDINATOR_MAGIC 0xc0042d01u
@@ -52,7 +53,7 @@ static enum rmd_core_keep port_ended(void *ctx, struct rmd_core_task *task,
 	struct rmd_outcome outcome;
 	struct rmd_buf *buf;
 	rmd_outcome_make_ending(task, ending, &outcome, &buf);
-	if (ending->outcome.bytes.len == 0 && buf != NULL)
+	if (buf != NULL && outcome.bytes.data != ending->outcome.bytes.data)
 		rmd_core_task_keep_outcome(
 			task, rmd_piece_ref((struct rmd_piece){outcome.bytes, buf}));
 	struct rmd_submitter *submitter =
@@ -68,6 +69,16 @@ static void port_child_ended(void *ctx, struct rmd_core_agent *agent, uint64_t l
 {
 	(void)ctx;
 	rmd_hub_child_ended(rmd_core_agent_user(agent), lease, child, ending);
+}
+
+/* The ticket of a session's detached task goes with it; those of calls are the
+ * executor's. */
+static void port_task_gone(void *ctx, struct rmd_core_task *task)
+{
+	const struct rmd_coordinator *coordinator = ctx;
+	struct rmd_core_client *client = rmd_core_task_client(task);
+	if (client == NULL || client != coordinator->calls)
+		rmd_ticket_drop(rmd_core_task_user(task));
 }
 
 static void port_pool_gone(void *ctx, struct rmd_core_pool *pool)
@@ -107,6 +118,7 @@ static const struct rmd_core_port core_port = {
 	.order = port_order,
 	.ended = port_ended,
 	.child_ended = port_child_ended,
+	.task_gone = port_task_gone,
 	.pool_gone = port_pool_gone,
 	.client_expired = port_client_expired,
 	.drained = port_drained,
@@ -167,6 +179,7 @@ static int add_services(struct rmd_coordinator *coordinator)
 	coordinator->admin = rmd_admin_create(coordinator);
 	if (coordinator->executor == NULL || coordinator->admin == NULL)
 		return RMD_ENOMEM;
+	coordinator->calls = rmd_executor_client(coordinator->executor);
 	int rc = rmd_session_service_add(coordinator);
 	if (rc == 0)
 		rc = rmd_attach_service_add(coordinator);
@@ -200,6 +213,10 @@ rmd_coordinator_create(struct rmd_loop *loop, struct rmd_server *server,
 	rmd_random_bytes(&config.seed, sizeof config.seed);
 	config.payload_bytes_max = options->payload_budget_bytes;
 	config.outcome_bytes_max = options->payload_budget_bytes;
+	config.retention_ms = options->retention_ms;
+	config.retained_bytes_max = options->retained_bytes;
+	config.poison_max = options->workers_lost_max;
+	config.cannot_run_ms = options->cannot_run_ms;
 	if (options->private_mode) {
 		config.payload_bytes_per_client_max = options->payload_budget_bytes;
 		config.outcome_bytes_per_client_max = options->payload_budget_bytes;

@@ -35,6 +35,11 @@ struct rmd_coordinator_options {
 	uint64_t blob_budget_bytes;
 	struct rmd_mailbox *mailbox; /* borrowed; NULL: no memory is shared with clients */
 	uint64_t shared_bytes;       /* most that lies in a client's view at a time */
+	uint64_t client_grace_ms;    /* how long a lost client may come back */
+	uint64_t retention_ms;       /* how long outcomes wait that nobody is there for */
+	uint64_t retained_bytes;     /* at most so much: of sessions that are gone, and of calls */
+	uint32_t workers_lost_max;   /* by one task */
+	uint64_t cannot_run_ms;      /* until what no agent suits fails; UINT64_MAX: never */
 };
 
 /* Who submitted a task: the `user` of a core client begins with this. */
@@ -77,6 +82,7 @@ struct rmd_coordinator {
 	uint32_t session_count, starved_count;
 	struct rmd_hubs hubs;
 	struct rmd_executor *executor;
+	struct rmd_core_client *calls; /* the executor's */
 	struct rmd_admin *admin;
 	struct rmd_core_pool *default_native, *default_python; /* cached; NULL: open anew */
 	const char *const *addresses; /* where it listens, for people */
@@ -128,6 +134,14 @@ int rmd_coordinator_open_pool(struct rmd_coordinator *coordinator, struct rmd_co
  * none. */
 struct rmd_slice rmd_function_runtime(struct rmd_slice function);
 
+/* What a submit asks for beyond the common, for the core. */
+struct rmd_submit_rules {
+	struct rmd_core_rules rules;
+	struct rmd_retry_rule retry; /* what rules.error_types points to */
+};
+/* Fills `ret_rules` from checked options. Gives its rules, or NULL: they ask for none. */
+const struct rmd_core_rules *rmd_submit_rules(const struct rmd_task_options *options,
+					      struct rmd_submit_rules *ret_rules);
 /* Makes the outcome of a task that ended as `end` says. `given`: the bytes that came
  * with it, if any. *ret_buf: what outcome->bytes lie in; a reference of the caller's
  * own, perhaps NULL. */
@@ -142,6 +156,9 @@ void rmd_outcome_make_ending(const struct rmd_core_task *task, const struct rmd_
 struct rmd_buf *rmd_outcome_refused(const char *type, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 /* A submit that the core refused with `rc`: the type and text of its error. */
+/* Gives the error of tasks that are submitted to a broken pool, an ErrorChain; NULL: it is not
+ * broken, or out of memory. */
+struct rmd_buf *rmd_outcome_pool_broken(const struct rmd_core_pool *pool);
 struct rmd_buf *rmd_outcome_submit_refused(const struct rmd_coordinator *coordinator, int rc,
 					   struct rmd_slice function);
 

@@ -92,11 +92,7 @@ static enum rmd_core_keep on_ended(struct rmd_submitter *submitter,
 {
 	struct rmd_executor *executor = (struct rmd_executor *)submitter;
 	struct rmd_ticket *ticket = rmd_ticket_of(task);
-	struct rmd_waiter *waiter;
-	while ((waiter = LIST_FIRST(&ticket->waiters)) != NULL) {
-		rmd_waiter_leave(waiter);
-		waiter->ended(waiter, ticket, outcome, buf);
-	}
+	rmd_ticket_tell(ticket, outcome, buf);
 	if (ticket->held)
 		return RMD_CORE_KEEP;
 	if (!ticket->retained) {
@@ -179,9 +175,10 @@ int rmd_ticket_submit(struct rmd_executor *executor, struct rmd_slice function,
 		rmd_free(ticket);
 		return rc;
 	}
-	ticket->retained = retained;
+	ticket->retained = retained || options->detached;
 	ticket->number = executor->last_number + 1;
 	LIST_INIT(&ticket->waiters);
+	struct rmd_submit_rules rules;
 	struct rmd_core_submit submit = {
 		.number = ticket->number,
 		.function = function,
@@ -192,6 +189,7 @@ int rmd_ticket_submit(struct rmd_executor *executor, struct rmd_slice function,
 		.deadline_ms = options->deadline_ms,
 		.max_attempts = options->max_attempts,
 		.stream_logs = options->stream_logs,
+		.rules = rmd_submit_rules(options, &rules),
 		.user = ticket,
 	};
 	rc = rmd_core_submit(executor->coordinator->core, rmd_clock_mono_ms(),
@@ -357,6 +355,20 @@ static void remember(struct rmd_executor *executor, struct rmd_ticket *ticket,
 	}
 }
 
+/* Who waits for a Run waits no longer than the deadline of the call: that is the task's too,
+ * and so that of its children. */
+static void heed_deadline(const struct rmd_stream *stream, const struct run *run,
+			  struct rmd_task_options *options)
+{
+	uint64_t due_ms = rmd_stream_deadline_ms(stream), now_ms = rmd_clock_mono_ms();
+	if (due_ms == 0 || run->submit_only || options->detached ||
+	    due_ms >= now_ms + RMD_DEADLINE_MAX_MS)
+		return;
+	uint64_t left_ms = due_ms > now_ms ? due_ms - now_ms : 1;
+	if (options->deadline_ms == 0 || options->deadline_ms > left_ms)
+		options->deadline_ms = left_ms;
+}
+
 static void on_message(struct rmd_stream *stream, void *ctx, struct rmd_piece message)
 {
 	struct run *run = ctx;
@@ -381,6 +393,7 @@ static void on_message(struct rmd_stream *stream, void *ctx, struct rmd_piece me
 		return;
 	}
 	struct rmd_buf *arguments = NULL, *error = NULL;
+	heed_deadline(stream, run, &request.options);
 	rc = rmd_run_request_arguments(&request, &arguments);
 	if (rc == 0)
 		rc = rmd_ticket_submit(run->executor, request.function, request.pool,

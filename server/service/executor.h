@@ -32,6 +32,8 @@ struct rmd_waiter {
 	LIST_ENTRY(rmd_waiter) link;
 };
 
+/* Of a task of the executor's; or of a session's detached task, which others may wait for:
+ * then only its waiters count. */
 struct rmd_ticket {
 	struct rmd_core_task *task;
 	uint64_t number;
@@ -66,6 +68,13 @@ int rmd_ticket_submit(struct rmd_executor *executor, struct rmd_slice function,
 		      struct rmd_slice pool, const struct rmd_task_options *options,
 		      struct rmd_buf *arguments, bool retained, struct rmd_ticket **ret_ticket,
 		      struct rmd_buf **ret_error);
+/* A ticket for a session's detached task; NULL: no memory. */
+struct rmd_ticket *rmd_ticket_detached(void);
+/* The task of such a one is gone; NULL is allowed. */
+void rmd_ticket_drop(struct rmd_ticket *ticket);
+/* Its task has ended: tells those who wait. In the port. */
+void rmd_ticket_tell(struct rmd_ticket *ticket, const struct rmd_outcome *outcome,
+		     struct rmd_buf *buf);
 void rmd_ticket_wait(struct rmd_ticket *ticket, struct rmd_waiter *waiter);
 /* One that waits for none is allowed. */
 void rmd_waiter_leave(struct rmd_waiter *waiter);

@@ -10,6 +10,7 @@
 #include "proto/base/log.h"
 #include "proto/base/map.h"
 #include "proto/codec/frames_agent.h"
+#include "proto/error/chain.h"
 #include "proto/link/link.h"
 #include "server/service/hub_parts.h"
 
@@ -241,7 +242,8 @@ static int take_outcome(struct rmd_hub *hub, const struct rmd_lease_outcome *sai
 						 .outcome = {said->outcome.bytes, frame},
 						 .began = said->began,
 						 .worker = said->worker,
-						 .run_ns = said->run_ns};
+						 .run_ns = said->run_ns,
+						 .cause = (enum rmd_core_cause)said->cause};
 	struct rmd_piece parcel = {{NULL, 0}, NULL};
 	struct rmd_buf *copy = NULL;
 	rmd_hub_drop_progress(hub, said->lease);
@@ -251,6 +253,7 @@ static int take_outcome(struct rmd_hub *hub, const struct rmd_lease_outcome *sai
 		break;
 	case RMD_OUTCOME_ERROR:
 		outcome.end = RMD_CORE_END_ERROR;
+		outcome.error_type = rmd_error_type_of(said->outcome.bytes);
 		break;
 	case RMD_OUTCOME_CANCELLED:
 		outcome.end = RMD_CORE_END_CANCELLED;
@@ -427,10 +430,12 @@ struct rmd_hub *rmd_hub_next(struct rmd_coordinator *coordinator, struct rmd_hub
 static uint64_t deadline_left_ms(const struct rmd_core_task *task)
 {
 	uint64_t deadline_ms = rmd_core_task_deadline_ms(task);
+	uint64_t run_ms = rmd_core_task_run_deadline_ms(task);
 	if (deadline_ms == 0)
-		return 0;
+		return run_ms;
 	uint64_t now_ms = rmd_clock_mono_ms();
-	return deadline_ms > now_ms ? deadline_ms - now_ms : 1;
+	uint64_t left_ms = deadline_ms > now_ms ? deadline_ms - now_ms : 1;
+	return run_ms != 0 && run_ms < left_ms ? run_ms : left_ms;
 }
 
 uint64_t rmd_hub_send_ahead(struct rmd_hub *hub, struct rmd_piece payload)

@@ -12,9 +12,9 @@
 #include "proto/base/clock.h"
 #include "proto/base/errcode.h"
 #include "proto/base/log.h"
+#include "server/service/executor.h"
 #include "server/service/session_inside.h"
 
-#define LINGER_MS 30000 /* how long a lost client may come back */
 #define TRANSFERS_MAX 1024u
 #define MESSAGE_BYTES (6u << 20) /* an inline argument, a chunk, and room */
 #define ANSWERS_MAX_BYTES (4u << 20)
@@ -123,8 +123,11 @@ static enum rmd_core_keep on_ended(struct rmd_submitter *submitter,
 {
 	struct rmd_session *session = (struct rmd_session *)submitter;
 	RMD_CHECK_OBJ(session, RMD_SESSION_MAGIC);
+	struct rmd_ticket *ticket = rmd_ticket_of(task);
 	if (session->stream != NULL)
 		rmd_session_put_outcome(session, rmd_core_task_number(task), outcome, buf);
+	if (ticket != NULL) /* it is detached: others may wait for it */
+		rmd_ticket_tell(ticket, outcome, buf);
 	return RMD_CORE_KEEP;
 }
 
@@ -191,7 +194,8 @@ static void tell_progress(struct rmd_session *session)
 		session->window_told = window;
 	}
 	set_starved(session, session->window_told <= accepted);
-	if (session->goodbye && rmd_core_client_tasks(session->client) == 0)
+	if (session->goodbye && rmd_core_client_tasks(session->client) ==
+					rmd_core_client_detached(session->client))
 		rmd_stream_finish(session->stream, RMD_RPC_OK, "");
 }
 
@@ -311,6 +315,12 @@ static struct rmd_session *take_hello(struct rmd_session *session,
 					    ? hello->inline_max_bytes
 					    : RMD_OUTCOME_INLINE_DEFAULT_BYTES;
 	struct rmd_session *known = rmd_session_find(coordinator, hello->session);
+	if (known != NULL && rmd_core_client_abandoned(known->client)) {
+		end_stream(session, RMD_RPC_NOT_FOUND, "SESSION_OVER",
+			   "the session was away for too long, and its tasks were cancelled; "
+			   "ask for detached ones with Executor.Await");
+		return NULL;
+	}
 	if (known != NULL)
 		return resume(session, known, hello);
 	char identity[64];
@@ -435,12 +445,16 @@ static void on_closed(struct rmd_stream *stream, void *ctx, enum rmd_rpc_status 
 	RMD_CHECK(session->stream == stream);
 	session->stream = NULL;
 	rmd_sharing_end(&session->sharing);
-	if (session->client == NULL || session->goodbye ||
-	    session->coordinator->options.private_mode)
+	struct rmd_coordinator *coordinator = session->coordinator;
+	bool for_ever = session->goodbye || coordinator->options.private_mode;
+	if (session->client == NULL ||
+	    (for_ever && rmd_core_client_detached(session->client) == 0)) {
 		session_free(session);
-	else
-		rmd_core_client_leave(session->coordinator->core, rmd_clock_mono_ms(),
-				      session->client, LINGER_MS);
+		return;
+	}
+	rmd_core_client_leave(coordinator->core, rmd_clock_mono_ms(), session->client,
+			      for_ever ? 0 : coordinator->options.client_grace_ms);
+	rmd_coordinator_touch(coordinator);
 }
 
 static const struct rmd_stream_events session_events = {

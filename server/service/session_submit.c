@@ -4,6 +4,7 @@
 #include "proto/base/alloc.h"
 #include "proto/base/clock.h"
 #include "proto/base/errcode.h"
+#include "server/service/executor.h"
 #include "server/service/session_inside.h"
 
 #define SESSION_POOLS_MAX 1024u
@@ -82,6 +83,26 @@ static void refuse(struct rmd_session *session, uint64_t number, struct rmd_buf 
 	rmd_buf_unref(error);
 }
 
+/* Makes the ticket of a detached task, or says why there is none. */
+static struct rmd_buf *detach(const struct rmd_session *session,
+			      const struct rmd_task_spec *spec,
+			      struct rmd_ticket **ret_ticket)
+{
+	int len = (int)spec->function.len;
+	const char *name = (const char *)spec->function.data;
+	if (session->coordinator->options.private_mode)
+		return rmd_outcome_refused(
+			"NotDetachable",
+			"%.*s was not accepted: it is to go on without its client, and this "
+			"private coordinator ends with the program that started it; start "
+			"one that stays with `remuda up`, then submit it there",
+			len, name);
+	*ret_ticket = rmd_ticket_detached();
+	return *ret_ticket != NULL ? NULL
+				   : rmd_outcome_submit_refused(session->coordinator,
+								RMD_ENOMEM, spec->function);
+}
+
 int rmd_session_submit(struct rmd_session *session,
 		       const struct rmd_session_submit *submit, struct rmd_buf *frame)
 {
@@ -107,7 +128,11 @@ int rmd_session_submit(struct rmd_session *session,
 	}
 	struct rmd_core_pool *pool = error == NULL ? pool_of(session, spec, &error)
 						   : NULL;
-	if (pool != NULL) {
+	struct rmd_ticket *ticket = NULL;
+	if (pool != NULL && spec->options.detached)
+		error = detach(session, spec, &ticket);
+	if (pool != NULL && error == NULL) {
+		struct rmd_submit_rules rules;
 		struct rmd_core_submit core_submit = {
 			.number = submit->number,
 			.function = spec->function,
@@ -118,12 +143,16 @@ int rmd_session_submit(struct rmd_session *session,
 			.deadline_ms = spec->options.deadline_ms,
 			.max_attempts = spec->options.max_attempts,
 			.stream_logs = spec->options.stream_logs,
+			.rules = rmd_submit_rules(&spec->options, &rules),
+			.user = ticket,
 		};
 		int rc = rmd_core_submit(session->coordinator->core, rmd_clock_mono_ms(),
 					 session->client, &core_submit, NULL);
 		if (rc < 0 && rc != RMD_EEXIST)
 			error = rmd_outcome_submit_refused(session->coordinator, rc,
 							   spec->function);
+		if (rc < 0)
+			rmd_ticket_drop(ticket);
 	}
 	if (error != NULL)
 		refuse(session, submit->number, error);

@@ -134,7 +134,7 @@ class Page(Case):
     def plain(self, text):
         """Without what differs from machine to machine."""
         text = text.replace(os.path.realpath(self.folder) + "/", self.HOME)
-        text = text.replace(f" on {os.uname().nodename}", " on node-b")
+        text = re.sub(rf" on (agent )?{re.escape(os.uname().nodename)}\b", r" on \1node-b", text)
         return re.sub(r"offset 0x[0-9a-f]+", "offset 0x…", text)
 
     def test_every_command_prints_what_the_page_says(self):

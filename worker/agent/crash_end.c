@@ -395,3 +395,10 @@ struct remuda_error *rmd_aworker_crash_error(const struct rmd_aworker *worker,
 						 "workers was lost"));
 	return err;
 }
+
+enum rmd_failure_cause rmd_aworker_crash_cause(const struct rmd_aworker *worker)
+{
+	return worker->crash != NULL && worker->crash->proven
+		       ? RMD_FAILURE_OUT_OF_MEMORY
+		       : RMD_FAILURE_WORKER_LOST;
+}

@@ -77,7 +77,7 @@ static bool give(struct rmd_aworker *worker, struct rmd_alease *lease)
 					      rmd_errcode_text(rc));
 	rmd_error_set_origin(err, REMUDA_ORIGIN_AGENT);
 	rmd_error_set_place(err, agent->name, 0, lease->attempt);
-	rmd_alease_fail(lease, err, false, 0);
+	rmd_alease_fail(lease, err, false, 0, RMD_FAILURE_UNSPECIFIED);
 	return true;
 }
 

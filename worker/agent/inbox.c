@@ -1,3 +1,4 @@
+#include "worker/agent/image.h"
 #include "worker/agent/state.h"
 
 #include <stdio.h>
@@ -67,7 +68,7 @@ static void fail_new(struct rmd_alease *lease, const char *type,
 	struct remuda_error *err = remuda_error_create(type, "%s", text);
 	rmd_error_set_origin(err, origin);
 	rmd_error_set_place(err, lease->pool->agent->name, 0, lease->attempt);
-	rmd_alease_fail(lease, err, false, 0);
+	rmd_alease_fail(lease, err, false, 0, RMD_FAILURE_UNSPECIFIED);
 }
 
 /* Function and arguments. False: the lease has ended with an error. */
@@ -112,7 +113,7 @@ static bool fill(struct rmd_alease *lease, const struct rmd_lease_grant *grant,
 	if (grant->arguments_transfer == 0)
 		lease->arguments =
 			rmd_piece_ref((struct rmd_piece){grant->arguments, frame});
-	return true;
+	return rmd_apart_sort(lease);
 }
 
 static int on_lease(struct rmd_agent *agent, const struct rmd_lease_grant *grant,
@@ -133,8 +134,8 @@ static int on_lease(struct rmd_agent *agent, const struct rmd_lease_grant *grant
 		return 0;
 	}
 	if (fill(lease, grant, frame)) {
-		rmd_apool_enqueue(pool, lease, RMD_APOOL_LAST);
-		rmd_apool_unbalance(pool);
+		rmd_apool_enqueue(lease->pool, lease, RMD_APOOL_LAST);
+		rmd_apool_unbalance(lease->pool);
 	}
 	return 0;
 }
@@ -161,8 +162,13 @@ static void on_cancel(struct rmd_agent *agent, uint64_t number)
 
 static int on_module(struct rmd_agent *agent, const struct rmd_module_image *image)
 {
-	struct rmd_piece bytes;
-	if (!rmd_agent_take_transfer(agent, image->transfer, &bytes)) {
+	struct rmd_piece bytes = {0};
+	bool come = rmd_agent_take_transfer(agent, image->transfer, &bytes);
+	if (rmd_aimage_take(agent, image, bytes)) {
+		rmd_piece_unref(bytes);
+		return 0;
+	}
+	if (!come) {
 		rmd_log(RMD_LOG_WARN, SOURCE,
 			"the bytes of the module %.*s have not come",
 			(int)image->name.len, (const char *)image->name.data);

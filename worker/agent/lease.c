@@ -71,7 +71,7 @@ void rmd_alease_return(struct rmd_alease *lease)
 }
 
 void rmd_alease_fail(struct rmd_alease *lease, struct remuda_error *err, bool began,
-		     uint64_t worker)
+		     uint64_t worker, enum rmd_failure_cause cause)
 {
 	struct rmd_buf *chain = rmd_agent_encode_error(err);
 	struct rmd_lease_outcome outcome = {
@@ -79,6 +79,7 @@ void rmd_alease_fail(struct rmd_alease *lease, struct remuda_error *err, bool be
 		.outcome.kind = RMD_OUTCOME_ERROR,
 		.began = began,
 		.worker = worker,
+		.cause = cause,
 	};
 	if (chain != NULL)
 		outcome.outcome.bytes = rmd_buf_slice(chain);

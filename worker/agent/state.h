@@ -388,6 +388,8 @@ void rmd_aworker_crash_close(struct rmd_aworker *worker);
 struct remuda_error *rmd_aworker_crash_error(const struct rmd_aworker *worker,
 					     const struct rmd_alease *lease,
 					     const int *wait_status);
+/* Why it was lost, for the rule by which its task is tried again. */
+enum rmd_failure_cause rmd_aworker_crash_cause(const struct rmd_aworker *worker);
 
 /* ---- lease.c ---- */
 
@@ -399,7 +401,7 @@ struct rmd_alease *rmd_alease_find(const struct rmd_agent *agent, uint64_t numbe
 /* Each ends a lease that is in no queue and no hands, says so, and destroys it. */
 void rmd_alease_return(struct rmd_alease *lease);
 void rmd_alease_fail(struct rmd_alease *lease, struct remuda_error *err, bool began,
-		     uint64_t worker);
+		     uint64_t worker, enum rmd_failure_cause cause);
 void rmd_alease_cancelled(struct rmd_alease *lease, const char *reason, uint64_t worker);
 void rmd_alease_ended(struct rmd_alease *lease, const struct rmd_wp_outcome *outcome,
 		      uint64_t worker);

@@ -381,7 +381,7 @@ static bool settle_hands(struct rmd_aworker *worker, const int *wait_status)
 			rmd_alease_fail(
 				lease,
 				rmd_aworker_crash_error(worker, lease, wait_status), true,
-				worker->number);
+				worker->number, rmd_aworker_crash_cause(worker));
 	}
 	return ran;
 }
