@@ -3,6 +3,7 @@ and what hostile or dying clients do to it."""
 
 import base64
 import fcntl
+import functools
 import os
 import random
 import signal
@@ -182,6 +183,12 @@ def await_forgotten(remudad):
     wait_until(lambda: not mapped(), "remudad forgets the memory of clients that are gone")
 
 
+@functools.lru_cache
+def payloads():
+    rng = random.Random(5)
+    return [base64.b64encode(rng.randbytes(768 << 10)).decode() for _ in range(200)]
+
+
 class Echo(Case):
     @unittest.skipIf(harness.SANITIZED, "slow")
     def test_64_mib_come_back_as_they_went_from_a_private_coordinator(self):
@@ -198,8 +205,7 @@ class Echo(Case):
             await_forgotten(remudad)
 
     def parallel(self, *where):
-        rng = random.Random(5)
-        lines = [base64.b64encode(rng.randbytes(768 << 10)).decode() for _ in range(200)]
+        lines = payloads()
         out, err = self.remuda("map", *where, "-R", "-r", "native:demo.echo",
                                input="\n".join(lines) + "\n")
         self.assertEqual(err, "")
@@ -347,7 +353,8 @@ class Hostile(Case):
     def test_refs_that_meet_or_come_twice_end_the_session(self):
         # The first task has to hold its arguments: its worker starts only after the second.
         held = (HEAD, 300000, 0, 1)
-        with Coordinator(self, workers=None) as remudad:
+        # Nor shall the end of the coordinator wait for what nobody runs.
+        with Coordinator(self, "--grace", "0", workers=None) as remudad:
             for ref in (held, (HEAD, 300000, 1, 1), (HEAD + 299999, 10, 1, 1),
                         (HEAD + 400000, 10, 0, 2)):
                 with self.subTest(ref=ref):
