@@ -59,6 +59,7 @@ struct rmd_agent_pool {
 	uint32_t idle;
 	bool start_failed;           /* start_error is set */
 	struct rmd_slice start_error;/* raw ErrorChain */
+	bool broken;
 	struct rmd_slice raw;        /* the raw AgentPool: workers are walked in it */
 };
 

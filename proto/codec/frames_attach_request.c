@@ -182,6 +182,8 @@ static int pool_field(const struct rmd_wire_field *f, struct rmd_agent_pool *poo
 				      ret_field);
 	case 5:
 		return frames_u32(f, &pool->idle, "AgentPool.idle", ret_field);
+	case 6:
+		return frames_bool(f, &pool->broken, "AgentPool.broken", ret_field);
 	default:
 		return 0;
 	}
@@ -241,6 +243,7 @@ void rmd_attach_request_put_pool(struct rmd_wire_writer *writer,
 	if (pool->start_failed)
 		rmd_wire_put_bytes(writer, 4, pool->start_error);
 	rmd_wire_put_varint_nz(writer, 5, pool->idle);
+	rmd_wire_put_varint_nz(writer, 6, pool->broken);
 	rmd_wire_close(writer, nest);
 }
 

@@ -7,6 +7,7 @@
 #define ENVIRONMENT 5u
 #define MODULES 6u
 #define LABELS 10u
+#define INITIALIZER 11u
 
 /* A PoolSpec while it is read: first what it needs is counted (block NULL), then it is
  * laid out in one block: the struct, the pairs, the digests, the texts. */
@@ -150,6 +151,45 @@ static int module_field(const struct rmd_wire_field *f, struct spec_reading *s,
 	return 0;
 }
 
+static int initializer_field(const struct rmd_wire_field *f, struct rmd_pool_spec *spec,
+			     const char **ret_field)
+{
+	struct rmd_slice bytes = {NULL, 0};
+	struct rmd_wire_field inner;
+	int rc = frames_message(f, &bytes, "PoolSpec.initializer", ret_field);
+	if (rc < 0)
+		return rc;
+	struct rmd_wire_reader rest = rmd_wire_reader_of(bytes);
+	spec->initializer = spec->initializer_arguments = (struct rmd_slice){NULL, 0};
+	while ((rc = frames_next(&rest, &inner)) > 0) {
+		if (inner.number == 1)
+			rc = frames_text(&inner, RMD_POOL_INITIALIZER_MAX_BYTES,
+					 &spec->initializer,
+					 "PoolSpec.initializer (at most 512 bytes)",
+					 ret_field);
+		else if (inner.number == 2)
+			rc = frames_bytes(
+				&inner, RMD_POOL_INITIALIZER_ARGUMENTS_MAX_BYTES,
+				&spec->initializer_arguments,
+				"PoolSpec.initializer.arguments (at most 64 KiB)",
+				ret_field);
+		if (rc < 0)
+			return rc;
+	}
+	return rc < 0 ? frames_fail(rc, "PoolSpec.initializer", ret_field) : 0;
+}
+
+/* "RUNTIME:NAME" with the pool's runtime, or nothing at all. */
+static bool initializer_valid(const struct rmd_pool_spec *spec)
+{
+	struct rmd_slice name = spec->initializer, runtime = spec->runtime;
+	if (name.len == 0)
+		return spec->initializer_arguments.len == 0;
+	return !has_nul(name) && name.len > runtime.len + 1 &&
+	       name.data[runtime.len] == ':' &&
+	       (runtime.len == 0 || memcmp(name.data, runtime.data, runtime.len) == 0);
+}
+
 static int spec_field(const struct rmd_wire_field *f, struct spec_reading *s,
 		      const char **ret_field)
 {
@@ -181,6 +221,13 @@ static int spec_field(const struct rmd_wire_field *f, struct spec_reading *s,
 				  ret_field);
 	case LABELS:
 		return label_field(f, s, ret_field);
+	case INITIALIZER:
+		return initializer_field(f, spec, ret_field);
+	case 12:
+		return frames_u64(f, &spec->leak_bytes, "PoolSpec.leak_bytes", ret_field);
+	case 13:
+		return frames_bool(f, &spec->broken_on_crash, "PoolSpec.broken_on_crash",
+				   ret_field);
 	default:
 		return 0;
 	}
@@ -207,8 +254,14 @@ static int spec_pass(struct rmd_slice bytes, struct spec_reading *s,
 				   ret_field);
 	if (has_nul(s->spec.runtime))
 		return frames_fail(RMD_EINVAL, "PoolSpec.runtime (NUL)", ret_field);
+	if (!initializer_valid(&s->spec))
+		return frames_fail(RMD_EINVAL,
+				   "PoolSpec.initializer (RUNTIME:NAME, of its runtime)",
+				   ret_field);
 	s->spec.name = keep_text(s, s->spec.name);
 	s->spec.runtime = keep_text(s, s->spec.runtime);
+	s->spec.initializer = keep_text(s, s->spec.initializer);
+	s->spec.initializer_arguments = keep_text(s, s->spec.initializer_arguments);
 	return 0;
 }
 
@@ -267,6 +320,14 @@ void rmd_pool_spec_put_raw(struct rmd_wire_writer *writer,
 	rmd_wire_put_varint_nz(writer, 9, spec->memory_bytes);
 	for (size_t i = 0; i < spec->label_count; i++)
 		rmd_pairs_put(writer, LABELS, spec->labels[i]);
+	if (spec->initializer.len != 0) {
+		struct rmd_wire_nest nest = rmd_wire_open(writer, INITIALIZER);
+		rmd_wire_put_bytes(writer, 1, spec->initializer);
+		rmd_wire_put_bytes_nz(writer, 2, spec->initializer_arguments);
+		rmd_wire_close(writer, nest);
+	}
+	rmd_wire_put_varint_nz(writer, 12, spec->leak_bytes);
+	rmd_wire_put_varint_nz(writer, 13, spec->broken_on_crash);
 }
 
 int rmd_pool_spec_copy(const struct rmd_pool_spec *spec, struct rmd_pool_spec **ret_spec,
@@ -333,6 +394,13 @@ enum rmd_pool_match rmd_pool_spec_match(const struct rmd_pool_spec *a,
 		field = "memory_bytes";
 	else if (!pairs_equal(a->labels, a->label_count, b->labels, b->label_count))
 		field = "labels";
+	else if (!rmd_slice_equal(a->initializer, b->initializer) ||
+		 !rmd_slice_equal(a->initializer_arguments, b->initializer_arguments))
+		field = "initializer";
+	else if (rmd_pool_leak_bytes(a) != rmd_pool_leak_bytes(b))
+		field = "leak_bytes";
+	else if (a->broken_on_crash != b->broken_on_crash)
+		field = "broken_on_crash";
 	if (field != NULL) {
 		*ret_field = field;
 		return RMD_POOL_DIFFERENT;

@@ -17,6 +17,10 @@
 #define RMD_POOL_LABELS_MAX 16u
 #define RMD_POOL_IDLE_TIMEOUT_DEFAULT_MS 10000u
 #define RMD_POOL_CPU_DEFAULT_MILLI 1000u
+#define RMD_POOL_INITIALIZER_MAX_BYTES 512u
+#define RMD_POOL_INITIALIZER_ARGUMENTS_MAX_BYTES 65536u
+#define RMD_POOL_LEAK_DEFAULT_BYTES UINT64_C(300000000)
+#define RMD_POOL_LEAK_NEVER UINT64_MAX
 
 struct rmd_pool_spec {
 	struct rmd_slice name;       /* empty: the client's own */
@@ -32,13 +36,17 @@ struct rmd_pool_spec {
 	uint64_t memory_bytes;       /* 0: no limit */
 	const struct rmd_pair *labels;
 	size_t label_count;
+	struct rmd_slice initializer; /* "RUNTIME:NAME"; empty: none */
+	struct rmd_slice initializer_arguments; /* raw Arguments */
+	uint64_t leak_bytes;         /* 0: the default; RMD_POOL_LEAK_NEVER */
+	bool broken_on_crash;
 };
 
 /* Reads a raw PoolSpec. Gives *ret_spec (free with rmd_pool_spec_free), independent of
  * `bytes`: every text in it has a NUL behind it (and none within); environment and labels
  * are sorted by key, each key once. Beyond the codes of frames.h: RMD_EINVAL: a name with
  * other characters than [A-Za-z0-9._-], a variable without name, with '=' in its name, or
- * with a NUL in it; RMD_ENOMEM. */
+ * with a NUL in it, an initializer of another runtime; RMD_ENOMEM. */
 int rmd_pool_spec_read(struct rmd_slice bytes, struct rmd_pool_spec **ret_spec,
 		       const char **ret_field);
 /* Appends its fields, without a tag or length before them: a raw PoolSpec. Look at
@@ -68,6 +76,11 @@ static inline uint64_t rmd_pool_idle_timeout_ms(const struct rmd_pool_spec *spec
 {
 	return spec->idle_timeout_ms != 0 ? spec->idle_timeout_ms
 					  : RMD_POOL_IDLE_TIMEOUT_DEFAULT_MS;
+}
+
+static inline uint64_t rmd_pool_leak_bytes(const struct rmd_pool_spec *spec)
+{
+	return spec->leak_bytes != 0 ? spec->leak_bytes : RMD_POOL_LEAK_DEFAULT_BYTES;
 }
 
 static inline uint32_t rmd_pool_cpu_milli(const struct rmd_pool_spec *spec)

@@ -111,6 +111,34 @@ static int open_pool_read(struct rmd_slice bytes, struct rmd_session_open_pool *
 	return 0;
 }
 
+static int close_pool_read(struct rmd_slice bytes,
+			   struct rmd_session_close_pool *ret_close,
+			   const char **ret_field)
+{
+	struct rmd_wire_reader rest = rmd_wire_reader_of(bytes);
+	struct rmd_wire_field f;
+	uint64_t how = 0;
+	int rc;
+	*ret_close = (struct rmd_session_close_pool){.pool = 0};
+	while ((rc = frames_next(&rest, &f)) > 0) {
+		if (f.number == 1)
+			rc = frames_u64(&f, &ret_close->pool, "SessionClosePool.pool",
+					ret_field);
+		else if (f.number == 2)
+			rc = frames_u64(&f, &how, "SessionClosePool.how", ret_field);
+		if (rc < 0)
+			return rc;
+	}
+	if (rc < 0)
+		return frames_fail(rc, "SessionClosePool", ret_field);
+	if (ret_close->pool == 0)
+		return frames_fail(RMD_EPROTO, "SessionClosePool.pool (from 1)",
+				   ret_field);
+	if (how <= RMD_SESSION_CLOSE_KILL)
+		ret_close->how = (enum rmd_session_close)how;
+	return 0;
+}
+
 /* One field: 1: an item is in *item; 0: there is none in it. */
 static int request_field(struct rmd_frame_reader *reader, const struct rmd_wire_field *f,
 			 struct rmd_session_request_item *item)
@@ -140,6 +168,9 @@ static int request_field(struct rmd_frame_reader *reader, const struct rmd_wire_
 		item->kind = RMD_SESSION_REQUEST_GOODBYE;
 		rc = frames_bool(f, &goodbye, "SessionRequest.goodbye", &reader->field);
 		return rc < 0 ? rc : goodbye;
+	case RMD_SESSION_REQUEST_CLOSE_POOL:
+		rc = close_pool_read(f->bytes, &item->close_pool, &reader->field);
+		break;
 	default:
 		return 0;
 	}
@@ -244,6 +275,15 @@ void rmd_session_request_put_open_pool(struct rmd_wire_writer *writer, uint64_t 
 void rmd_session_request_put_goodbye(struct rmd_wire_writer *writer)
 {
 	rmd_wire_put_varint(writer, RMD_SESSION_REQUEST_GOODBYE, 1);
+}
+
+void rmd_session_request_put_close_pool(struct rmd_wire_writer *writer,
+					const struct rmd_session_close_pool *closed)
+{
+	struct rmd_wire_nest nest = rmd_wire_open(writer, RMD_SESSION_REQUEST_CLOSE_POOL);
+	rmd_wire_put_varint_nz(writer, 1, closed->pool);
+	rmd_wire_put_varint_nz(writer, 2, (uint64_t)closed->how);
+	rmd_wire_close(writer, nest);
 }
 
 /* ---- coordinator to client: reading ---- */

@@ -27,6 +27,18 @@ struct rmd_session_open_pool {
 	struct rmd_slice raw_spec;   /* rmd_pool_spec_read is yet to check it */
 };
 
+enum rmd_session_close {             /* the numbers of remuda.v1.ClosePool */
+	RMD_SESSION_CLOSE_UNSPECIFIED, /* as DRAIN; also: one that we do not know */
+	RMD_SESSION_CLOSE_DRAIN,
+	RMD_SESSION_CLOSE_CANCEL,
+	RMD_SESSION_CLOSE_KILL,
+};
+
+struct rmd_session_close_pool {
+	uint64_t pool;               /* the session's number for it, from 1 */
+	enum rmd_session_close how;
+};
+
 struct rmd_session_welcome {
 	uint32_t protocol;
 	uint64_t epoch;
@@ -63,6 +75,7 @@ enum rmd_session_request_kind {
 	RMD_SESSION_REQUEST_ACK,         /* number */
 	RMD_SESSION_REQUEST_OPEN_POOL,
 	RMD_SESSION_REQUEST_GOODBYE,     /* only where true */
+	RMD_SESSION_REQUEST_CLOSE_POOL,
 };
 
 struct rmd_session_request_item {
@@ -73,6 +86,7 @@ struct rmd_session_request_item {
 		struct rmd_session_submit submit;
 		uint64_t number;
 		struct rmd_session_open_pool open_pool;
+		struct rmd_session_close_pool close_pool;
 	};
 };
 
@@ -96,6 +110,8 @@ void rmd_session_request_put_acks(struct rmd_wire_writer *writer, const uint64_t
 void rmd_session_request_put_open_pool(struct rmd_wire_writer *writer, uint64_t pool,
 				       struct rmd_slice raw_spec);
 void rmd_session_request_put_goodbye(struct rmd_wire_writer *writer);
+void rmd_session_request_put_close_pool(struct rmd_wire_writer *writer,
+					const struct rmd_session_close_pool *closed);
 
 /* ---- coordinator to client ---- */
 

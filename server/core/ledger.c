@@ -237,6 +237,10 @@ static uint32_t at_most(uint32_t number, uint32_t most)
 static void heed_starts(struct rmd_core_pool *pool,
 			const struct rmd_core_agent_pool *state)
 {
+	if (state->broken)
+		rmd_core_pool_break(pool, state->start_error);
+	if (pool->broken)
+		return;
 	if (pool->workers > pool->starting) {
 		pool->start_failures = 0;
 		rmd_piece_unref(pool->start_error);

@@ -75,6 +75,12 @@ static const char *spec_differs(const struct rmd_core_pool *pool,
 		return "max_tasks_per_worker";
 	if (!labels_equal(pool, spec))
 		return "labels";
+	if (!rmd_slice_equal(pool->initializer, spec->initializer))
+		return "initializer";
+	if (pool->leak_bytes != spec->leak_bytes)
+		return "leak_bytes";
+	if (pool->broken_on_crash != spec->broken_on_crash)
+		return "broken_on_crash";
 	if (!rmd_slice_equal(pool->identity, spec->identity))
 		return "environment or modules";
 	return NULL;
@@ -95,7 +101,7 @@ static struct rmd_core_pool *pool_new(const struct rmd_core_pool_spec *spec,
 				      struct rmd_slice owner)
 {
 	size_t bytes = spec->name.len + spec->runtime.len + spec->identity.len +
-		       owner.len;
+		       spec->initializer.len + owner.len;
 	for (size_t i = 0; i < spec->label_count; i++)
 		bytes += spec->labels[i].key.len + spec->labels[i].value.len;
 	struct rmd_core_pool *pool;
@@ -113,6 +119,7 @@ static struct rmd_core_pool *pool_new(const struct rmd_core_pool_spec *spec,
 	pool->name = copy_slice(spec->name, &at);
 	pool->runtime = copy_slice(spec->runtime, &at);
 	pool->identity = copy_slice(spec->identity, &at);
+	pool->initializer = copy_slice(spec->initializer, &at);
 	pool->owner_identity = copy_slice(owner, &at);
 	return pool;
 }
@@ -145,6 +152,8 @@ static struct rmd_core_pool *pool_create(struct rmd_core *core,
 	pool->memory_bytes = spec->memory_bytes;
 	pool->idle_timeout_ms = spec_idle(core, spec);
 	pool->max_tasks_per_worker = spec->max_tasks_per_worker;
+	pool->leak_bytes = spec->leak_bytes;
+	pool->broken_on_crash = spec->broken_on_crash;
 	lists_init(pool);
 	if (rmd_core_timer_init(core, &pool->idle_timer, RMD_CORE_TIMER_IDLE) < 0) {
 		rmd_free(pool);

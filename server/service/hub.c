@@ -201,7 +201,8 @@ static int take_pool(struct rmd_hub *hub, const struct rmd_agent_pool *pool)
 	struct rmd_core_agent_pool state = {.pool = pool->pool,
 					    .slots = pool->slots,
 					    .idle = pool->idle,
-					    .start_failed = pool->start_failed};
+					    .start_failed = pool->start_failed,
+					    .broken = pool->broken};
 	struct rmd_agent_worker worker;
 	size_t cursor = 0;
 	while (rmd_agent_pool_next_worker(pool, &cursor, &worker)) {

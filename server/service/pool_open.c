@@ -14,8 +14,18 @@ struct rmd_slice rmd_function_runtime(struct rmd_slice function)
 	return rmd_slice_of(function.data, len);
 }
 
-/* The digest of what only workers see: environment, modules, max_tasks_per_worker's
- * kin. */
+static int spec_digest(const struct rmd_pool_spec *part, struct rmd_digest *ret_digest)
+{
+	struct rmd_wire_writer writer = {0};
+	rmd_pool_spec_put_raw(&writer, part);
+	int rc = writer.failed ? RMD_ENOMEM
+			       : rmd_digest_of(rmd_slice_of(writer.data, writer.len),
+					       ret_digest);
+	rmd_wire_writer_fini(&writer);
+	return rc;
+}
+
+/* The digest of what only workers see: environment and modules. */
 static int spec_identity(const struct rmd_pool_spec *spec,
 			 struct rmd_digest *ret_identity)
 {
@@ -23,12 +33,21 @@ static int spec_identity(const struct rmd_pool_spec *spec,
 				     .environment_count = spec->environment_count,
 				     .modules = spec->modules,
 				     .module_count = spec->module_count};
-	struct rmd_wire_writer writer = {0};
-	rmd_pool_spec_put_raw(&writer, &seen);
-	int rc = writer.failed ? RMD_ENOMEM
-			       : rmd_digest_of(rmd_slice_of(writer.data, writer.len),
-					       ret_identity);
-	rmd_wire_writer_fini(&writer);
+	return spec_digest(&seen, ret_identity);
+}
+
+/* What stands for the initializer and its arguments in the core; empty: none. */
+static int spec_initializer(const struct rmd_pool_spec *spec,
+			    struct rmd_digest *ret_digest, struct rmd_slice *ret_slice)
+{
+	struct rmd_pool_spec seen = {.initializer = spec->initializer,
+				     .initializer_arguments = spec->initializer_arguments};
+	*ret_slice = (struct rmd_slice){NULL, 0};
+	if (spec->initializer.len == 0)
+		return 0;
+	int rc = spec_digest(&seen, ret_digest);
+	if (rc == 0)
+		*ret_slice = rmd_slice_of(ret_digest->bytes, sizeof ret_digest->bytes);
 	return rc;
 }
 
@@ -87,6 +106,10 @@ static int open_in_core(struct rmd_coordinator *coordinator,
 	struct rmd_buf *raw = rmd_wire_writer_take(&writer);
 	rmd_wire_writer_fini(&writer);
 	int rc = raw == NULL ? RMD_ENOMEM : spec_identity(spec, &identity);
+	struct rmd_digest digest;
+	struct rmd_slice initializer = {NULL, 0};
+	if (rc == 0)
+		rc = spec_initializer(spec, &digest, &initializer);
 	if (rc == 0) {
 		struct rmd_core_pool_spec core_spec = {
 			.name = spec->name,
@@ -99,6 +122,9 @@ static int open_in_core(struct rmd_coordinator *coordinator,
 			.labels = labels,
 			.label_count = spec->label_count,
 			.identity = rmd_slice_of(identity.bytes, sizeof identity.bytes),
+			.leak_bytes = rmd_pool_leak_bytes(spec),
+			.initializer = initializer,
+			.broken_on_crash = spec->broken_on_crash,
 			.spec = {rmd_buf_slice(raw), raw},
 		};
 		rc = rmd_core_pool_open(coordinator->core, rmd_clock_mono_ms(), client,

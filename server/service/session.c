@@ -378,6 +378,9 @@ static int take_item(struct rmd_session *session,
 	case RMD_SESSION_REQUEST_OPEN_POOL:
 		rmd_session_open_pool(session, &item->open_pool);
 		return 0;
+	case RMD_SESSION_REQUEST_CLOSE_POOL:
+		rmd_session_close_pool(session, &item->close_pool);
+		return 0;
 	case RMD_SESSION_REQUEST_GOODBYE:
 		session->goodbye = true;
 		return 0;

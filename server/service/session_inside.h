@@ -40,6 +40,9 @@ void rmd_session_put_outcome(struct rmd_session *session, uint64_t number,
 /* An answer of about `bytes` was sent that the core knows nothing of: a client that asks
  * and does not read must not make them pile up. */
 void rmd_session_answered(struct rmd_session *session, size_t bytes);
+/* Closes a pool for the session; one that it has not opened is ignored. */
+void rmd_session_close_pool(struct rmd_session *session,
+			    const struct rmd_session_close_pool *asked);
 /* Opens a pool, and answers. */
 void rmd_session_open_pool(struct rmd_session *session,
 			   const struct rmd_session_open_pool *asked);

@@ -39,6 +39,35 @@ void rmd_session_open_pool(struct rmd_session *session,
 	rmd_free(why);
 }
 
+/* Whether some number of the session stands for the pool. */
+static bool session_names(const struct rmd_session *session,
+			  const struct rmd_core_pool *pool)
+{
+	const struct rmd_core_pool *named;
+	size_t cursor = 0;
+	while ((named = rmd_map_next(&session->pools, &cursor)) != NULL)
+		if (named == pool)
+			return true;
+	return false;
+}
+
+void rmd_session_close_pool(struct rmd_session *session,
+			    const struct rmd_session_close_pool *asked)
+{
+	static const enum rmd_core_pool_close ways[] = {
+		[RMD_SESSION_CLOSE_UNSPECIFIED] = RMD_CORE_POOL_DRAIN,
+		[RMD_SESSION_CLOSE_DRAIN] = RMD_CORE_POOL_DRAIN,
+		[RMD_SESSION_CLOSE_CANCEL] = RMD_CORE_POOL_CLOSE,
+		[RMD_SESSION_CLOSE_KILL] = RMD_CORE_POOL_KILL,
+	};
+	struct rmd_core_pool *pool = rmd_map_take(&session->pools, asked->pool);
+	if (pool == NULL || session_names(session, pool)) /* another number holds it */
+		return;
+	(void)rmd_core_pool_leave(session->coordinator->core, rmd_clock_mono_ms(),
+				  session->client, pool, ways[asked->how]);
+	rmd_coordinator_touch(session->coordinator);
+}
+
 /* The pool that a task goes to; NULL: *ret_error says why it goes nowhere. */
 static struct rmd_core_pool *pool_of(struct rmd_session *session,
 				     const struct rmd_task_spec *spec,
@@ -148,7 +177,9 @@ int rmd_session_submit(struct rmd_session *session,
 		};
 		int rc = rmd_core_submit(session->coordinator->core, rmd_clock_mono_ms(),
 					 session->client, &core_submit, NULL);
-		if (rc < 0 && rc != RMD_EEXIST)
+		if (rc == RMD_ECLOSED)
+			error = rmd_outcome_pool_broken(pool);
+		if (rc < 0 && rc != RMD_EEXIST && error == NULL)
 			error = rmd_outcome_submit_refused(session->coordinator, rc,
 							   spec->function);
 		if (rc < 0)

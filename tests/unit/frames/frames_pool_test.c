@@ -35,6 +35,10 @@ static struct rmd_pool_spec spec_full(void)
 		.memory_bytes = 1 << 30,
 		.labels = labels,
 		.label_count = 1,
+		.initializer = rmd_slice_of_string("native:demo.setup"),
+		.initializer_arguments = rmd_slice_of_string("raw"),
+		.leak_bytes = 5,
+		.broken_on_crash = true,
 	};
 }
 
@@ -62,6 +66,11 @@ static void a_copy_is_whole_sorted_and_terminated(void **state)
 	assert_memory_equal(copy->modules, modules, sizeof modules);
 	assert_string_equal((const char *)copy->labels[0].value.data, "b");
 	assert_int_equal(copy->max_tasks_per_worker, 9);
+	assert_string_equal((const char *)copy->initializer.data, "native:demo.setup");
+	assert_true(rmd_slice_equal(copy->initializer_arguments,
+				    rmd_slice_of_string("raw")));
+	assert_int_equal(copy->leak_bytes, 5);
+	assert_true(copy->broken_on_crash);
 	rmd_pool_spec_free(copy);
 	rmd_pool_spec_free(NULL);
 }
@@ -90,6 +99,7 @@ static void a_default_is_the_same_as_its_value(void **state)
 	struct rmd_pool_spec said = zero;
 	said.idle_timeout_ms = RMD_POOL_IDLE_TIMEOUT_DEFAULT_MS;
 	said.cpu_milli = RMD_POOL_CPU_DEFAULT_MILLI;
+	said.leak_bytes = RMD_POOL_LEAK_DEFAULT_BYTES;
 	struct rmd_pool_spec *a = copy_of(&zero), *b = copy_of(&said);
 	const char *field = NULL;
 	assert_int_equal(rmd_pool_spec_match(a, b, &field), RMD_POOL_SAME);
@@ -103,7 +113,8 @@ static void each_field_that_differs_is_named(void **state)
 	static const char *const names[] = {
 		"name",	       "runtime",      "idle_timeout_ms", "environment",
 		"environment", "modules",      "modules",	  "max_tasks_per_worker",
-		"cpu_milli",   "memory_bytes", "labels"};
+		"cpu_milli",   "memory_bytes", "labels",	  "initializer",
+		"initializer", "leak_bytes",   "broken_on_crash"};
 	struct rmd_pool_spec full = spec_full(), *a = copy_of(&full);
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
 		struct rmd_pool_spec other = spec_full();
@@ -113,6 +124,7 @@ static void each_field_that_differs_is_named(void **state)
 			break;
 		case 1:
 			other.runtime = rmd_slice_of_string("python");
+			other.initializer = rmd_slice_of_string("python:setup");
 			break;
 		case 2:
 			other.idle_timeout_ms = 0;
@@ -141,6 +153,18 @@ static void each_field_that_differs_is_named(void **state)
 		case 10:
 			other.label_count = 0;
 			break;
+		case 11:
+			other.initializer = rmd_slice_of_string("native:demo.other");
+			break;
+		case 12:
+			other.initializer_arguments = rmd_slice_of_string("");
+			break;
+		case 13:
+			other.leak_bytes = RMD_POOL_LEAK_NEVER;
+			break;
+		case 14:
+			other.broken_on_crash = false;
+			break;
 		}
 		struct rmd_pool_spec *b = copy_of(&other);
 		const char *field = "";
@@ -149,6 +173,49 @@ static void each_field_that_differs_is_named(void **state)
 		rmd_pool_spec_free(b);
 	}
 	rmd_pool_spec_free(a);
+}
+
+static void an_initializer_is_of_the_runtime_of_its_pool(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *function, *arguments;
+		int rc;
+	} cases[] = {{"native:a", "", 0},	    {"native:", "", RMD_EINVAL},
+		     {"python:a", "", RMD_EINVAL},  {"native", "", RMD_EINVAL},
+		     {"", "x", 0 /* not said */},   {"nativ:ae", "", RMD_EINVAL}};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct rmd_pool_spec spec = {
+			.runtime = rmd_slice_of_string("native"),
+			.initializer = rmd_slice_of_string(cases[i].function),
+			.initializer_arguments = rmd_slice_of_string(cases[i].arguments)};
+		struct rmd_pool_spec *copy = NULL;
+		const char *field = "";
+		assert_int_equal(rmd_pool_spec_copy(&spec, &copy, &field), cases[i].rc);
+		if (cases[i].rc != 0)
+			assert_string_equal(
+				field,
+				"PoolSpec.initializer (RUNTIME:NAME, of its runtime)");
+		rmd_pool_spec_free(copy);
+	}
+}
+
+static void what_an_initializer_takes_is_bounded(void **state)
+{
+	(void)state;
+	static uint8_t bytes[RMD_POOL_INITIALIZER_ARGUMENTS_MAX_BYTES + 1];
+	for (size_t over = 0; over <= 1; over++) {
+		struct rmd_pool_spec spec = {
+			.runtime = rmd_slice_of_string("native"),
+			.initializer = rmd_slice_of_string("native:a"),
+			.initializer_arguments =
+				rmd_slice_of(bytes, sizeof bytes - 1 + over)};
+		struct rmd_pool_spec *copy = NULL;
+		const char *field = "";
+		assert_int_equal(rmd_pool_spec_copy(&spec, &copy, &field),
+				 over ? RMD_ETOOBIG : 0);
+		rmd_pool_spec_free(copy);
+	}
 }
 
 static void each_failing_allocation_is_an_error_and_nothing_leaks(void **state)
@@ -186,6 +253,8 @@ int main(void)
 		cmocka_unit_test(only_max_workers_makes_a_resize),
 		cmocka_unit_test(a_default_is_the_same_as_its_value),
 		cmocka_unit_test(each_field_that_differs_is_named),
+		cmocka_unit_test(an_initializer_is_of_the_runtime_of_its_pool),
+		cmocka_unit_test(what_an_initializer_takes_is_bounded),
 		cmocka_unit_test(each_failing_allocation_is_an_error_and_nothing_leaks),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

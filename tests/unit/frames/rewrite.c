@@ -76,6 +76,9 @@ int rewrite_session_request(struct rmd_slice message, struct rmd_buf *buf,
 		case RMD_SESSION_REQUEST_GOODBYE:
 			rmd_session_request_put_goodbye(out);
 			break;
+		case RMD_SESSION_REQUEST_CLOSE_POOL:
+			rmd_session_request_put_close_pool(out, &item.close_pool);
+			break;
 		}
 	}
 	if (rc < 0)
