@@ -272,9 +272,6 @@ struct rmd_core_pool_spec {
 	uint64_t leak_bytes;
 	struct rmd_slice initializer; /* stands for it and its arguments; empty: none */
 	bool broken_on_crash; /* a pool that breaks fails running tasks too */
-	uint64_t leak_bytes;
-	struct rmd_slice initializer; /* stands for it and its arguments; empty: none */
-	bool broken_on_crash; /* a pool that breaks fails running tasks too */
 	struct rmd_slice identity; /* digest of what only workers see */
 	struct rmd_piece spec; /* the PoolSpec for agents, unread; referenced, so with its
 				* buf: better one of its own than a large frame's */
@@ -317,15 +314,6 @@ enum rmd_core_pool_close {
  * have ended and nobody holds it. Safe to repeat, also with a harsher `how`. */
 void rmd_core_pool_close(struct rmd_core *core, uint64_t now_ms,
 			 struct rmd_core_pool *pool, enum rmd_core_pool_close how);
-/* The client is done with the pool and holds it no more: an unnamed one closes; of a
- * named one only the client's own tasks are touched, in the same way (END_POOL_CLOSED).
- * RMD_ENOTFOUND: it does not hold it. */
-int rmd_core_pool_leave(struct rmd_core *core, uint64_t now_ms,
-			struct rmd_core_client *client, struct rmd_core_pool *pool,
-			enum rmd_core_pool_close how);
-/* Whether the pool is broken (submits get RMD_ECLOSED), and why: an ErrorChain, borrowed
- * from the pool; perhaps empty. `ret_error` may be NULL. */
-bool rmd_core_pool_broken(const struct rmd_core_pool *pool, struct rmd_piece *ret_error);
 /* The client is done with the pool and holds it no more: an unnamed one closes; of a
  * named one only the client's own tasks are touched, in the same way (END_POOL_CLOSED).
  * RMD_ENOTFOUND: it does not hold it. */

@@ -58,8 +58,6 @@ struct rmd_core_pool {
 	bool killed;		/* its closing kills workers */
 	bool broken;		/* its tasks fail with broken_error; CLOSING */
 	struct rmd_piece broken_error;
-	bool broken;		/* its tasks fail with broken_error; CLOSING */
-	struct rmd_piece broken_error;
 	uint32_t asked_workers; /* without a client; counts while claimed */
 	uint32_t max_workers;	/* 0: as many as there is room for */
 	uint32_t holders;
@@ -126,11 +124,6 @@ void rmd_core_pool_idled(struct rmd_core_pool *pool);
 void rmd_core_pool_watch_idle(struct rmd_core_pool *pool);
 /* Closes its ledgers and frees it, as far as its time has come. True: it is gone. */
 bool rmd_core_pool_reap(struct rmd_core_pool *pool);
-/* From OPEN to CLOSING: found no more. */
-void rmd_core_pool_begin_closing(struct rmd_core_pool *pool);
-/* Its tasks that wait, or where a crash breaks it all of them, fail with `error` (an
- * ErrorChain, referenced), and so does what comes back. Once. */
-void rmd_core_pool_break(struct rmd_core_pool *pool, struct rmd_piece error);
 /* From OPEN to CLOSING: found no more. */
 void rmd_core_pool_begin_closing(struct rmd_core_pool *pool);
 /* Its tasks that wait, or where a crash breaks it all of them, fail with `error` (an

@@ -36,7 +36,6 @@ struct rmd_core_task;
 	X(RMD_CORE_END_CLIENT_GONE, "cancelled since its client is gone")          \
 	X(RMD_CORE_END_POOL_CLOSED, "cancelled since its pool was closed")         \
 	X(RMD_CORE_END_POOL_BROKEN, "its pool is broken")                          \
-	X(RMD_CORE_END_POOL_BROKEN, "its pool is broken")                          \
 	X(RMD_CORE_END_SHUTDOWN, "cancelled since the coordinator shuts down")     \
 	X(RMD_CORE_END_DEADLINE, "deadline exceeded")                              \
 	X(RMD_CORE_END_QUEUE_DEADLINE, "it did not begin within its queue deadline") \

@@ -442,8 +442,6 @@ void rmd_core_task_doom(struct rmd_core_task *task, enum rmd_core_end why)
 			ending.start_error = task->share->pool->start_error;
 		if (why == RMD_CORE_END_POOL_BROKEN)
 			ending.outcome = task->share->pool->broken_error;
-		if (why == RMD_CORE_END_POOL_BROKEN)
-			ending.outcome = task->share->pool->broken_error;
 		if (why == RMD_CORE_END_DEADLINE || why == RMD_CORE_END_QUEUE_DEADLINE ||
 		    why == RMD_CORE_END_CANNOT_RUN) {
 			rmd_core_task_explain(task, waits, sizeof(waits));

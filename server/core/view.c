@@ -186,7 +186,6 @@ void rmd_core_pool_info(const struct rmd_core_pool *pool,
 		.start_error = pool->start_error,
 		.closing = pool->state == RMD_CORE_POOL_CLOSING,
 		.broken = pool->broken,
-		.broken = pool->broken,
 	};
 }
 

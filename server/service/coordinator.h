@@ -155,10 +155,10 @@ void rmd_outcome_make_ending(const struct rmd_core_task *task, const struct rmd_
  * no memory. */
 struct rmd_buf *rmd_outcome_refused(const char *type, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
-/* A submit that the core refused with `rc`: the type and text of its error. */
 /* Gives the error of tasks that are submitted to a broken pool, an ErrorChain; NULL: it is not
  * broken, or out of memory. */
 struct rmd_buf *rmd_outcome_pool_broken(const struct rmd_core_pool *pool);
+/* A submit that the core refused with `rc`: the type and text of its error. */
 struct rmd_buf *rmd_outcome_submit_refused(const struct rmd_coordinator *coordinator, int rc,
 					   struct rmd_slice function);
 
