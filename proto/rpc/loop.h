@@ -50,8 +50,8 @@ void rmd_loop_batch(grpc_call *call, const grpc_op *ops, size_t count,
 		    struct rmd_tag *tag);
 /* (any thread) Wakes who sleeps in a round, if one does: false, if none. */
 bool rmd_loop_wake(struct rmd_loop *loop);
-/* For seat.c. There are posts or jobs, or the loop shall stop. Who sits there, or under the
- * seat's lock when nobody does. */
+/* For seat.c. There are posts or jobs, or the loop shall stop. Who sits there, or under
+ * the seat's lock when nobody does. */
 bool rmd_loop_has_work(const struct rmd_loop *loop);
 /* For seat.c: a guest runs rounds, between begin and end; `outer` is what begin gave. A
  * round lasts until something happens or it is `until_ms`; false: the loop stops. */

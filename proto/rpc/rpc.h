@@ -64,8 +64,8 @@ void rmd_loop_stop(struct rmd_loop *loop);
  * Posts that have not run are forgotten. NULL is allowed. */
 void rmd_loop_destroy(struct rmd_loop *loop);
 
-/* Lets other threads run the loop while they wait (proto/rpc/seat.h). Before rmd_loop_run;
- * `seat` must outlive the loop. */
+/* Lets other threads run the loop while they wait (proto/rpc/seat.h). Before
+ * rmd_loop_run; `seat` must outlive the loop. */
 void rmd_loop_set_seat(struct rmd_loop *loop, struct rmd_seat *seat);
 
 /* A job for the loop's thread, embedded by its owner; runs once per post. */
@@ -211,18 +211,36 @@ struct rmd_server *rmd_server_create(struct rmd_loop *loop,
  * path is taken; RMD_EINVAL: too late, or a limit over 64 MiB. */
 int rmd_server_add_methods(struct rmd_server *server, const struct rmd_method *methods,
 			   size_t count, void *service);
-/* How a listener is secured. */
-enum rmd_listen_security { RMD_LISTEN_INSECURE };
+/* Whose certificates are used and trusted: paths of PEM files, borrowed for the call.
+ * They are read again every few seconds, for new connections. */
+struct rmd_tls {
+	/* Server: certificates of clients must be signed by these; NULL: none is asked
+	 * for. Client: the server's must be; NULL: the system's authorities. */
+	const char *ca_file;
+	const char *cert_file; /* our own; on a client NULL: none */
+	const char *key_file;  /* its private key */
+	/* Client: what the server's certificate must be for; NULL: the address's host. */
+	const char *server_name;
+};
+
+/* Who may call: asked for each call that comes, before its method is opened. NULL: it
+ * may; else why not, borrowed for ever, with *ret_status (UNAUTHENTICATED until set
+ * otherwise). Health checks are not asked about. */
+typedef const char *rmd_admit_fn(void *ctx, struct rmd_stream *stream,
+				 enum rmd_rpc_status *ret_status);
+/* Sets that, before start. */
+void rmd_server_set_admission(struct rmd_server *server, rmd_admit_fn *admit, void *ctx);
+
 /* Listens, before start. "unix:PATH": our own listener: takes PATH.lock (RMD_EEXIST:
  * another process serves there), removes a stale socket, accepts itself, knows its peers.
- * "tcp:HOST:PORT": gRPC's; port 0: a free one. On success *ret_address (free with
- * rmd_free) is where clients go, in the same form. On failure *ret_why (free with
+ * "tcp:HOST:PORT": gRPC's; port 0: a free one; with `tls`, or open to whoever reaches it
+ * where that is NULL (a unix socket has none in any case). On success *ret_address (free
+ * with rmd_free) is where clients go, in the same form. On failure *ret_why (free with
  * rmd_free; NULL when out of memory) names the address, the reason and a way out:
- * RMD_EINVAL (not of these forms, or a path too long), RMD_EEXIST, RMD_ESYS,
- * RMD_ENOMEM. */
+ * RMD_EINVAL (not of these forms, a path too long, or a bad certificate), RMD_EEXIST,
+ * RMD_ESYS, RMD_ENOMEM. */
 int rmd_server_listen(struct rmd_server *server, const char *address,
-		      enum rmd_listen_security security, char **ret_address,
-		      char **ret_why);
+		      const struct rmd_tls *tls, char **ret_address, char **ret_why);
 /* Serves one connected stream socket, after start; takes `fd`, also on failure.
  * RMD_EINVAL: it is none. RMD_ECLOSED: the server is not started or is shutting down. */
 int rmd_server_add_fd(struct rmd_server *server, int fd);
@@ -248,6 +266,17 @@ struct rmd_channel;
  * with rmd_free) says. */
 struct rmd_channel *rmd_channel_open(struct rmd_loop *loop, const char *address,
 				     char **ret_why);
+/* How a channel goes there; all borrowed for the call. */
+struct rmd_channel_options {
+	const struct rmd_tls *tls; /* NULL: without TLS */
+	const char *token; /* sent with each call as "authorization: Bearer"; NULL:
+			    * none. Refused over TCP without TLS */
+};
+/* As rmd_channel_open. NULL with *ret_why also where a certificate or the token will not
+ * do. */
+struct rmd_channel *rmd_channel_open_with(struct rmd_loop *loop, const char *address,
+					  const struct rmd_channel_options *options,
+					  char **ret_why);
 /* The same over a connected stream socket; takes `fd`, also on failure. It never
  * reconnects. */
 struct rmd_channel *rmd_channel_open_fd(struct rmd_loop *loop, int fd, char **ret_why);

@@ -208,6 +208,27 @@ static void refuse_method(struct rmd_stream *stream)
 	rmd_free(text);
 }
 
+void rmd_server_set_admission(struct rmd_server *server, rmd_admit_fn *admit, void *ctx)
+{
+	RMD_CHECK_OBJ(server, RMD_SERVER_MAGIC);
+	server->admit = admit;
+	server->admit_ctx = ctx;
+}
+
+/* False: the call was refused. */
+static bool admit(struct rmd_server *server, struct rmd_stream *stream)
+{
+	static const char health[] = "/grpc.health.v1.Health/";
+	enum rmd_rpc_status status = RMD_RPC_UNAUTHENTICATED;
+	if (server->admit == NULL ||
+	    strncmp(stream->path, health, sizeof health - 1) == 0)
+		return true;
+	const char *why = server->admit(server->admit_ctx, stream, &status);
+	if (why != NULL)
+		rmd_stream_finish(stream, status, why);
+	return why == NULL;
+}
+
 static void open_call(struct call_request *request, struct rmd_stream *stream)
 {
 	struct rmd_server *server = request->server;
@@ -228,7 +249,9 @@ static void open_call(struct call_request *request, struct rmd_stream *stream)
 	}
 	if (served == NULL)
 		served = find_method(server, stream->path);
-	if (served == NULL) {
+	if (!admit(server, stream)) {
+		/* told */
+	} else if (served == NULL) {
 		refuse_method(stream);
 	} else {
 		stream->message_max_bytes = message_max(served->method);

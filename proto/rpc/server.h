@@ -55,6 +55,8 @@ struct rmd_server {
 	bool shut_down, orphaned;
 	struct rmd_timer grace;
 	struct rmd_deferred finish;
+	rmd_admit_fn *admit; /* NULL: whoever connects */
+	void *admit_ctx;
 	void (*done)(void *ctx);
 	void *done_ctx;
 };

@@ -12,6 +12,7 @@
 #include "proto/base/errcode.h"
 #include "proto/rpc/address.h"
 #include "proto/rpc/server.h"
+#include "proto/rpc/tls.h"
 #include "proto/rpc/unix_listener.h"
 
 /* Who is at the other end of a descriptor. */
@@ -85,17 +86,23 @@ static char *why_not(const char *address, const struct rmd_address *parsed)
 }
 
 static int listen_tcp(struct rmd_server *server, const char *text,
-		      struct rmd_address *address, char **ret_address, char **ret_why)
+		      const struct rmd_tls *tls, struct rmd_address *address,
+		      char **ret_address, char **ret_why)
 {
+	int code = tls == NULL ? 0 : rmd_tls_check(tls, RMD_TLS_SERVER, ret_why);
+	if (code < 0)
+		return code;
 	rmd_server_ensure_grpc(server);
 	char *host_port = rmd_address_host_port(address);
 	if (host_port == NULL) {
 		*ret_why = NULL;
 		return RMD_ENOMEM;
 	}
-	grpc_server_credentials *insecure = grpc_insecure_server_credentials_create();
-	int port = grpc_server_add_http2_port(server->grpc, host_port, insecure);
-	grpc_server_credentials_release(insecure);
+	grpc_server_credentials *credentials =
+		tls == NULL ? grpc_insecure_server_credentials_create()
+			    : rmd_tls_server(tls);
+	int port = grpc_server_add_http2_port(server->grpc, host_port, credentials);
+	grpc_server_credentials_release(credentials);
 	rmd_free(host_port);
 	if (port <= 0) {
 		*ret_why = why_not(text, address);
@@ -114,12 +121,10 @@ static int listen_tcp(struct rmd_server *server, const char *text,
 }
 
 int rmd_server_listen(struct rmd_server *server, const char *address,
-		      enum rmd_listen_security security, char **ret_address,
-		      char **ret_why)
+		      const struct rmd_tls *tls, char **ret_address, char **ret_why)
 {
 	RMD_CHECK_OBJ(server, RMD_SERVER_MAGIC);
 	RMD_CHECK(server->state == SERVER_CREATED);
-	(void)security; /* there is but one kind */
 	struct rmd_address parsed;
 	int code = rmd_address_parse(address, &parsed, ret_why);
 	if (code < 0)
@@ -129,7 +134,7 @@ int rmd_server_listen(struct rmd_server *server, const char *address,
 		code = listen_unix(server, parsed.place, ret_address, ret_why);
 		break;
 	case RMD_ADDRESS_TCP:
-		code = listen_tcp(server, address, &parsed, ret_address, ret_why);
+		code = listen_tcp(server, address, tls, &parsed, ret_address, ret_why);
 		break;
 	case RMD_ADDRESS_DNS:
 		*ret_why =

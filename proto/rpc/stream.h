@@ -79,6 +79,7 @@ struct rmd_stream {
 	/* the client's */
 	struct rmd_channel *channel;
 	uint32_t greeting_flags;
+	grpc_metadata *greeting; /* one entry, the channel's; NULL: none */
 	grpc_metadata_array trailing;
 	grpc_status_code end_status;
 	grpc_slice end_text;

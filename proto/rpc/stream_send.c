@@ -162,6 +162,10 @@ static int take_outgoing(struct rmd_stream *stream, struct outgoing *out)
 	*out = (struct outgoing){.call = stream->call};
 	if (greeting) {
 		out->ops[out->count].op = GRPC_OP_SEND_INITIAL_METADATA;
+		out->ops[out->count].data.send_initial_metadata.metadata =
+			stream->greeting;
+		out->ops[out->count].data.send_initial_metadata.count =
+			stream->greeting != NULL;
 		out->ops[out->count++].flags = stream->greeting_flags;
 	}
 	if (message && take_message(stream, out) < 0)

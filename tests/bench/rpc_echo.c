@@ -121,7 +121,7 @@ static void serve_streams(const char *address, int ready)
 	loop = rmd_loop_create();
 	struct rmd_server *server = rmd_server_create(loop, NULL);
 	RMD_CHECK(rmd_server_add_methods(server, &method, 1, NULL) == 0);
-	if (rmd_server_listen(server, address, RMD_LISTEN_INSECURE, &actual, &why) < 0) {
+	if (rmd_server_listen(server, address, NULL, &actual, &why) < 0) {
 		fprintf(stderr, "bench_rpc_echo: %s\n", why);
 		exit(3);
 	}

@@ -267,7 +267,7 @@ static void play(enum scene scene)
 	assert_int_equal(rmd_server_add_methods(t.server, &method, 1, NULL), 0);
 	snprintf(path, sizeof path, "unix:/tmp/remuda-link-test-%d.sock", (int)getpid());
 	assert_int_equal(
-		rmd_server_listen(t.server, path, RMD_LISTEN_INSECURE, &address, &why),
+		rmd_server_listen(t.server, path, NULL, &address, &why),
 		0);
 	assert_int_equal(rmd_server_start(t.server), 0);
 	t.channel = rmd_channel_open(t.loop, address, &why);

@@ -100,7 +100,7 @@ static void *serve(void *ctx)
 	fake.loop = rmd_loop_create();
 	fake.server = rmd_server_create(fake.loop, &options);
 	rmd_server_add_methods(fake.server, methods, RMD_COUNT(methods), NULL);
-	rmd_server_listen(fake.server, fake.address, RMD_LISTEN_INSECURE, &address,
+	rmd_server_listen(fake.server, fake.address, NULL, &address,
 			  &trouble);
 	rmd_server_start(fake.server);
 	rmd_free(address);

@@ -368,7 +368,7 @@ struct fake *fake_start(const struct fake_options *options)
 	if (fake->options.fd <= 0 &&
 	    rmd_server_listen(fake->server,
 			      options->listen != NULL ? options->listen : listen,
-			      RMD_LISTEN_INSECURE, &fake->address, &why) < 0)
+			      NULL, &fake->address, &why) < 0)
 		RMD_CHECK(!"listen");
 	if (fake->options.shared_bytes != 0) {
 		fake->mailbox = rmd_mailbox_create();

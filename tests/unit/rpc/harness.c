@@ -180,6 +180,12 @@ static void *host_thread(void *arg)
 
 void host_start(struct host *host, const char *listen)
 {
+	host_start_guarded(host, listen, &(struct host_guard){0});
+}
+
+void host_start_guarded(struct host *host, const char *listen,
+			const struct host_guard *guard)
+{
 	*host = (struct host){0};
 	sem_init(&host->gone, 0, 0);
 	char *why = NULL, *unix_listen = NULL;
@@ -194,8 +200,8 @@ void host_start(struct host *host, const char *listen)
 			 0);
 	if (listen == NULL)
 		listen = unix_listen = rmd_asprintf("unix:%s/s", host->folder);
-	if (rmd_server_listen(host->server, listen, RMD_LISTEN_INSECURE, &host->address,
-			      &why) < 0)
+	rmd_server_set_admission(host->server, guard->admit, host);
+	if (rmd_server_listen(host->server, listen, guard->tls, &host->address, &why) < 0)
 		fail_msg("%s", why);
 	rmd_free(unix_listen);
 	assert_int_equal(rmd_server_start(host->server), 0);

@@ -37,6 +37,13 @@ struct host {
 void make_folder(char ret_folder[64]);
 void remove_folder(const char *folder);
 
+/* How a server listens and whom it lets in, where not whoever comes. */
+struct host_guard {
+	const struct rmd_tls *tls;
+	rmd_admit_fn *admit;
+};
+void host_start_guarded(struct host *host, const char *listen,
+			const struct host_guard *guard);
 /* Starts a server; `listen` NULL: a unix socket in a fresh folder. */
 void host_start(struct host *host, const char *listen);
 /* Runs `job` on the server's thread and waits for it. */

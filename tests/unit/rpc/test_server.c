@@ -27,9 +27,7 @@ static void refuse_listen(struct rmd_server *server, const char *address, int co
 			  const char *says)
 {
 	char *actual = NULL, *why = NULL;
-	assert_int_equal(
-		rmd_server_listen(server, address, RMD_LISTEN_INSECURE, &actual, &why),
-		code);
+	assert_int_equal(rmd_server_listen(server, address, NULL, &actual, &why), code);
 	assert_non_null(why);
 	if (strstr(why, says) == NULL || strstr(why, address) == NULL)
 		fail_msg("\"%s\" does not say \"%s\" of \"%s\"", why, says, address);
@@ -75,9 +73,8 @@ static void methods_are_refused_when_taken_or_too_late(void **state)
 	assert_int_equal(rmd_server_add_methods(server, methods + 1, 1, NULL),
 			 RMD_EINVAL);
 	char *address = NULL, *why = NULL;
-	assert_int_equal(rmd_server_listen(server, "tcp:127.0.0.1:0", RMD_LISTEN_INSECURE,
-					   &address, &why),
-			 0);
+	assert_int_equal(
+		rmd_server_listen(server, "tcp:127.0.0.1:0", NULL, &address, &why), 0);
 	assert_null(strstr(address, ":0"));
 	rmd_free(address);
 	assert_int_equal(rmd_server_add_methods(server, methods + 1, 1, NULL),
