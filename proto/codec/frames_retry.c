@@ -61,7 +61,8 @@ struct rule_reading {
 static int take_cause(uint64_t number, struct rmd_retry_rule *rule,
 		      const char **ret_field)
 {
-	/* One that we do not know cannot be kept: to leave it out would make another rule. */
+	/* One that we do not know cannot be kept: to leave it out would make another
+	 * rule. */
 	if (number < RMD_FAILURE_TASK_ERROR || number > RMD_FAILURE_RUN_DEADLINE)
 		return frames_fail(RMD_ELIMIT, "RetryRule.causes (1 to 5)", ret_field);
 	rule->causes |= UINT32_C(1) << number;

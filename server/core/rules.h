@@ -10,10 +10,10 @@
 #include "proto/base/buf.h"
 
 #define RMD_CORE_ERROR_TYPES_MAX 16u
-#define RMD_CORE_ERROR_TYPE_MAX 128u /* bytes of one */
+#define RMD_CORE_ERROR_TYPE_MAX 128u		   /* bytes of one */
 #define RMD_CORE_BACKOFF_MAX_MS UINT64_C(86400000) /* a day */
 #define RMD_CORE_BACKOFF_DEFAULT_MAX_MS 60000u
-#define RMD_CORE_ATTEMPTS_KEPT 8u /* attempts of a task that are remembered */
+#define RMD_CORE_ATTEMPTS_KEPT 8u      /* attempts of a task that are remembered */
 #define RMD_CORE_LAST_ERROR_MAX 16384u /* bytes of the last failed attempt's error */
 
 struct rmd_core_task;
@@ -27,32 +27,32 @@ struct rmd_core_task;
 	X(RMD_CORE_TASK_DONE, "done")	    /* has ended; held until acknowledged */
 
 /* How a task ended. */
-#define RMD_CORE_ENDS(X)                                                           \
-	X(RMD_CORE_END_NONE, "has not ended")                                      \
-	X(RMD_CORE_END_VALUE, "value")                                             \
-	X(RMD_CORE_END_ERROR, "error")                                             \
-	X(RMD_CORE_END_CANCELLED, "cancelled by its client")                       \
-	X(RMD_CORE_END_STOPPED, "cancelled by an operator")                        \
-	X(RMD_CORE_END_CLIENT_GONE, "cancelled since its client is gone")          \
-	X(RMD_CORE_END_POOL_CLOSED, "cancelled since its pool was closed")         \
-	X(RMD_CORE_END_POOL_BROKEN, "its pool is broken")                          \
-	X(RMD_CORE_END_SHUTDOWN, "cancelled since the coordinator shuts down")     \
-	X(RMD_CORE_END_DEADLINE, "deadline exceeded")                              \
+#define RMD_CORE_ENDS(X)                                                             \
+	X(RMD_CORE_END_NONE, "has not ended")                                        \
+	X(RMD_CORE_END_VALUE, "value")                                               \
+	X(RMD_CORE_END_ERROR, "error")                                               \
+	X(RMD_CORE_END_CANCELLED, "cancelled by its client")                         \
+	X(RMD_CORE_END_STOPPED, "cancelled by an operator")                          \
+	X(RMD_CORE_END_CLIENT_GONE, "cancelled since its client is gone")            \
+	X(RMD_CORE_END_POOL_CLOSED, "cancelled since its pool was closed")           \
+	X(RMD_CORE_END_POOL_BROKEN, "its pool is broken")                            \
+	X(RMD_CORE_END_SHUTDOWN, "cancelled since the coordinator shuts down")       \
+	X(RMD_CORE_END_DEADLINE, "deadline exceeded")                                \
 	X(RMD_CORE_END_QUEUE_DEADLINE, "it did not begin within its queue deadline") \
-	X(RMD_CORE_END_RUN_DEADLINE, "an attempt exceeded its run deadline")       \
-	X(RMD_CORE_END_POISONED, "it ended too many workers")                      \
-	X(RMD_CORE_END_CANNOT_RUN, "no agent can run it")                          \
-	X(RMD_CORE_END_PARENT_GONE, "cancelled with the task that submitted it")   \
-	X(RMD_CORE_END_START_FAILED, "no worker of its pool could be started")     \
+	X(RMD_CORE_END_RUN_DEADLINE, "an attempt exceeded its run deadline")         \
+	X(RMD_CORE_END_POISONED, "it ended too many workers")                        \
+	X(RMD_CORE_END_CANNOT_RUN, "no agent can run it")                            \
+	X(RMD_CORE_END_PARENT_GONE, "cancelled with the task that submitted it")     \
+	X(RMD_CORE_END_START_FAILED, "no worker of its pool could be started")       \
 	X(RMD_CORE_END_AGENT_LOST, "the agent that held it was lost")
 
 /* Why an attempt failed. */
-#define RMD_CORE_CAUSES(X)                                                       \
-	X(RMD_CORE_CAUSE_NONE, "nothing failed")                                 \
-	X(RMD_CORE_CAUSE_TASK_ERROR, "the task raised an error")                 \
-	X(RMD_CORE_CAUSE_WORKER_LOST, "its worker was lost")                     \
+#define RMD_CORE_CAUSES(X)                                                         \
+	X(RMD_CORE_CAUSE_NONE, "nothing failed")                                   \
+	X(RMD_CORE_CAUSE_TASK_ERROR, "the task raised an error")                   \
+	X(RMD_CORE_CAUSE_WORKER_LOST, "its worker was lost")                       \
 	X(RMD_CORE_CAUSE_OUT_OF_MEMORY, "its worker was ended for want of memory") \
-	X(RMD_CORE_CAUSE_AGENT_LOST, "its agent was lost")                       \
+	X(RMD_CORE_CAUSE_AGENT_LOST, "its agent was lost")                         \
 	X(RMD_CORE_CAUSE_RUN_DEADLINE, "it exceeded its run deadline")
 
 #define RMD_CORE_ENUM(name, text) name,
@@ -69,10 +69,10 @@ const char *rmd_core_cause_text(enum rmd_core_cause cause);
 /* A set of causes is a sum of these. */
 #define RMD_CORE_CAUSE_BIT(cause) (UINT32_C(1) << (cause))
 /* What is tried again where neither causes nor types of errors are named. */
-#define RMD_CORE_RETRY_DEFAULT                                 \
-	(RMD_CORE_CAUSE_BIT(RMD_CORE_CAUSE_TASK_ERROR) |       \
-	 RMD_CORE_CAUSE_BIT(RMD_CORE_CAUSE_WORKER_LOST) |      \
-	 RMD_CORE_CAUSE_BIT(RMD_CORE_CAUSE_OUT_OF_MEMORY) |    \
+#define RMD_CORE_RETRY_DEFAULT                              \
+	(RMD_CORE_CAUSE_BIT(RMD_CORE_CAUSE_TASK_ERROR) |    \
+	 RMD_CORE_CAUSE_BIT(RMD_CORE_CAUSE_WORKER_LOST) |   \
+	 RMD_CORE_CAUSE_BIT(RMD_CORE_CAUSE_OUT_OF_MEMORY) | \
 	 RMD_CORE_CAUSE_BIT(RMD_CORE_CAUSE_AGENT_LOST))
 #define RMD_CORE_RETRY_ALL \
 	(RMD_CORE_RETRY_DEFAULT | RMD_CORE_CAUSE_BIT(RMD_CORE_CAUSE_RUN_DEADLINE))
@@ -85,9 +85,10 @@ struct rmd_core_rules {
 			    * allows; 0 without types: RMD_CORE_RETRY_DEFAULT */
 	const struct rmd_slice *error_types; /* and errors of these types */
 	size_t error_type_count;
-	uint64_t backoff_ms;	 /* before the second attempt; doubles with each; 0: none */
+	uint64_t backoff_ms; /* before the second attempt; doubles with each; 0: none */
 	uint64_t backoff_max_ms; /* 0: RMD_CORE_BACKOFF_DEFAULT_MAX_MS */
-	bool detached; /* goes on when its client is gone; its outcome waits for its time */
+	bool detached; /* goes on when its client is gone; its outcome waits for its time
+			*/
 };
 
 /* One failed attempt. */

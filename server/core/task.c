@@ -451,8 +451,9 @@ void rmd_core_task_doom(struct rmd_core_task *task, enum rmd_core_end why)
 	} else if (task->state != RMD_CORE_TASK_DONE && task->doom == RMD_CORE_END_NONE) {
 		task->doom = why;
 		RMD_CORE_SAY(core, cancel, task->ledger->agent, task->lease);
-	} else if (task->doom == RMD_CORE_END_RUN_DEADLINE) {
-		task->doom = why; /* which allows no other attempt */
+	} else if (task->doom == RMD_CORE_END_RUN_DEADLINE ||
+		   task->doom == RMD_CORE_END_QUEUE_DEADLINE) {
+		task->doom = why; /* those may be taken back, this may not */
 	}
 }
 

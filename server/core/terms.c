@@ -33,10 +33,9 @@ static struct rmd_core_terms *terms_new(const struct rmd_core_rules *rules)
 	size_t bytes = 0;
 	for (size_t i = 0; i < rules->error_type_count; i++)
 		bytes += rules->error_types[i].len;
-	struct rmd_core_terms *terms =
-		rmd_calloc(1, sizeof(*terms) +
-				      rules->error_type_count * sizeof(terms->types[0]) +
-				      bytes);
+	struct rmd_core_terms *terms = rmd_calloc(
+		1, sizeof(*terms) + rules->error_type_count * sizeof(terms->types[0]) +
+			   bytes);
 	if (terms == NULL)
 		return NULL;
 	uint8_t *at = (uint8_t *)&terms->types[rules->error_type_count];
@@ -172,7 +171,8 @@ static uint64_t draw(struct rmd_core *core)
 }
 
 /* Before the attempt after `begun`: the first wait doubled begun - 1 times, of which the
- * latter half is left to chance, so that what failed together does not return together. */
+ * latter half is left to chance, so that what failed together does not return together.
+ */
 static uint64_t backoff_of(struct rmd_core *core, const struct rmd_core_terms *terms,
 			   uint32_t begun)
 {
@@ -188,17 +188,22 @@ static uint64_t backoff_of(struct rmd_core *core, const struct rmd_core_terms *t
 static void keep_error(struct rmd_core_task *task, struct rmd_piece error)
 {
 	struct rmd_core_terms *terms = task->terms;
+	struct rmd_core_client *client = task->client;
+	struct rmd_core *core = client->core;
 	struct rmd_buf *copy = NULL;
-	if (error.bytes.len != 0 && error.bytes.len <= RMD_CORE_LAST_ERROR_MAX)
-		copy = rmd_buf_copy(error.bytes);
-	struct rmd_piece kept = {{NULL, 0}, NULL};
-	if (copy != NULL)
-		kept = (struct rmd_piece){rmd_buf_slice(copy), copy};
-	uint64_t more = kept.bytes.len - terms->last_error.bytes.len;
-	task->client->payload_bytes += more;
-	task->client->core->payload_bytes += more;
+	size_t len = error.bytes.len;
+	client->payload_bytes -= terms->last_error.bytes.len;
+	core->payload_bytes -= terms->last_error.bytes.len;
 	rmd_piece_unref(terms->last_error);
-	terms->last_error = kept;
+	terms->last_error = (struct rmd_piece){{NULL, 0}, NULL};
+	if (len == 0 || len > RMD_CORE_LAST_ERROR_MAX ||
+	    len > core->config.payload_bytes_max - core->payload_bytes ||
+	    len > core->config.payload_bytes_per_client_max - client->payload_bytes ||
+	    (copy = rmd_buf_copy(error.bytes)) == NULL)
+		return; /* its cause is known all the same */
+	terms->last_error = (struct rmd_piece){rmd_buf_slice(copy), copy};
+	client->payload_bytes += len;
+	core->payload_bytes += len;
 }
 
 static void remember(struct rmd_core_task *task, const struct rmd_core_ending *ending)

@@ -1,5 +1,5 @@
-/* server/service/ticket.c: tickets of sessions' detached tasks, and telling those who wait
- * for a ticket. Those of calls are made and kept in executor.c. */
+/* server/service/ticket.c: tickets of sessions' detached tasks, and telling those who
+ * wait for a ticket. Those of calls are made and kept in executor.c. */
 #include "proto/base/alloc.h"
 #include "server/service/executor.h"
 

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "tests/sim/rules.h"
 #include "tests/sim/world.h"
 
 void sim_check_counters(struct sim_world *world)
@@ -94,6 +95,8 @@ static void check_turn(struct sim_world *world, const struct rmd_core_task *gran
 		size_t i = s == NULL ? SIM_SESSIONS
 				     : (size_t)(s - world->service.sessions);
 		const struct sim_history *other = sim_history_of(world, task);
+		if (rmd_core_task_backs_off_until_ms(task) != 0)
+			continue;
 		bool queued = rmd_core_task_state(task) == RMD_CORE_TASK_QUEUED;
 		bool placed = !queued && !rmd_core_task_waiting(task);
 		held[i] += placed;
@@ -159,6 +162,13 @@ void sim_check_grant(struct sim_world *world, struct rmd_core_agent *agent,
 		 rmd_core_client_outcome_bytes(client) <=
 			 service->config.outcome_bytes_per_client_max,
 		 "a grant to a client that holds too much");
+	SIM_MUST(world, !sim_rules_forsaken(world, task),
+		 "task %" PRIu32 " is granted, and its client is gone", number);
+	SIM_MUST(world,
+		 h->queue_ms == 0 || h->counted > 0 ||
+			 h->accepted_ms + h->queue_ms > service->core_ms,
+		 "task %" PRIu32 " is granted after its queue deadline", number);
+	sim_rules_check_again(world, h);
 	check_payload(world, task, h);
 	if (sim_chance(&world->sample, 100))
 		check_turn(world, task, h);
@@ -177,12 +187,13 @@ static bool pool_closes(const struct rmd_core_task *task)
 static bool end_fits(const struct sim_world *world, const struct rmd_core_task *task,
 		     const struct rmd_core_ending *ending, const struct sim_history *h)
 {
-	bool no_more = h->counted >= h->max_attempts;
+	bool no_more = !sim_rules_allow(h);
+	bool in_time = !h->cancel_told || h->queue_ms != 0;
 	enum rmd_core_end end = ending->end;
 	if (end == RMD_CORE_END_VALUE)
-		return h->agent_end == RMD_CORE_END_VALUE && !h->cancel_told;
+		return h->agent_end == RMD_CORE_END_VALUE && in_time;
 	if (end == RMD_CORE_END_ERROR)
-		return h->agent_end == RMD_CORE_END_ERROR && !h->cancel_told &&
+		return h->agent_end == RMD_CORE_END_ERROR && in_time &&
 		       (no_more || !ending->began);
 	if (end == RMD_CORE_END_CANCELLED)
 		return h->cancel_asked || h->agent_end == RMD_CORE_END_CANCELLED;
@@ -199,7 +210,10 @@ static bool end_fits(const struct sim_world *world, const struct rmd_core_task *
 		       (world->service.losing || world->service.losing_said);
 	if (end == RMD_CORE_END_PARENT_GONE)
 		return h->child && world->histories.items[h->parent].cancel_told;
-	return end == RMD_CORE_END_CLIENT_GONE && h->child && h->closed_under;
+	if (end == RMD_CORE_END_CLIENT_GONE)
+		return h->child && (h->closed_under || rmd_core_client_abandoned(
+						      rmd_core_task_client(task)));
+	return sim_rules_end_fits(world, ending, h);
 }
 
 static void check_outcome(struct sim_world *world, const struct rmd_core_ending *ending,
@@ -233,6 +247,7 @@ void sim_check_end(struct sim_world *world, const struct rmd_core_task *task,
 	else
 		SIM_MUST(world,
 			 ending->end == RMD_CORE_END_CANCELLED ||
+				 ending->end == RMD_CORE_END_POISONED ||
 				 ending->outcome.bytes.len == 0,
 			 "task %" PRIu32 " ends without an outcome, and has one", number);
 }

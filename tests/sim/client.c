@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "tests/sim/rules.h"
 #include "tests/sim/world.h"
 
 #define PRIORITIES 5u
@@ -138,6 +139,7 @@ static void describe(struct sim_world *world, struct sim_history *h)
 		h->priority = (int16_t)((int)sim_draw(draw, PRIORITIES) * 500 - 1000);
 	if (sim_has(world, SIM_DEADLINES) && sim_chance(draw, 200))
 		h->deadline_ms = sim_skewed(draw, 200);
+	sim_rules_draw(world, h);
 }
 
 /* False: it may not, or waits for what is open. */

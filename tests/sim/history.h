@@ -23,6 +23,8 @@ struct sim_history {
 	uint32_t payload_bytes, deadline_ms;
 	int16_t priority;
 	uint8_t max_attempts;
+	bool detached;
+	uint32_t queue_ms, run_ms, retry_on, backoff_ms, backoff_max_ms; /* 0: none */
 
 	/* As the core was told, and said. */
 	uint8_t accepted;  /* times: at most once */
@@ -42,6 +44,9 @@ struct sim_history {
 	uint64_t lease;		 /* the last one */
 	uint64_t due_ms;	 /* when its deadline comes; 0: none */
 	uint64_t accepted_at;	 /* counts acceptances */
+	uint64_t accepted_ms, run_began_ms, failed_ms; /* by the core's clock */
+	uint8_t last_cause; /* enum rmd_core_cause of the last attempt that failed */
+	uint8_t lost;	    /* workers that it ended, as the core was told */
 
 	/* As workers did. */
 	uint8_t begun;	  /* times that user code began, anywhere */

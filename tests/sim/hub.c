@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tests/sim/check.h"
+#include "tests/sim/rules.h"
 #include "tests/sim/world.h"
 
 static struct sim_hub *by_link(struct sim_world *world, uint32_t link)
@@ -133,6 +134,8 @@ static void foresee(struct sim_world *world, const struct sim_hub *hub,
 		h->leased = false;
 		if (how == RMD_CORE_FAREWELL_LOST || h->running)
 			h->counted++;
+		if (how == RMD_CORE_FAREWELL_LOST || h->running)
+			sim_rules_failed(world, h, RMD_CORE_CAUSE_AGENT_LOST);
 		h->running = false;
 		sim_history_orphan(world, h);
 	}
@@ -207,6 +210,8 @@ static void hear_began(struct sim_world *world, struct sim_hub *hub,
 	h->running = h->running || live;
 	int rc = rmd_core_agent_began(world->service.core, sim_service_ms(world),
 				      hub->agent, message->number);
+	if (live)
+		h->run_began_ms = world->service.core_ms;
 	expect(world, "began", message->number, live, rc);
 }
 
@@ -254,6 +259,7 @@ static void hear_outcome(struct sim_world *world, struct sim_hub *hub,
 		.outcome = {rmd_buf_slice(buf), buf},
 		.began = message->flag,
 		.worker = 1,
+		.cause = (enum rmd_core_cause)message->count[1],
 	};
 	if (live) {
 		world->service.leases--;
@@ -261,6 +267,11 @@ static void hear_outcome(struct sim_world *world, struct sim_hub *hub,
 		h->outcome_attempt = (uint8_t)message->count[0];
 		if (began || message->end == RMD_CORE_END_VALUE)
 			h->counted++;
+		if (began && message->end == RMD_CORE_END_ERROR)
+			sim_rules_failed(world, h,
+					 message->count[1] != 0
+						 ? outcome.cause
+						 : RMD_CORE_CAUSE_TASK_ERROR);
 		h->leased = h->running = false;
 		sim_history_orphan(world, h);
 	}
@@ -270,10 +281,13 @@ static void hear_outcome(struct sim_world *world, struct sim_hub *hub,
 	sim_memory_back();
 	rmd_buf_unref(buf);
 	expect(world, "has ended", message->number, live, rc);
-	if (live)
+	/* Where the core has asked for its end by a deadline of queue or run, only it knows
+	 * whether that was all. */
+	if (live && !(h->cancel_told && (h->queue_ms != 0 || h->run_ms != 0)))
 		check_over(world, h,
 			   h->cancel_told || message->end != RMD_CORE_END_ERROR ||
-				   !began || h->counted >= h->max_attempts);
+				   !began || !sim_rules_allow(h) ||
+				   sim_rules_poisoned(world, h));
 }
 
 static void hear_pool(struct sim_world *world, struct sim_hub *hub,

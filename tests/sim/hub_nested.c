@@ -60,9 +60,13 @@ static void accepted(struct sim_world *world, uint32_t history, const char *name
 	h->number = rmd_core_task_number(task);
 	h->pool = (uint32_t)rmd_core_pool_number(rmd_core_task_pool(task));
 	h->due_ms = h->deadline_ms == 0 ? 0 : service->core_ms + h->deadline_ms;
-	if (parent->due_ms != 0 && (h->due_ms == 0 || h->due_ms > parent->due_ms))
-		h->due_ms = parent->due_ms > service->core_ms ? parent->due_ms
-							      : service->core_ms + 1;
+	uint64_t due_ms = parent->due_ms;
+	if (parent->run_ms != 0 &&
+	    (due_ms == 0 || due_ms > parent->run_began_ms + parent->run_ms))
+		due_ms = parent->run_began_ms + parent->run_ms;
+	if (due_ms != 0 && (h->due_ms == 0 || h->due_ms > due_ms))
+		h->due_ms = due_ms > service->core_ms ? due_ms : service->core_ms + 1;
+	h->accepted_ms = service->core_ms;
 	h->sibling = parent->children;
 	parent->children = history;
 }

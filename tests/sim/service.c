@@ -5,6 +5,7 @@
 
 #include "proto/base/alloc.h"
 #include "tests/sim/check.h"
+#include "tests/sim/rules.h"
 #include "tests/sim/world.h"
 
 #define START_MS 1000000000u
@@ -239,6 +240,8 @@ static void on_task_gone(void *ctx, struct rmd_core_task *task)
 	world->service.gone++;
 	h->gone++;
 	SIM_MUST(world, h->gone == 1, "a task was freed twice");
+	h->closed_under = h->closed_under ||
+			  (h->ended == 0 && sim_rules_forsaken(world, task));
 	SIM_MUST(world, h->ended == 1 || h->closed_under || h->orphan,
 		 "task %" PRIu32 ": freed before its end was told", number_of(world, h));
 	h->leased = h->running = false;
@@ -295,6 +298,7 @@ static void draw_limits(struct sim_world *world, struct rmd_core_config *config)
 	config->payload_bytes_max = sim_between(draw, 20000, 100000);
 	config->outcome_bytes_per_client_max = sim_between(draw, 500, 10000);
 	config->outcome_bytes_max = sim_between(draw, 2000, 30000);
+	config->retained_bytes_max = sim_between(draw, 100, 3000);
 	config->pools_max = sim_between(draw, 4, 40);
 	config->pools_per_client_max = sim_between(draw, 1, 5);
 }
@@ -306,6 +310,11 @@ void sim_service_start(struct sim_world *world)
 	service->config.seed = sim_next(&world->memory);
 	service->config.turn_ms = sim_between(&world->memory, 50, 1000);
 	service->config.idle_timeout_ms = sim_between(&world->memory, 200, 5000);
+	service->config.poison_max = sim_between(&world->memory, 1, 4);
+	service->config.retention_ms = sim_between(&world->memory, 100, 3000);
+	service->config.cannot_run_ms = sim_chance(&world->memory, 500)
+						? UINT64_MAX
+						: sim_between(&world->memory, 0, 5000);
 	if (sim_has(world, SIM_LIMITS))
 		draw_limits(world, &service->config);
 	service->core = rmd_core_create(&service->config, &port, world);
@@ -435,6 +444,7 @@ int sim_service_submit(struct sim_world *world, struct rmd_core_client *client,
 	SIM_MUST(world, buf != NULL, "no memory for a payload");
 	sim_service_fill(rmd_buf_writable(buf), h->payload_bytes, history);
 	rmd_core_counters(service->core, &before);
+	struct rmd_core_rules rules;
 	struct rmd_core_submit submit = {
 		.number = h->number,
 		.function = text("native:f"),
@@ -443,6 +453,7 @@ int sim_service_submit(struct sim_world *world, struct rmd_core_client *client,
 		.priority = h->priority,
 		.deadline_ms = h->deadline_ms,
 		.max_attempts = h->max_attempts,
+		.rules = sim_rules_of(h, &rules),
 		.user = (void *)(uintptr_t)(history + 1),
 	};
 	sim_memory_short(world);
@@ -457,6 +468,7 @@ int sim_service_submit(struct sim_world *world, struct rmd_core_client *client,
 		h->accepted++;
 		h->accepted_at = ++service->accepted;
 		h->pool = (uint32_t)rmd_core_pool_number(pool);
+		h->accepted_ms = service->core_ms;
 		h->due_ms = h->deadline_ms == 0 ? 0 : service->core_ms + h->deadline_ms;
 	}
 	sim_check_counters(world);

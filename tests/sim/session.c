@@ -83,13 +83,13 @@ static void tell_progress(struct sim_world *world, struct sim_session *session)
 		    (struct sim_message){.word = SIM_S_WINDOW, .number = window});
 	session->accepted_told = accepted;
 	session->window_told = window;
-	if (session->goodbye && rmd_core_client_tasks(session->client) == 0 &&
+	if (session->goodbye &&
+	    rmd_core_client_tasks(session->client) ==
+		    rmd_core_client_detached(session->client) &&
 	    session->refused_count == 0) {
 		uint32_t link = session->link;
-		session->link = SIM_NONE;
-		session->used = false;
 		sim_link_finish(world, link, SIM_SERVER);
-		sim_service_close(world, session->client);
+		sim_session_lost(world, link);
 	}
 }
 
@@ -161,7 +161,8 @@ static void hear_hello(struct sim_world *world, uint32_t link,
 {
 	uint32_t slot = world->links[link].slot;
 	struct sim_session *session = sim_session_find(world, slot, message->history);
-	if (session == NULL && message->flag) { /* it was away for too long */
+	bool abandoned = session != NULL && rmd_core_client_abandoned(session->client);
+	if ((session == NULL && message->flag) || abandoned) { /* it was away for too long */
 		sim_link_send(world, link, SIM_PEER,
 			      (struct sim_message){.word = SIM_S_WELCOME});
 		sim_link_finish(world, link, SIM_SERVER);
@@ -319,13 +320,14 @@ void sim_session_lost(struct sim_world *world, uint32_t link)
 	if (session == NULL)
 		return; /* gone before its hello */
 	session->link = SIM_NONE;
-	if (session->goodbye) {
+	bool detached = rmd_core_client_detached(session->client) > 0;
+	if (session->goodbye && !detached) {
 		session->used = false;
 		sim_service_close(world, session->client);
 		return;
 	}
 	rmd_core_client_leave(world->service.core, sim_service_ms(world), session->client,
-			      LINGER_MS);
+			      session->goodbye ? 0 : LINGER_MS);
 	session->left_ms = world->service.core_ms;
 	sim_check_counters(world);
 	sim_service_touch(world);
@@ -337,7 +339,9 @@ void sim_session_expired(struct sim_world *world, struct rmd_core_client *client
 	struct rmd_core_task *task = NULL;
 	SIM_MUST(world, session != NULL && session->link == SIM_NONE,
 		 "a client expired that is here");
-	SIM_MUST(world, world->service.core_ms >= session->left_ms + LINGER_MS,
+	SIM_MUST(world,
+		 session->goodbye ||
+			 world->service.core_ms >= session->left_ms + LINGER_MS,
 		 "a client expired before its time");
 	while ((task = rmd_core_task_next(world->service.core, task)) != NULL)
 		if (rmd_core_task_client(task) == client)

@@ -75,7 +75,7 @@ static void walk_client(struct sim_world *world, const struct rmd_core_client *c
 	SAME(world, "a client's payloads", payload, client->payload_bytes);
 	SAME(world, "a client's outcomes", outcome, client->outcome_bytes);
 	LIST_FOREACH (share, &client->shares, client_link) {
-		queued -= share->queue.count;
+		queued -= share->queue.count + share->later_count;
 		held -= share->held;
 		waiting -= share->waiting;
 		bool turn =
@@ -150,7 +150,7 @@ static void walk_pool_sums(struct sim_world *world, const struct rmd_core_pool *
 	const struct rmd_core_ledger *ledger;
 	const struct rmd_core_share *share;
 	uint64_t wanted = 0, workers = 0, idle_places = 0, recalling = 0, held = 0;
-	uint64_t queued = 0, holders = 0, open = 0, turns = 0, waiting = 0;
+	uint64_t queued = 0, later = 0, holders = 0, open = 0, turns = 0, waiting = 0;
 	LIST_FOREACH (ledger, &pool->ledgers, pool_link) {
 		walk_ledger(world, ledger);
 		wanted += ledger->wanted;
@@ -162,6 +162,7 @@ static void walk_pool_sums(struct sim_world *world, const struct rmd_core_pool *
 	}
 	LIST_FOREACH (share, &pool->shares, pool_link) {
 		queued += share->queue.count;
+		later += share->later_count;
 		holders += share->holding;
 		open += share->open;
 		turns += share->turn.place != 0;
@@ -174,7 +175,9 @@ static void walk_pool_sums(struct sim_world *world, const struct rmd_core_pool *
 	SAME(world, "a pool's tasks that wait for children", waiting, pool->waiting);
 	SAME(world, "a pool's queue", queued, pool->queued);
 	SAME(world, "a pool's holders", holders, pool->holders);
-	SAME(world, "a pool's open tasks", open, pool->queued + pool->leased);
+	SAME(world, "a pool's later tasks", later, pool->later);
+	SAME(world, "a pool's open tasks", open,
+	     pool->queued + pool->leased + pool->later);
 	SAME(world, "a pool's turns", turns, pool->turns.count);
 	SIM_MUST(world, pool->max_workers == 0 || pool->wanted <= pool->max_workers,
 		 "pool %" PRIu64 ": %" PRIu32 " workers are wanted, %" PRIu32

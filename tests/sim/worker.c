@@ -195,6 +195,9 @@ static void end_task(struct sim_world *world, struct sim_worker *worker)
 	if (dies)
 		message.end = lease.cancelled ? RMD_CORE_END_CANCELLED
 					      : RMD_CORE_END_ERROR;
+	if (dies && !lease.cancelled)
+		message.count[1] = lease.number % 4 == 0 ? RMD_CORE_CAUSE_OUT_OF_MEMORY
+							 : RMD_CORE_CAUSE_WORKER_LOST;
 	sim_agent_lease_over(world, slot, i);
 	sim_agent_say(world, slot, message);
 	move(world, worker, dies ? SIM_WORKER_NONE : SIM_WORKER_IDLE);
