@@ -9,6 +9,29 @@
 
 #define SESSION_POOLS_MAX 1024u
 
+/* Whether some number of the session stands for the pool. */
+static bool session_names(const struct rmd_session *session,
+			  const struct rmd_core_pool *pool)
+{
+	const struct rmd_core_pool *named;
+	size_t cursor = 0;
+	while ((named = rmd_map_next(&session->pools, &cursor)) != NULL)
+		if (named == pool)
+			return true;
+	return false;
+}
+
+/* The session is done with a pool, unless another of its numbers stands for it. */
+static void leave(struct rmd_session *session, struct rmd_core_pool *pool,
+		  enum rmd_core_pool_close how)
+{
+	if (session_names(session, pool))
+		return;
+	(void)rmd_core_pool_leave(session->coordinator->core, rmd_clock_mono_ms(),
+				  session->client, pool, how);
+	rmd_coordinator_touch(session->coordinator);
+}
+
 void rmd_session_open_pool(struct rmd_session *session,
 			   const struct rmd_session_open_pool *asked)
 {
@@ -27,9 +50,11 @@ void rmd_session_open_pool(struct rmd_session *session,
 			SESSION_POOLS_MAX);
 	else if (rmd_coordinator_open_pool(session->coordinator, session->client, spec,
 					   &pool, &reused, &why) == 0) {
-		rmd_map_take(&session->pools, asked->pool);
+		struct rmd_core_pool *former = rmd_map_take(&session->pools, asked->pool);
 		if (rmd_map_put(&session->pools, asked->pool, pool) < 0)
 			why = rmd_strdup("the coordinator is out of memory");
+		if (former != NULL && former != pool)
+			leave(session, former, RMD_CORE_POOL_DRAIN);
 	}
 	rmd_pool_spec_free(spec);
 	rmd_session_response_put_pool(rmd_stream_begin(session->stream), asked->pool,
@@ -61,11 +86,8 @@ void rmd_session_close_pool(struct rmd_session *session,
 		[RMD_SESSION_CLOSE_KILL] = RMD_CORE_POOL_KILL,
 	};
 	struct rmd_core_pool *pool = rmd_map_take(&session->pools, asked->pool);
-	if (pool == NULL || session_names(session, pool)) /* another number holds it */
-		return;
-	(void)rmd_core_pool_leave(session->coordinator->core, rmd_clock_mono_ms(),
-				  session->client, pool, ways[asked->how]);
-	rmd_coordinator_touch(session->coordinator);
+	if (pool != NULL)
+		leave(session, pool, ways[asked->how]);
 }
 
 /* The pool that a task goes to; NULL: *ret_error says why it goes nowhere. */

@@ -64,6 +64,8 @@ enum rmd_reach {
 /* A pool that was opened in this session. */
 struct rmd_client_pool {
 	struct rmd_buf *raw_spec;
+	struct rmd_buf *key;         /* the same without max_workers; NULL: not the user's */
+	enum rmd_session_close closed; /* UNSPECIFIED: it is not */
 	bool answered;
 	char *error;                 /* NULL: it is open */
 };
@@ -211,9 +213,20 @@ int rmd_client_add_pool(struct remuda *client, const struct rmd_pool_spec *spec,
  * will do. `lock` is held. Codes as above. */
 int rmd_client_default_pool(struct remuda *client, struct rmd_slice function,
 			    uint32_t *ret_pool);
+/* Whether that number was closed. `lock` is held. */
+static inline bool rmd_client_pool_closed(const struct remuda *client, uint64_t pool)
+{
+	return pool >= 1 && pool <= client->pool_count &&
+	       client->pools[pool - 1].closed != RMD_SESSION_CLOSE_UNSPECIFIED;
+}
 /* The answer to a pool's opening has come. The client's thread. */
 void rmd_client_pool_answered(struct remuda *client, uint64_t pool,
 			      struct rmd_slice error);
+
+/* ---- pool_close.c ---- */
+
+/* Appends the closing of pools that were closed to the stream, again. `lock` is held. */
+void rmd_pools_close_again(struct remuda *client);
 
 /* ---- call.c: other methods over the same channel ---- */
 

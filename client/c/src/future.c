@@ -192,6 +192,11 @@ static int wait_until(struct remuda_future *future, uint64_t until_ns)
 	}
 }
 
+int rmd_future_wait(struct remuda_future *future, uint64_t until_ns)
+{
+	return wait_until(future, until_ns);
+}
+
 int remuda_wait(struct remuda_future *future, int64_t timeout_ms)
 {
 	return future == NULL ? 0 : wait_until(future, rmd_until_ns(timeout_ms));

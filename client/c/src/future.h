@@ -36,6 +36,7 @@ struct remuda_future {
 	int code;                    /* what get returns for this kind; 0: by the kind */
 	struct remuda *client;       /* one reference */
 	uint64_t number;             /* 0: never sent */
+	uint32_t pool;               /* it was submitted to; 0: the default one */
 	struct rmd_slice bytes;      /* raw Value, ErrorChain, or a reason */
 	struct rmd_buf *buf;         /* what they lie in; NULL: in `small` */
 	uint8_t small[RMD_FUTURE_SMALL_BYTES];
@@ -108,5 +109,8 @@ int rmd_done_queue_fd(struct rmd_done_queue *queue);
 int rmd_future_hook(struct remuda_future *future, struct rmd_done_queue *queue,
 		    remuda_done_fn *done, void *ctx);
 
+/* Waits until the future has ended or `until_ns` (of CLOCK_MONOTONIC; UINT64_MAX: for
+ * ever): 0, REMUDA_ETIMEOUT. */
+int rmd_future_wait(struct remuda_future *future, uint64_t until_ns);
 /* `timeout_ms` from now, as time of CLOCK_MONOTONIC in ns; below 0: UINT64_MAX. */
 uint64_t rmd_until_ns(int64_t timeout_ms);

@@ -198,6 +198,7 @@ static int hear_welcome(struct remuda *client, const struct rmd_session_welcome 
 		rmd_unaccepted_drop(client, welcome->accepted);
 		rmd_pools_send_again(client);
 		rmd_unaccepted_send_again(client);
+		rmd_pools_close_again(client);
 		send_cancels_again(client);
 	}
 	if (client->state != RMD_CLIENT_CLOSING)

@@ -63,6 +63,7 @@ static void client_free(struct remuda *client)
 {
 	for (uint32_t i = 0; i < client->pool_count; i++) {
 		rmd_buf_unref(client->pools[i].raw_spec);
+		rmd_buf_unref(client->pools[i].key);
 		rmd_free(client->pools[i].error);
 	}
 	rmd_free(client->pools);

@@ -5,6 +5,7 @@
 #include "client/c/src/client.h"
 #include "proto/base/alloc.h"
 #include "proto/base/errcode.h"
+#include "proto/codec/arguments.h"
 #include "proto/codec/wire.h"
 #include "proto/error/chain.h"
 
@@ -24,30 +25,77 @@ static struct rmd_client_pool *pool_reserve(struct remuda *client)
 	return &client->pools[client->pool_count];
 }
 
-int rmd_client_add_pool(struct remuda *client, const struct rmd_pool_spec *spec,
-			uint32_t *ret_pool)
+/* The raw spec, or NULL: out of memory. */
+static struct rmd_buf *raw_of(const struct rmd_pool_spec *spec)
 {
-	if (client->pool_count >= RMD_CLIENT_POOLS_MAX)
-		return RMD_ELIMIT;
 	struct rmd_wire_writer raw = {0};
 	rmd_pool_spec_put_raw(&raw, spec);
 	struct rmd_buf *buf = raw.failed ? NULL
 					 : rmd_buf_copy(rmd_slice_of(raw.data, raw.len));
 	rmd_wire_writer_fini(&raw);
+	return buf;
+}
+
+/* Asks for the pool, if there is a stream; else that is done later. */
+static void say_open(struct remuda *client, uint32_t number)
+{
+	if (client->stream == NULL)
+		return;
+	rmd_session_request_put_open_pool(
+		rmd_stream_begin(client->stream), number,
+		rmd_buf_slice(client->pools[number - 1].raw_spec));
+	rmd_stream_end(client->stream);
+}
+
+int rmd_client_add_pool(struct remuda *client, const struct rmd_pool_spec *spec,
+			uint32_t *ret_pool)
+{
+	if (client->pool_count >= RMD_CLIENT_POOLS_MAX)
+		return RMD_ELIMIT;
+	struct rmd_buf *buf = raw_of(spec);
 	struct rmd_client_pool *pool = buf == NULL ? NULL : pool_reserve(client);
 	if (pool == NULL) {
 		rmd_buf_unref(buf);
 		return RMD_ENOMEM;
 	}
 	*pool = (struct rmd_client_pool){.raw_spec = buf};
-	uint32_t number = ++client->pool_count;
-	if (client->stream != NULL) {
-		rmd_session_request_put_open_pool(rmd_stream_begin(client->stream),
-						  number, rmd_buf_slice(buf));
-		rmd_stream_end(client->stream);
-	}
-	*ret_pool = number;
+	*ret_pool = ++client->pool_count;
+	say_open(client, *ret_pool);
 	return 0;
+}
+
+/* Opens, again or for the first time, the pool that has this spec but for max_workers. */
+static int open_same(struct remuda *client, const struct rmd_pool_spec *spec,
+		     uint32_t *ret_pool)
+{
+	struct rmd_pool_spec unsized = *spec;
+	unsized.max_workers = 0;
+	struct rmd_buf *key = raw_of(&unsized);
+	if (key == NULL)
+		return RMD_ENOMEM;
+	for (uint32_t i = 0; i < client->pool_count; i++) {
+		struct rmd_client_pool *pool = &client->pools[i];
+		if (pool->key == NULL ||
+		    !rmd_slice_equal(rmd_buf_slice(pool->key), rmd_buf_slice(key)))
+			continue;
+		rmd_buf_unref(key);
+		struct rmd_buf *raw = raw_of(spec);
+		if (raw == NULL)
+			return RMD_ENOMEM;
+		rmd_buf_unref(pool->raw_spec);
+		pool->raw_spec = raw;
+		pool->closed = RMD_SESSION_CLOSE_UNSPECIFIED;
+		pool->answered = false;
+		say_open(client, i + 1);
+		*ret_pool = i + 1;
+		return 0;
+	}
+	int rc = rmd_client_add_pool(client, spec, ret_pool);
+	if (rc == 0)
+		client->pools[*ret_pool - 1].key = key;
+	else
+		rmd_buf_unref(key);
+	return rc;
 }
 
 int rmd_client_default_pool(struct remuda *client, struct rmd_slice function,
@@ -118,7 +166,36 @@ struct spec_parts {
 	struct rmd_pair environment[RMD_POOL_ENVIRONMENT_MAX];
 	struct rmd_pair labels[RMD_POOL_LABELS_MAX];
 	struct rmd_digest modules[RMD_POOL_MODULES_MAX];
+	struct rmd_wire_writer initializer; /* its arguments */
 };
+
+static struct remuda_error *set_initializer(const struct remuda_pool_options *options,
+					    struct spec_parts *parts,
+					    struct rmd_pool_spec *spec)
+{
+	struct remuda_error *err;
+	if (options->initializer == NULL)
+		return NULL;
+	if ((err = rmd_check_function(options->initializer)) != NULL)
+		return err;
+	if (options->initializer_arg_count > RMD_CALL_ARGS_MAX)
+		return remuda_error_create(
+			"InvalidOptions",
+			"remuda_pool_options.initializer_args: at most %u",
+			RMD_CALL_ARGS_MAX);
+	for (size_t i = 0; i < options->initializer_arg_count; i++) {
+		const struct remuda_value *value = &options->initializer_args[i].value;
+		if ((err = rmd_check_value(options->initializer, i, NULL, value)) != NULL)
+			return err;
+		rmd_arguments_put(&parts->initializer, value);
+	}
+	if (parts->initializer.failed)
+		return remuda_error_create("OutOfMemory", "in the client, for a pool");
+	spec->initializer = rmd_slice_of_string(options->initializer);
+	spec->initializer_arguments =
+		rmd_slice_of(parts->initializer.data, parts->initializer.len);
+	return NULL;
+}
 
 /* Makes a checked spec, to be freed with rmd_pool_spec_free. */
 static struct remuda_error *make_spec(const struct remuda_pool_options *options,
@@ -137,6 +214,8 @@ static struct remuda_error *make_spec(const struct remuda_pool_options *options,
 		.cpu_milli = options->cpu_milli,
 		.memory_bytes = options->memory_bytes,
 		.labels = parts->labels,
+		.leak_bytes = options->leak_bytes,
+		.broken_on_crash = options->broken_on_crash,
 	};
 	const char *field = "";
 	if (options->version != REMUDA_POOL_OPTIONS_VERSION)
@@ -165,6 +244,8 @@ static struct remuda_error *make_spec(const struct remuda_pool_options *options,
 	split(options->labels, spec.label_count, parts->labels);
 	for (size_t i = 0; i < options->module_count; i++)
 		memcpy(parts->modules[i].bytes, options->modules[i], RMD_DIGEST_BYTES);
+	if ((err = set_initializer(options, parts, &spec)) != NULL)
+		return err;
 	int rc = rmd_pool_spec_copy(&spec, ret_spec, &field);
 	if (rc == 0)
 		return NULL;
@@ -202,7 +283,7 @@ static int open_pool(struct remuda *client, const struct rmd_pool_spec *spec,
 	pthread_mutex_lock(&client->lock);
 	int code = client->state >= RMD_CLIENT_LOST
 			   ? RMD_EUNREACHABLE
-			   : rmd_client_add_pool(client, spec, &number);
+			   : open_same(client, spec, &number);
 	if (code == RMD_EUNREACHABLE)
 		*ret_err = rmd_client_why(client);
 	else if (code < 0)
@@ -243,6 +324,8 @@ int remuda_pool_open(struct remuda *client, const struct remuda_pool_options *op
 	if (code < 0 && err == NULL)
 		err = remuda_error_create("InvalidCall", "%s", remuda_code_text(code));
 	rmd_pool_spec_free(spec);
+	if (parts != NULL)
+		rmd_wire_writer_fini(&parts->initializer);
 	rmd_free(parts);
 	if (ret_err != NULL && err != NULL)
 		*ret_err = err;

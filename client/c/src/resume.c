@@ -55,6 +55,9 @@ void rmd_unaccepted_drop(struct remuda *client, uint64_t number)
 void rmd_pools_send_again(struct remuda *client)
 {
 	for (uint32_t i = 0; i < client->pool_count; i++) {
+		/* A closed one is needed only for what may not have arrived. */
+		if (client->unaccepted == NULL && rmd_client_pool_closed(client, i + 1))
+			continue;
 		struct rmd_wire_writer *writer = rmd_stream_begin(client->stream);
 		rmd_session_request_put_open_pool(
 			writer, i + 1, rmd_buf_slice(client->pools[i].raw_spec));

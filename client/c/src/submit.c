@@ -335,6 +335,7 @@ static int enter(struct remuda *client, struct rmd_submission *submission,
 	}
 	client->next = number + 1;
 	future->number = number;
+	future->pool = (uint32_t)submission->spec.pool;
 	rmd_future_ref(future);
 	return 0;
 }
@@ -353,6 +354,8 @@ static int append(struct remuda *client, struct rmd_submission *submission,
 	if (rc == 0 && client->payload_max_bytes != 0 &&
 	    spec->arguments.len > client->payload_max_bytes)
 		rc = RMD_ETOOBIG;
+	if (rc == 0 && spec->pool != 0 && rmd_client_pool_closed(client, spec->pool))
+		rc = RMD_ECLOSED;
 	if (rc == 0 && spec->pool == 0)
 		rc = rmd_client_default_pool(client, spec->function, &pool);
 	if (rc < 0)
@@ -412,6 +415,12 @@ static struct remuda_error *refusal(const struct remuda *client,
 					   (int)name.len, (const char *)name.data,
 					   submission->spec.arguments.len,
 					   (unsigned long long)client->payload_max_bytes);
+	case RMD_ECLOSED:
+		return remuda_error_create(
+			"PoolClosed",
+			"%.*s was not submitted: its pool %llu was closed; open it again",
+			(int)name.len, (const char *)name.data,
+			(unsigned long long)submission->spec.pool);
 	case RMD_ELIMIT:
 		return remuda_error_create(
 			"TooManyPools",
@@ -430,6 +439,7 @@ static int public_code(int rc)
 	case RMD_EAGAIN:
 	case RMD_ETOOBIG:
 	case RMD_ENOMEM:
+	case RMD_ECLOSED:
 		return rc;                   /* the public numbers are the same */
 	default:
 		return REMUDA_EINVAL;
