@@ -49,6 +49,12 @@ void rmd_value_put_field(struct rmd_wire_writer *writer, uint32_t number,
 int rmd_value_get(struct rmd_slice bytes, struct rmd_arena *arena,
 		  struct remuda_value *ret_value);
 
+/* Fills `ret_fault` with the innermost part at which a Value message can't be decoded, as
+ * rmd_value_check says it; `rc` is what rmd_value_get gave for the whole. What is decoded
+ * on the way is left in `arena`; the time is its size by its depth. */
+void rmd_value_locate(struct rmd_slice bytes, int rc, struct rmd_arena *arena,
+		      struct rmd_value_fault *ret_fault);
+
 /* A total order: negative, 0 (same content), positive. Numbers are compared bit for
  * bit (a NaN equals itself, 0.0 and -0.0 differ), an integer never equals a float. The
  * order of items counts, in sets and maps too. Both are at most REMUDA_VALUE_DEPTH_MAX

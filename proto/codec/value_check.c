@@ -1,8 +1,6 @@
 /* Can this value be encoded, and if not, which part of it cannot? */
-#include <stdio.h>
-
 #include "proto/base/errcode.h"
-#include "proto/codec/value.h"
+#include "proto/codec/value_path.h"
 
 /* Years 1 to 9999, and 10,000 years: the ranges of google.protobuf's Timestamp and
  * Duration. */
@@ -10,7 +8,6 @@
 #define TIMESTAMP_MAX_S INT64_C(253402300799)
 #define DURATION_MAX_S INT64_C(315576000000)
 #define NANOS_MAX 999999999
-#define WORD_MAX 40u /* longer keys are cut in a path */
 
 /* ---- one value by itself ---- */
 
@@ -160,91 +157,23 @@ const char *rmd_value_blemish(const struct remuda_value *value)
 
 /* ---- the whole of it ---- */
 
-enum step_kind { STEP_ITEM, STEP_KEY, STEP_PAIR, STEP_NAMED };
-
-/* The way down to where the check is, innermost first; lives on the stack. */
-struct step {
-	const struct step *up;
-	enum step_kind kind;
-	size_t index;
-	const struct remuda_value *key; /* of a STEP_PAIR */
-};
-
-static bool plain_word(struct remuda_string text)
-{
-	if (text.len == 0 || text.len > WORD_MAX)
-		return false;
-	for (size_t i = 0; i < text.len; i++) {
-		char c = text.data[i];
-		bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-			      c == '_';
-		if (!letter && (i == 0 || c < '0' || c > '9'))
-			return false;
-	}
-	return true;
-}
-
-/* Text between quotes, cut short, with all that is not printable ASCII as '?'. */
-static int write_quoted(char *to, size_t room, struct remuda_string text)
-{
-	char clean[WORD_MAX + 1];
-	size_t len = text.len < WORD_MAX ? text.len : WORD_MAX;
-	for (size_t i = 0; i < len; i++) {
-		char c = text.data[i];
-		clean[i] = c >= ' ' && c <= '~' && c != '"' ? c : '?';
-	}
-	clean[len] = '\0';
-	return snprintf(to, room, "[\"%s%s\"]", clean, len < text.len ? "..." : "");
-}
-
-static int write_step(char *to, size_t room, const struct step *step)
-{
-	switch (step->kind) {
-	case STEP_ITEM:
-		return snprintf(to, room, "[%zu]", step->index);
-	case STEP_KEY:
-		return snprintf(to, room, "{%zu:key}", step->index);
-	case STEP_NAMED:
-		return snprintf(to, room, ".value");
-	case STEP_PAIR:
-		break;
-	}
-	if (step->key->kind != REMUDA_STRING)
-		return snprintf(to, room, "{%zu}", step->index);
-	struct remuda_string text = step->key->u.string;
-	if (plain_word(text))
-		return snprintf(to, room, ".%.*s", (int)text.len, text.data);
-	return write_quoted(to, room, text);
-}
-
-static int fault(const struct step *step, int rc, const char *why,
+static int fault(const struct rmd_value_step *step, int rc, const char *why,
 		 struct rmd_value_fault *ret_fault)
 {
 	if (ret_fault == NULL)
 		return rc;
-	const struct step *way[REMUDA_VALUE_DEPTH_MAX + 1];
-	size_t steps = 0, len = 0;
-	for (; step != NULL && steps < sizeof way / sizeof *way; step = step->up)
-		way[steps++] = step;
-	ret_fault->path[0] = '\0';
 	ret_fault->why = why;
-	while (steps-- > 0) {
-		size_t room = sizeof ret_fault->path - len;
-		int wrote = write_step(ret_fault->path + len, room, way[steps]);
-		if (wrote < 0 || (size_t)wrote >= room)
-			break;
-		len += (size_t)wrote;
-	}
+	rmd_value_path(step, ret_fault->path, sizeof ret_fault->path);
 	return rc;
 }
 
 static int check(const struct remuda_value *value, unsigned depth,
-		 const struct step *step, struct rmd_value_fault *ret_fault);
+		 const struct rmd_value_step *step, struct rmd_value_fault *ret_fault);
 
 static int check_items(const struct remuda_value *value, unsigned depth,
-		       const struct step *up, struct rmd_value_fault *ret_fault)
+		       const struct rmd_value_step *up, struct rmd_value_fault *ret_fault)
 {
-	struct step step = {.up = up, .kind = STEP_ITEM};
+	struct rmd_value_step step = {.up = up, .kind = RMD_STEP_ITEM};
 	for (; step.index < value->u.list.len; step.index++) {
 		int rc = check(&value->u.list.items[step.index], depth + 1, &step,
 			       ret_fault);
@@ -255,30 +184,30 @@ static int check_items(const struct remuda_value *value, unsigned depth,
 }
 
 static int check_pairs(const struct remuda_value *value, unsigned depth,
-		       const struct step *up, struct rmd_value_fault *ret_fault)
+		       const struct rmd_value_step *up, struct rmd_value_fault *ret_fault)
 {
 	const struct remuda_entry *entries = value->u.map.entries;
-	struct step step = {.up = up};
+	struct rmd_value_step step = {.up = up};
 	for (; step.index < value->u.map.len; step.index++) {
-		step.kind = STEP_KEY;
+		step.kind = RMD_STEP_KEY;
 		int rc = check(&entries[step.index].key, depth + 1, &step, ret_fault);
 		if (rc < 0)
 			return rc;
-		step.kind = STEP_PAIR;
+		step.kind = RMD_STEP_PAIR;
 		step.key = &entries[step.index].key;
 		rc = check(&entries[step.index].value, depth + 1, &step, ret_fault);
 		if (rc < 0)
 			return rc;
 	}
 	int rc = rmd_value_keys_distinct(entries, value->u.map.len, &step.index);
-	step.kind = STEP_KEY;
+	step.kind = RMD_STEP_KEY;
 	if (rc == RMD_EEXIST)
 		return fault(&step, rc, "a key that the map has already", ret_fault);
 	return rc < 0 ? fault(up, rc, "out of memory", ret_fault) : 0;
 }
 
 static int check(const struct remuda_value *value, unsigned depth,
-		 const struct step *step, struct rmd_value_fault *ret_fault)
+		 const struct rmd_value_step *step, struct rmd_value_fault *ret_fault)
 {
 	bool packed = (value->kind == REMUDA_INTS || value->kind == REMUDA_DOUBLES) &&
 		      remuda_value_list_len(value) != 0;
@@ -295,7 +224,7 @@ static int check(const struct remuda_value *value, unsigned depth,
 	case REMUDA_MAP:
 		return check_pairs(value, depth, step, ret_fault);
 	case REMUDA_NAMED: {
-		struct step down = {.up = step, .kind = STEP_NAMED};
+		struct rmd_value_step down = {.up = step, .kind = RMD_STEP_NAMED};
 		return check(value->u.named.value, depth + 1, &down, ret_fault);
 	}
 	default:

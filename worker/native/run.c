@@ -15,6 +15,7 @@
 
 #define SIGNATURE_MAX 1024u
 /* A child of the task's that returns from the task function ends with this code. */
+#define PLACE_BYTES 32 /* "args[254]" and an item's index */
 #define STRAY_CHILD_EXIT 125
 /* A larger block of the writer is not kept for the next task. */
 #define WRITER_KEEP_BYTES ((size_t)256 << 10)
@@ -103,7 +104,8 @@ static struct remuda_error *count_error(const struct rmd_run *run, uint32_t give
 	return signature_error(run, fault);
 }
 
-static struct remuda_error *arguments_error(const struct rmd_run *run, int rc)
+static struct remuda_error *decode_error(const struct rmd_run *run, const char *place,
+					 const char *path, const char *why)
 {
 	struct remuda_error *err = remuda_error_create(
 		"DecodeError", "%s: its arguments can't be decoded: %s",
@@ -120,7 +122,7 @@ static struct remuda_error *find_arguments(struct rmd_run *run)
 	struct rmd_slice bytes = run->task->arguments;
 	int rc = rmd_arguments_count(bytes, &positional, &named);
 	if (rc < 0)
-		return arguments_error(run, rc);
+		return decode_error(run, "its arguments", "", rmd_errcode_text(rc));
 	if (named != 0)
 		return signature_error(run,
 				       "a native function takes no arguments by name");
@@ -137,17 +139,48 @@ static struct remuda_error *find_arguments(struct rmd_run *run)
 }
 
 /* What is wrong with argument `index`, by the code of its conversion. */
-static struct remuda_error *argument_error(const struct rmd_run *run, uint32_t index,
-					   int rc, const struct remuda_value *value)
+/* Of a list of numbers, the item that is at fault, and its index; else `value` itself. */
+static const struct remuda_value *worst_part(const struct remuda_value *value,
+					     enum remuda_type *type,
+					     struct rmd_arena *arena, size_t *ret_index)
+{
+	union {
+		int64_t whole;
+		double real;
+	} ignored;
+	enum remuda_type item_type = *type == REMUDA_TYPE_INT64S ? REMUDA_TYPE_INT64
+								 : REMUDA_TYPE_DOUBLE;
+	if ((*type != REMUDA_TYPE_INT64S && *type != REMUDA_TYPE_DOUBLES) ||
+	    (value->kind != REMUDA_LIST && value->kind != REMUDA_TUPLE))
+		return value;
+	for (size_t i = 0; i < value->u.list.len; i++) {
+		if (rmd_task_to_c(&value->u.list.items[i], item_type, arena, &ignored) ==
+		    0)
+			continue;
+		*type = item_type;
+		*ret_index = i;
+		return &value->u.list.items[i];
+	}
+	return value;
+}
+
+static struct remuda_error *argument_error(struct rmd_run *run, uint32_t index, int rc,
+					   const struct remuda_value *argument)
 {
 	const struct remuda_param *param = &run->function->task->params[index];
-	char fault[512];
+	enum remuda_type type = (enum remuda_type)param->type;
+	char fault[512], at[PLACE_BYTES] = "";
 	if (rc == RMD_ENOMEM)
 		return remuda_error_create(
 			"OutOfMemory", "%s: no memory for argument %u (%s)",
 			run->function->name, (unsigned)index + 1, param->name);
 	char got[64];
 	(void)snprintf(got, sizeof got, "%s", remuda_kind_name(value->kind));
+	size_t item = SIZE_MAX;
+	const struct remuda_value *value =
+		worst_part(argument, &type, &run->arena, &item);
+	if (item != SIZE_MAX)
+		(void)snprintf(at, sizeof at, " at [%zu]", item);
 	if (rc == RMD_ERANGE && value->kind == REMUDA_INT64)
 		(void)snprintf(got, sizeof got, "%lld", (long long)value->u.int64);
 	else if (rc == RMD_ERANGE && value->kind == REMUDA_UINT64)
@@ -219,7 +252,11 @@ int rmd_run_decode(remuda_ctx *ctx, uint32_t index, void *ret)
 	RMD_CHECK(run->function != NULL && index < run->function->task->param_count);
 	int rc = rmd_value_get(run->arguments[index], &run->arena, &value);
 	if (rc < 0) {
-		rmd_run_fail(run, arguments_error(run, rc));
+		char place[PLACE_BYTES];
+		struct rmd_value_fault fault;
+		rmd_value_locate(run->arguments[index], rc, &run->arena, &fault);
+		(void)snprintf(place, sizeof place, "args[%u]", (unsigned)index);
+		rmd_run_fail(run, decode_error(run, place, fault.path, fault.why));
 		return -1;
 	}
 	enum remuda_type type = (enum remuda_type)run->function->task->params[index].type;

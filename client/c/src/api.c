@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "client/c/src/capture.h"
 #include "client/c/src/check.h"
 #include "client/c/src/client.h"
 #include "client/c/src/submit.h"
@@ -149,15 +150,24 @@ static struct remuda_error *put_labels(const char *const *labels,
 	return writer->failed ? remuda_error_create("OutOfMemory", "for labels") : NULL;
 }
 
+/* A mistake of the caller's, or a lack of memory? */
+static int encode_code(const struct remuda_error *err)
+{
+	return strcmp(remuda_error_type(err), "OutOfMemory") == 0 ? REMUDA_ENOMEM
+								   : REMUDA_EINVAL;
+}
+
 /* Submits a call whose arguments are values only. Takes the reference in `future`. */
 static struct remuda_future *submit_values(struct remuda *client,
 					   const struct remuda_call *call,
+					   const struct rmd_capture *capture,
 					   struct remuda_future *future)
 {
 	const struct remuda_task_options *options = call->options;
 	struct rmd_wire_writer labels = {0};
 	struct remuda_error *err = check_args(call);
 	struct rmd_submission submission = {
+		.capture = capture,
 		.args = call->args,
 		.count = call->count,
 		.named_args = call->named_args,
@@ -183,7 +193,7 @@ static struct remuda_future *submit_values(struct remuda *client,
 	}
 	if (err != NULL) {
 		rmd_error_set_origin(err, REMUDA_ORIGIN_ENCODE);
-		rmd_future_fail(future, REMUDA_EINVAL, err);
+		rmd_future_fail(future, encode_code(err), err);
 	} else {
 		submission.spec.function = rmd_slice_of_string(call->function);
 		rmd_submit(client, &submission, future);
@@ -214,7 +224,7 @@ struct remuda_future *remuda_submit_call(struct remuda *client,
 	if (!usable)
 		return future;
 	if (!has_message(call->args, call->count) || call->count > RMD_CALL_ARGS_MAX)
-		return submit_values(client, call, future);
+		return submit_values(client, call, NULL, future);
 	struct own_args own;
 	struct remuda_call values = *call;
 	if (own_args_make(&own, call->count) == NULL) {
@@ -226,9 +236,9 @@ struct remuda_future *remuda_submit_call(struct remuda *client,
 		pack_all(&own, call->function != NULL ? call->function : "");
 	values.args = own.list;
 	if (err != NULL)
-		rmd_future_fail(future, REMUDA_EINVAL, err);
+		rmd_future_fail(future, encode_code(err), err);
 	else
-		submit_values(client, &values, future);
+		submit_values(client, &values, NULL, future);
 	own_args_fini(&own);
 	return future;
 }
@@ -258,8 +268,10 @@ static const char *module_of(const struct remuda_task *task)
 	return prefix;
 }
 
-static struct remuda_error *task_name(const struct remuda_task *task, char *ret_name,
-				      size_t size)
+/* Its name, where workers find it by that; else *ret_captured, as which it goes. */
+static struct remuda_error *task_name(struct remuda *client,
+				      const struct remuda_task *task, char *ret_name,
+				      size_t size, struct rmd_captured_task *ret_captured)
 {
 	if (task->abi_version != REMUDA_ABI_VERSION)
 		return remuda_error_create("AbiVersion",
@@ -269,14 +281,9 @@ static struct remuda_error *task_name(const struct remuda_task *task, char *ret_
 					   (unsigned)task->abi_version,
 					   REMUDA_ABI_VERSION);
 	const char *module = module_of(task);
+	*ret_name = '\0';
 	if (module == NULL)
-		return remuda_error_create("NotInModule",
-					   "%s (%s:%u) is in no module that workers can "
-					   "load. Put it into a shared object "
-					   "with REMUDA_MODULE, give that to "
-					   "options.modules, and declare it here with "
-					   "REMUDA_TASK_IN",
-					   task->name, task->file, (unsigned)task->line);
+		return rmd_capture_task(client, task, ret_captured);
 	if ((size_t)snprintf(ret_name, size, "native:%s.%s", module, task->name) >= size)
 		return remuda_error_create("FunctionName", "the name of %s is too long",
 					   task->name);
@@ -288,13 +295,16 @@ struct remuda_future *remuda_submit_task(struct remuda *client,
 					 const struct remuda_task_options *options,
 					 const struct remuda_arg *args, size_t count)
 {
-	char name[RMD_FUNCTION_MAX_BYTES + 1];
+	char name[RMD_FUNCTION_MAX_BYTES + 1] = "";
+	struct rmd_captured_task captured;
 	struct own_args own;
 	bool usable;
 	struct remuda_future *future = make_future(client, &usable);
 	if (!usable)
 		return future;
-	struct remuda_error *err = task_name(task, name, sizeof name);
+	struct remuda_error *err =
+		task_name(client, task, name, sizeof name, &captured);
+	bool by_name = name[0] != '\0';
 	own_args_make(&own, count <= ARGS_HERE ? count : 0);
 	if (err == NULL)
 		err = rmd_check_signature(task, args, count, own.list);
@@ -304,11 +314,12 @@ struct remuda_future *remuda_submit_task(struct remuda *client,
 		rmd_error_set_origin(err, REMUDA_ORIGIN_ENCODE);
 		rmd_future_fail(future, REMUDA_EINVAL, err);
 	} else {
-		struct remuda_call call = {.function = name,
+		struct remuda_call call = {.function = by_name ? name
+							       : captured.function,
 					   .options = options,
 					   .args = own.list,
 					   .count = count};
-		submit_values(client, &call, future);
+		submit_values(client, &call, by_name ? NULL : &captured.capture, future);
 	}
 	if (own.packed)
 		own_args_fini(&own);

@@ -9,6 +9,8 @@
 #include "proto/codec/wire.h"
 #include "proto/error/chain.h"
 
+/* For "kwargs[…]" in a message. */
+#define PLACE_BYTES 64
 /* Integers up to this size are doubles without loss. */
 #define DOUBLE_EXACT_MAX (INT64_C(1) << 53)
 
@@ -198,16 +200,20 @@ struct remuda_error *rmd_check_value(const char *function, size_t index, const c
 				     const struct remuda_value *value)
 {
 	struct rmd_value_fault fault = {.path = "", .why = "not a value"};
-	char place[64];
-	if (value->kind == REMUDA_INT64 || rmd_value_check(value, &fault) == 0)
+	char place[PLACE_BYTES];
+	int rc = value->kind == REMUDA_INT64 ? 0 : rmd_value_check(value, &fault);
+	if (rc == 0)
 		return NULL;
+	if (rc == RMD_ENOMEM)
+		return encode_error(remuda_error_create(
+			"OutOfMemory", "%s: no memory to check an argument", function));
 	if (name != NULL)
-		snprintf(place, sizeof place, "argument %.40s", name);
+		snprintf(place, sizeof place, "kwargs[\"%.40s\"]", name);
 	else
-		snprintf(place, sizeof place, "argument %zu", index + 1);
-	return encode_error(remuda_error_create(
-		"EncodeError", "%s: %s%s%s: %s", function, place,
-		fault.path[0] != '\0' ? " at " : "", fault.path, fault.why));
+		snprintf(place, sizeof place, "args[%zu]", index);
+	return encode_error(remuda_error_create("EncodeError",
+						"%s: %s%s can't be encoded: %s", function,
+						place, fault.path, fault.why));
 }
 
 /* ---- names and options ---- */

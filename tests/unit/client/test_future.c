@@ -206,7 +206,18 @@ static void what_cannot_be_encoded_names_function_argument_and_place(void **stat
 	struct remuda_value list = {.kind = REMUDA_LIST, .u.list = {&bad, 1}};
 	struct remuda_task_options options = REMUDA_TASK_OPTIONS_INIT;
 	expect_encode_error(remuda_submit_name(client, "x:echo", 1, list),
-			    "x:echo: argument 2 at [0]");
+			    "x:echo: args[1][0] can't be encoded: text that is not");
+	struct remuda_entry pair = {{.kind = REMUDA_STRING, .u.string = {"name", 4}}, bad};
+	struct remuda_value items[4] = {{.kind = REMUDA_NULL}};
+	items[3] = (struct remuda_value){.kind = REMUDA_MAP, .u.map = {&pair, 1}};
+	list.u.list = (__typeof__(list.u.list)){items, 4};
+	expect_encode_error(remuda_submit_name(client, "x:echo", list),
+			    "x:echo: args[0][3].name can't be encoded");
+	struct remuda_named_arg named = {"row", {.value = list}};
+	struct remuda_call call = {
+		.function = "x:echo", .named_args = &named, .named_count = 1};
+	expect_encode_error(remuda_submit_call(client, &call),
+			    "x:echo: kwargs[\"row\"][3].name can't be encoded");
 	expect_encode_error(remuda_submit_name(client, "", 1), "it is empty");
 	expect_encode_error(remuda_submit_name(client, "noruntime", 1), "RUNTIME:NAME");
 	options.priority = 1001;

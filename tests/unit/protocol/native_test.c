@@ -397,6 +397,30 @@ static void arguments_that_are_garbage_are_an_error(void **state)
 	harness_close(&h);
 }
 
+/* A part that can't be decoded, and a number that is none, are named by their paths. */
+static void what_cannot_be_decoded_is_named_by_its_path(void **state)
+{
+	struct harness h;
+	(void)state;
+	harness_start(&h, demo, 1);
+	struct remuda_value bad = {.kind = REMUDA_STRING, .u.string = {"\xff", 1}};
+	struct remuda_entry pair = {harness_text("name"), bad};
+	struct remuda_value items[4] = {{.kind = REMUDA_NULL}};
+	items[3] = (struct remuda_value){.kind = REMUDA_MAP, .u.map = {&pair, 1}};
+	struct remuda_value list = {.kind = REMUDA_LIST, .u.list = {items, 4}};
+	assert_int_equal(harness_call(&h, "demo.echo", &list, 1), 1);
+	assert_string_equal(remuda_error_type(h.err), "DecodeError");
+	assert_int_equal(remuda_error_origin(h.err), REMUDA_ORIGIN_DECODE);
+	assert_has(remuda_error_message(h.err),
+		   "demo.echo: args[0][3].name can't be decoded: ");
+	pair.key = (struct remuda_value){.kind = REMUDA_NAMED, .u.named = {{"n", 1}, &bad}};
+	pair.value = harness_int(1);
+	assert_int_equal(harness_call(&h, "demo.echo", &list, 1), 1);
+	assert_has(remuda_error_message(h.err),
+		   "demo.echo: args[0][3]{0:key}.value can't be decoded: ");
+	harness_close(&h);
+}
+
 static void a_small_worker_is_small(void **state)
 {
 	struct harness h;
@@ -440,6 +464,7 @@ int main(void)
 		cmocka_unit_test(a_descriptor_is_a_path_too),
 		cmocka_unit_test(a_worker_ends_with_its_agent),
 		cmocka_unit_test(arguments_that_are_garbage_are_an_error),
+		cmocka_unit_test(what_cannot_be_decoded_is_named_by_its_path),
 		cmocka_unit_test(a_small_worker_is_small),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
