@@ -41,6 +41,24 @@ static bool describes_function(Dwarf_Die *die)
 	}
 }
 
+/* `file` as the compiler was told it, which is what an error that was raised there says
+ * too: without the folder that the compiler ran in. */
+static const char *as_compiled(Dwarf_Die *unit, const char *file)
+{
+	Dwarf_Attribute attribute;
+	const char *folder =
+		unit == NULL ? NULL
+			     : dwarf_formstring(
+				       dwarf_attr(unit, DW_AT_comp_dir, &attribute));
+	size_t len = folder != NULL ? strlen(folder) : 0;
+	while (len > 0 && folder[len - 1] == '/')
+		len--;
+	if (len == 0 || file == NULL || strncmp(file, folder, len) != 0 ||
+	    file[len] != '/' || file[len + 1] == '\0')
+		return file;
+	return file + len + 1;
+}
+
 /* Where `inlined` was inlined to. */
 static void set_call_site(struct remuda_frame *frame, Dwarf_Die *unit, Dwarf_Die *inlined)
 {
@@ -57,7 +75,7 @@ static void set_call_site(struct remuda_frame *frame, Dwarf_Die *unit, Dwarf_Die
 	if (file == NULL ||
 	    dwarf_formudata(dwarf_attr(inlined, DW_AT_call_line, &attribute), &line) != 0)
 		return;
-	frame->file = file;
+	frame->file = as_compiled(unit, file);
 	frame->line = (uint32_t)line;
 }
 
@@ -133,8 +151,11 @@ static void add_call(struct list *list, const struct rmd_process *process,
 	Dwfl_Line *line = dwfl_module_getsrc(call->module, call->pc);
 	int number;
 	if (line != NULL &&
-	    (frame.file = dwfl_lineinfo(line, NULL, &number, NULL, NULL, NULL)) != NULL)
+	    (frame.file = dwfl_lineinfo(line, NULL, &number, NULL, NULL, NULL)) != NULL) {
 		frame.line = number > 0 ? (uint32_t)number : 0;
+		frame.file = as_compiled(dwfl_module_addrdie(call->module, call->pc, &bias),
+					 frame.file);
+	}
 	if (!add_functions(list, call, &frame, is_ours(image)))
 		add(list, &frame, is_ours(image));
 }
