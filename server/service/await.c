@@ -25,15 +25,19 @@ struct await {
 	struct rmd_executor *executor;
 	struct rmd_stream *stream;
 	bool requested;
+	uint64_t inline_max_bytes;
 	size_t waiting, count;
 	struct awaited *awaited; /* count of them */
 };
 
+/* `ticket` NULL: the task is none of the executor's. */
 static void send_outcome(struct await *await, const struct rmd_task_id *id,
-			 const struct rmd_outcome *outcome, struct rmd_buf *buf)
+			 struct rmd_ticket *ticket, const struct rmd_outcome *outcome,
+			 struct rmd_buf *buf)
 {
 	struct rmd_buf *made;
-	struct rmd_outcome sent = rmd_outcome_fit(outcome, &made);
+	struct rmd_outcome sent =
+		rmd_outcome_fit(id, ticket, await->inline_max_bytes, outcome, &made);
 	rmd_await_response_put(rmd_stream_begin(await->stream), id, &sent,
 			       made != NULL ? made : buf);
 	rmd_stream_end_message(await->stream);
@@ -46,7 +50,7 @@ static void awaited_ended(struct rmd_waiter *waiter, struct rmd_ticket *ticket,
 	struct await *await = ((struct awaited *)waiter)->await;
 	RMD_CHECK_OBJ(await, AWAIT_MAGIC);
 	struct rmd_task_id id = ((struct awaited *)waiter)->id;
-	send_outcome(await, &id, outcome, buf);
+	send_outcome(await, &id, ticket, outcome, buf);
 	if (--await->waiting == 0)
 		rmd_stream_finish(await->stream, RMD_RPC_OK, "");
 }
@@ -58,8 +62,18 @@ static void send_error(struct await *await, const struct rmd_task_id *id,
 	struct rmd_outcome outcome = {.kind = RMD_OUTCOME_ERROR};
 	if (error != NULL)
 		outcome.bytes = rmd_buf_slice(error);
-	send_outcome(await, id, &outcome, error);
+	send_outcome(await, id, NULL, &outcome, error);
 	rmd_buf_unref(error);
+}
+
+/* The ticket of a task that is the executor's own, or NULL. */
+static struct rmd_ticket *ticket_of(const struct await *await,
+				    const struct rmd_core_task *task)
+{
+	return rmd_core_task_client(task) == await->executor->client &&
+			       !rmd_core_task_nested(task)
+		       ? rmd_ticket_of(task)
+		       : NULL;
 }
 
 static void await_one(struct await *await, struct awaited *awaited,
@@ -80,7 +94,7 @@ static void await_one(struct await *await, struct awaited *awaited,
 		struct rmd_buf *buf;
 		rmd_outcome_make(task, rmd_core_task_end(task),
 				 rmd_core_task_outcome(task), &outcome, &buf);
-		send_outcome(await, id, &outcome, buf);
+		send_outcome(await, id, ticket_of(await, task), &outcome, buf);
 		rmd_buf_unref(buf);
 	} else if (rmd_core_task_nested(task)) {
 		send_error(await, id, "NotAwaitable",
@@ -116,6 +130,9 @@ static void await_message(struct rmd_stream *stream, void *ctx, struct rmd_piece
 		return;
 	await->requested = true;
 	int rc = count_ids(message.bytes, &await->count, &field);
+	if (rc == 0)
+		rc = rmd_await_request_inline_max(message.bytes, &await->inline_max_bytes,
+						  &field);
 	if (rc == 0) {
 		await->awaited = rmd_calloc(await->count, sizeof *await->awaited);
 		if (await->awaited == NULL)

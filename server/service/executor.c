@@ -71,6 +71,18 @@ static bool retains_too_much(const struct rmd_executor *executor)
 	       executor->ended_bytes > RMD_UNARY_RETAINED_MAX_BYTES;
 }
 
+/* Of a ticket whose task has ended. */
+static void retain(struct rmd_executor *executor, struct rmd_ticket *ticket)
+{
+	TAILQ_INSERT_TAIL(&executor->ended, ticket, link);
+	executor->ended_count++;
+	executor->ended_bytes += ticket->outcome_bytes;
+	rmd_timer_start(executor->coordinator->loop, &executor->timer,
+			retains_too_much(executor)
+				? 0
+				: TAILQ_FIRST(&executor->ended)->expires_ms);
+}
+
 static void on_timer(struct rmd_timer *timer)
 {
 	struct rmd_executor *executor =
@@ -84,6 +96,14 @@ static void on_timer(struct rmd_timer *timer)
 	if (ticket != NULL)
 		rmd_timer_start(executor->coordinator->loop, timer, ticket->expires_ms);
 	rmd_coordinator_touch(executor->coordinator);
+}
+
+void rmd_ticket_keep(struct rmd_executor *executor, struct rmd_ticket *ticket)
+{
+	ticket->held = false;
+	ticket->expires_ms = rmd_clock_mono_ms() + RMD_UNARY_RETENTION_MS;
+	ticket->outcome_bytes = rmd_core_task_outcome(ticket->task).bytes.len;
+	retain(executor, ticket);
 }
 
 static enum rmd_core_keep on_ended(struct rmd_submitter *submitter,
@@ -101,13 +121,7 @@ static enum rmd_core_keep on_ended(struct rmd_submitter *submitter,
 	}
 	ticket->expires_ms = rmd_clock_mono_ms() + RMD_UNARY_RETENTION_MS;
 	ticket->outcome_bytes = outcome->bytes.len;
-	TAILQ_INSERT_TAIL(&executor->ended, ticket, link);
-	executor->ended_count++;
-	executor->ended_bytes += ticket->outcome_bytes;
-	rmd_timer_start(executor->coordinator->loop, &executor->timer,
-			retains_too_much(executor)
-				? 0
-				: TAILQ_FIRST(&executor->ended)->expires_ms);
+	retain(executor, ticket);
 	return RMD_CORE_KEEP;
 }
 
@@ -206,22 +220,37 @@ int rmd_ticket_submit(struct rmd_executor *executor, struct rmd_slice function,
 	return 0;
 }
 
-struct rmd_outcome rmd_outcome_fit(const struct rmd_outcome *outcome,
+struct rmd_outcome rmd_outcome_fit(const struct rmd_task_id *id,
+				   struct rmd_ticket *ticket, uint64_t inline_max_bytes,
+				   const struct rmd_outcome *outcome,
 				   struct rmd_buf **ret_buf)
 {
+	size_t size = outcome->bytes.len;
+	bool ours = ticket != NULL && ticket->number != 0;
+	struct rmd_outcome fit = {.kind = RMD_OUTCOME_ERROR};
+	if (inline_max_bytes == 0)
+		inline_max_bytes = RMD_OUTCOME_INLINE_DEFAULT_BYTES;
 	*ret_buf = NULL;
-	if (outcome->kind != RMD_OUTCOME_VALUE ||
-	    outcome->bytes.len <= RMD_UNARY_VALUE_MAX_BYTES)
+	if (outcome->kind != RMD_OUTCOME_VALUE || size <= inline_max_bytes)
 		return *outcome;
-	*ret_buf = rmd_outcome_refused("ResultTooLarge",
-				       "the result has %zu bytes; a response carries at "
-				       "most %u: use Session, which has "
-				       "no such limit",
-				       outcome->bytes.len, RMD_UNARY_VALUE_MAX_BYTES);
-	struct rmd_outcome error = {.kind = RMD_OUTCOME_ERROR};
+	if (!ours || size <= RMD_UNARY_RETAINED_MAX_BYTES) {
+		*ret_buf = rmd_value_reference(
+			id, size, ours ? RMD_UNARY_RETENTION_MS : 0);
+		fit.kind = RMD_OUTCOME_VALUE_REFERENCE;
+	}
+	if (*ret_buf == NULL) {
+		*ret_buf = rmd_outcome_refused(
+			"ResultTooLarge",
+			"the result has %zu bytes; for a call at most %llu are kept: "
+			"use Session, which has no such limit",
+			size, (unsigned long long)RMD_UNARY_RETAINED_MAX_BYTES);
+		fit.kind = RMD_OUTCOME_ERROR;
+	} else if (ours) {
+		ticket->retained = true;
+	}
 	if (*ret_buf != NULL)
-		error.bytes = rmd_buf_slice(*ret_buf);
-	return error;
+		fit.bytes = rmd_buf_slice(*ret_buf);
+	return fit;
 }
 
 /* ---- Run and Submit ---- */
@@ -233,6 +262,7 @@ struct run {
 	struct rmd_stream *stream;
 	bool submit_only; /* Submit */
 	bool requested;
+	uint64_t inline_max_bytes;
 };
 
 void rmd_call_bad_request(struct rmd_stream *stream, int rc, const char *field)
@@ -244,16 +274,20 @@ void rmd_call_bad_request(struct rmd_stream *stream, int rc, const char *field)
 	rmd_stream_finish(stream, RMD_RPC_INVALID_ARGUMENT, text);
 }
 
-static void reply(struct run *run, uint64_t number, const struct rmd_wire_writer *logs,
+/* `ticket` NULL: the task was refused. */
+static void reply(struct run *run, struct rmd_ticket *ticket,
 		  const struct rmd_outcome *outcome, struct rmd_buf *buf)
 {
-	struct rmd_task_id id = rmd_executor_task_id(run->executor, number);
+	struct rmd_task_id id =
+		rmd_executor_task_id(run->executor, ticket != NULL ? ticket->number : 0);
 	struct rmd_buf *made;
-	struct rmd_outcome sent = rmd_outcome_fit(outcome, &made);
+	struct rmd_outcome sent =
+		rmd_outcome_fit(&id, ticket, run->inline_max_bytes, outcome, &made);
 	struct rmd_wire_writer *writer = rmd_stream_begin(run->stream);
 	rmd_run_response_put(writer, &id, &sent, made != NULL ? made : buf);
-	if (logs != NULL)
-		rmd_wire_put_raw(writer, rmd_slice_of(logs->data, logs->len));
+	if (ticket != NULL)
+		rmd_wire_put_raw(writer,
+				 rmd_slice_of(ticket->logs.data, ticket->logs.len));
 	rmd_stream_end(run->stream);
 	rmd_stream_finish(run->stream, RMD_RPC_OK, "");
 	rmd_buf_unref(made);
@@ -272,7 +306,7 @@ static void run_ended(struct rmd_waiter *waiter, struct rmd_ticket *ticket,
 {
 	struct run *run = (struct run *)waiter;
 	RMD_CHECK_OBJ(run, RUN_MAGIC);
-	reply(run, ticket->number, &ticket->logs, outcome, buf);
+	reply(run, ticket, outcome, buf);
 }
 
 /* A task that could not be accepted: for Run an outcome, for Submit a status. */
@@ -299,7 +333,7 @@ static void refused(struct run *run, int rc, struct rmd_buf *error)
 					  ? "no such pool: open it with Pools.Open"
 					  : "the function must be RUNTIME:NAME");
 	} else {
-		reply(run, 0, NULL, &outcome, error);
+		reply(run, NULL, &outcome, error);
 	}
 	rmd_buf_unref(error);
 }
@@ -317,7 +351,8 @@ static struct rmd_ticket *find_request(struct rmd_executor *executor, struct rmd
 {
 	struct rmd_ticket *ticket = rmd_map_get(&executor->requests, key_of(id));
 	if (ticket == NULL ||
-	    !rmd_slice_equal(rmd_slice_of(ticket->request_id, ticket->request_id_len), id))
+	    !rmd_slice_equal(rmd_slice_of(ticket->request_id, ticket->request_id_len),
+			     id))
 		return NULL;
 	return ticket;
 }
@@ -337,7 +372,7 @@ static void join(struct run *run, struct rmd_ticket *ticket)
 	struct rmd_buf *buf;
 	rmd_outcome_make(ticket->task, rmd_core_task_end(ticket->task),
 			 rmd_core_task_outcome(ticket->task), &outcome, &buf);
-	reply(run, ticket->number, &ticket->logs, &outcome, buf);
+	reply(run, ticket, &outcome, buf);
 	rmd_buf_unref(buf);
 }
 
@@ -353,6 +388,31 @@ static void remember(struct rmd_executor *executor, struct rmd_ticket *ticket,
 		rmd_free(ticket->request_id);
 		ticket->request_id = NULL;
 	}
+}
+
+/* The arguments that lie in a blob: a reference of the caller's own. False: there are
+ * none, and the call has ended. */
+static bool lend_blob(struct run *run, const struct rmd_run_request *request,
+		      struct rmd_buf **ret_arguments)
+{
+	if (request->arg_count + request->kwarg_count != 0) {
+		rmd_call_bad_request(run->stream, RMD_EPROTO,
+				     "arguments_blob (and args or kwargs)");
+		return false;
+	}
+	struct rmd_digest digest;
+	memcpy(digest.bytes, request->arguments_blob.data, sizeof digest.bytes);
+	const struct rmd_blob *blob = rmd_blobs_find(run->executor->coordinator->blobs,
+						     &digest, rmd_clock_mono_ms());
+	if (blob == NULL) {
+		rmd_stream_set_reason(run->stream, "UNKNOWN_BLOB");
+		rmd_stream_finish(run->stream, RMD_RPC_NOT_FOUND,
+				  "no blob has the SHA-256 of arguments_blob, or it was "
+				  "not used for too long: put it by Blobs.Put");
+		return false;
+	}
+	*ret_arguments = rmd_buf_ref(blob->bytes.buf);
+	return true;
 }
 
 /* Who waits for a Run waits no longer than the deadline of the call: that is the task's too,
@@ -394,7 +454,10 @@ static void on_message(struct rmd_stream *stream, void *ctx, struct rmd_piece me
 	}
 	struct rmd_buf *arguments = NULL, *error = NULL;
 	heed_deadline(stream, run, &request.options);
-	rc = rmd_run_request_arguments(&request, &arguments);
+	run->inline_max_bytes = request.inline_max_bytes;
+	if (request.arguments_blob.len != 0 && !lend_blob(run, &request, &arguments))
+		return;
+	rc = arguments != NULL ? 0 : rmd_run_request_arguments(&request, &arguments);
 	if (rc == 0)
 		rc = rmd_ticket_submit(run->executor, request.function, request.pool,
 				       &request.options, arguments,

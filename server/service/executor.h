@@ -10,14 +10,13 @@
 #include "proto/codec/wire.h"
 #include "server/service/coordinator.h"
 
-/* A result beyond this does not fit the message that foreign clients accept by
- * default. */
-#define RMD_UNARY_VALUE_MAX_BYTES ((4u << 20) - (64u << 10))
-/* How long the outcome of Submit, or of a Run with a request_id, is kept. */
+/* How long the outcome of Submit, or of a Run with a request_id, is kept, or a value
+ * that was too large for its response. */
 #define RMD_UNARY_RETENTION_MS (UINT64_C(10) * 60 * 1000)
 #define RMD_UNARY_RETAINED_MAX 100000u
 /* Half of what the core lets a client hold before it runs nothing more of it: outcomes
- * that nobody fetches must not stop the other calls. */
+ * that nobody fetches must not stop the other calls. A single value beyond it is an
+ * error. */
 #define RMD_UNARY_RETAINED_MAX_BYTES (UINT64_C(128) << 20)
 
 struct rmd_ticket;
@@ -81,13 +80,19 @@ void rmd_waiter_leave(struct rmd_waiter *waiter);
 /* Forgets the kept outcome of a ticket whose task has ended; frees the ticket. Not in
  * the port. */
 void rmd_ticket_forget(struct rmd_executor *executor, struct rmd_ticket *ticket);
+/* Keeps the outcome of a ticket that was held for its retention. Not in the port. */
+void rmd_ticket_keep(struct rmd_executor *executor, struct rmd_ticket *ticket);
 /* The ticket of a task of the executor's. */
 struct rmd_ticket *rmd_ticket_of(const struct rmd_core_task *task);
 /* The id of the executor's task `number`. */
 struct rmd_task_id rmd_executor_task_id(const struct rmd_executor *executor, uint64_t number);
-/* `outcome`, or where it is too large for one message an error that says so; *ret_buf
- * is then a buf to be dropped, else NULL. */
-struct rmd_outcome rmd_outcome_fit(const struct rmd_outcome *outcome, struct rmd_buf **ret_buf);
+/* What a response carries of the outcome of task `id`: `outcome`, or where its value has
+ * more than `inline_max_bytes` (0: 1 MiB) a reference to it; *ret_buf is then a buf to be
+ * dropped, else NULL. A reference makes `ticket` one that is retained; NULL, or one
+ * without a number: the task is none of the executor's. */
+struct rmd_outcome rmd_outcome_fit(const struct rmd_task_id *id, struct rmd_ticket *ticket,
+				   uint64_t inline_max_bytes, const struct rmd_outcome *outcome,
+				   struct rmd_buf **ret_buf);
 
 /* The methods. */
 void rmd_await_open(struct rmd_stream *stream, void *executor);

@@ -13,7 +13,7 @@ struct map_call;
 struct item {
 	struct rmd_waiter waiter; /* first */
 	struct map_call *map;
-	uint64_t number;	 /* of its task; 0: it was refused */
+	uint64_t number;	 /* of its task; 0: it was refused, or is sent */
 	struct rmd_buf *refused; /* its ErrorChain */
 	uint32_t index;
 	uint32_t next_done; /* 1 + index of the item that ended next; 0: none */
@@ -26,6 +26,7 @@ struct map_call {
 	struct rmd_stream *stream;
 	struct rmd_deferred pump;
 	bool requested, unordered, closed;
+	uint64_t inline_max_bytes;
 	uint32_t count, sent;
 	uint32_t first_done, last_done; /* unordered: 1 + index; 0: none */
 	struct item *items;
@@ -71,11 +72,15 @@ static struct item *next_to_send(struct map_call *map)
 	return item;
 }
 
+/* `ticket` NULL: the item was refused. */
 static void send_item(struct map_call *map, const struct item *item,
-		      const struct rmd_outcome *outcome, struct rmd_buf *buf)
+		      struct rmd_ticket *ticket, const struct rmd_outcome *outcome,
+		      struct rmd_buf *buf)
 {
+	struct rmd_task_id id = rmd_executor_task_id(map->executor, item->number);
 	struct rmd_buf *made;
-	struct rmd_outcome sent = rmd_outcome_fit(outcome, &made);
+	struct rmd_outcome sent =
+		rmd_outcome_fit(&id, ticket, map->inline_max_bytes, outcome, &made);
 	rmd_map_response_put(rmd_stream_begin(map->stream), item->index, &sent,
 			     made != NULL ? made : buf);
 	rmd_stream_end_message(map->stream);
@@ -88,7 +93,7 @@ static void send_done(struct map_call *map, struct item *item)
 	if (item->number == 0) {
 		if (item->refused != NULL)
 			outcome.bytes = rmd_buf_slice(item->refused);
-		send_item(map, item, &outcome, item->refused);
+		send_item(map, item, NULL, &outcome, item->refused);
 		return;
 	}
 	struct rmd_core_task *task =
@@ -97,9 +102,14 @@ static void send_done(struct map_call *map, struct item *item)
 	RMD_CHECK(task != NULL);
 	rmd_outcome_make(task, rmd_core_task_end(task), rmd_core_task_outcome(task),
 			 &outcome, &buf);
-	send_item(map, item, &outcome, buf);
+	struct rmd_ticket *ticket = rmd_ticket_of(task);
+	send_item(map, item, ticket, &outcome, buf);
 	rmd_buf_unref(buf);
-	rmd_ticket_forget(map->executor, rmd_ticket_of(task));
+	item->number = 0; /* no task of this call any more */
+	if (ticket->retained)
+		rmd_ticket_keep(map->executor, ticket);
+	else
+		rmd_ticket_forget(map->executor, ticket);
 }
 
 static void pump(struct map_call *map)
@@ -175,6 +185,7 @@ static void on_message(struct rmd_stream *stream, void *ctx, struct rmd_piece me
 	}
 	map->count = request.item_count;
 	map->unordered = request.unordered;
+	map->inline_max_bytes = request.inline_max_bytes;
 	size_t cursor = 0;
 	struct rmd_slice value;
 	for (uint32_t i = 0; i < map->count; i++) {

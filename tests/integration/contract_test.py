@@ -1,12 +1,14 @@
 """Any gRPC client: grpcurl against the contract, health and reflection."""
 
 import base64
+import hashlib
 import json
 import os
 import subprocess
 import time
 import unittest
 
+import wire
 from harness import Case, Coordinator
 
 
@@ -100,6 +102,108 @@ class Contract(Case):
                 if status.get("done") == "1":
                     return
             self.fail("the task goes on without its caller")
+
+    def grpcurl_stream(self, path, method, message, *options, code=0):
+        """The answers of a call that takes or gives many messages, which come on stdin."""
+        out, err = self.run_program("grpcurl", "-plaintext", "-unix", *options, "-d", "@", path,
+                                    method, input="".join(map(json.dumps, message)), code=code)
+        if code != 0:
+            return err
+        decoder, at, answers = json.JSONDecoder(), 0, []
+        while at < len(out.rstrip()):
+            answer, at = decoder.raw_decode(out, at)
+            answers.append(answer)
+            at += len(out[at:]) - len(out[at:].lstrip())
+        return answers
+
+    def value_of(self, path, reference):
+        """The bytes of a value that an outcome only refers to."""
+        pieces = self.grpcurl_stream(path, "remuda.v1.Blobs/Get", [{"task": reference["task"]}])
+        value = b"".join(base64.b64decode(piece["data"]) for piece in pieces)
+        self.assertEqual(len(value), int(reference["sizeBytes"]))
+        return wire.get(value, 9)
+
+    def test_a_value_over_1_mib_is_fetched_apart(self):
+        zeros = base64.b64encode(bytes((1 << 20) + 1)).decode()
+        inside = base64.b64encode(bytes((1 << 20) - 16)).decode()
+        with Coordinator(self) as remudad:
+            def run(content, method="Run", **more):
+                request = {"function": "native:demo.echo", "args": [{"bytes": content}], **more}
+                return self.grpcurl_stream(remudad.path, f"remuda.v1.Executor/{method}",
+                                           [request])[0]
+            self.assertEqual(run(inside)["outcome"]["value"], {"bytes": inside})
+            answer = run(zeros)
+            reference = answer["outcome"]["valueReference"]
+            self.assertEqual(reference["task"], answer["task"])
+            self.assertEqual(int(reference["keptMs"]), 10 * 60 * 1000)
+            for _ in range(2):
+                self.assertEqual(self.value_of(remudad.path, reference), bytes((1 << 20) + 1))
+            self.assertEqual(run(zeros, inlineMaxBytes=3 << 20)["outcome"]["value"],
+                             {"bytes": zeros})
+            small = run(base64.b64encode(b"abc").decode(), inlineMaxBytes=1)
+            self.assertEqual(self.value_of(remudad.path, small["outcome"]["valueReference"]),
+                             b"abc")
+            err = self.grpcurl(remudad.path, "remuda.v1.Executor/Run",
+                               {"function": "native:demo.echo",
+                                "inlineMaxBytes": (64 << 20) + 1}, code=67)
+            self.assertIn("RunRequest.inline_max_bytes (at most 64 MiB)", err)
+            task = run(zeros, "Submit")["task"]
+            awaited = self.grpcurl(remudad.path, "remuda.v1.Executor/Await", {"tasks": [task]})
+            self.assertEqual(self.value_of(remudad.path, awaited["outcome"]["valueReference"]),
+                             bytes((1 << 20) + 1))
+            mapped = self.grpcurl_stream(remudad.path, "remuda.v1.Executor/Map", [
+                {"function": "native:demo.echo", "items": [{"bytes": zeros}, {"int64": 1}]}])
+            self.assertEqual(self.value_of(remudad.path, mapped[0]["outcome"]["valueReference"]),
+                             bytes((1 << 20) + 1))
+            self.assertEqual(mapped[1]["outcome"]["value"], {"int64": "1"})
+
+    def test_a_value_that_is_not_kept_is_told(self):
+        with Coordinator(self) as remudad:
+            ran = self.grpcurl(remudad.path, "remuda.v1.Executor/Run",
+                               {"function": "native:demo.square", "args": [{"int64": 2}]})
+            err = self.grpcurl(remudad.path, "remuda.v1.Blobs/Get", {"task": ran["task"]}, code=69)
+            self.assertIn("its retention is over", err)
+            failed = self.grpcurl(remudad.path, "remuda.v1.Executor/Submit",
+                                  {"function": "native:demo.fail"})
+            self.grpcurl(remudad.path, "remuda.v1.Executor/Await", {"tasks": [failed["task"]]})
+            err = self.grpcurl(remudad.path, "remuda.v1.Blobs/Get", {"task": failed["task"]},
+                               code=69)
+            self.assertIn("did not end with one", err)
+            for nonsense in ({}, {"task": failed["task"],
+                                  "digest": base64.b64encode(bytes(32)).decode()}):
+                err = self.grpcurl(remudad.path, "remuda.v1.Blobs/Get", nonsense, code=67)
+                self.assertIn("either a digest or a task", err)
+
+    def test_what_is_kept_for_calls_is_bounded(self):
+        content = base64.b64encode(bytes(3 << 20)).decode()
+        with Coordinator(self) as remudad:
+            tasks = [self.grpcurl_stream(
+                remudad.path, "remuda.v1.Executor/Run",
+                [{"function": "native:demo.echo", "args": [{"bytes": content}]}])[0]["task"]
+                for _ in range(44)]
+            err = self.grpcurl(remudad.path, "remuda.v1.Blobs/Get", {"task": tasks[0]}, code=69)
+            self.assertIn("its retention is over", err)
+            for task in (tasks[2], tasks[-1]):
+                self.grpcurl_stream(remudad.path, "remuda.v1.Blobs/Get", [{"task": task}])
+
+    def test_64_mib_go_both_ways_through_run_and_blobs(self):
+        content = os.urandom(1 << 20) * 64
+        arguments = wire.data(1, wire.data(9, content))
+        digest = base64.b64encode(hashlib.sha256(arguments).digest()).decode()
+        pieces = [{"info": {"digest": digest, "sizeBytes": len(arguments)}}]
+        pieces += [{"data": base64.b64encode(arguments[at:at + (1 << 20)]).decode()}
+                   for at in range(0, len(arguments), 1 << 20)]
+        request = {"function": "native:demo.echo", "argumentsBlob": digest}
+        with Coordinator(self) as remudad:
+            err = self.grpcurl(remudad.path, "remuda.v1.Executor/Run", request, code=69)
+            self.assertIn("put it by Blobs.Put", err)
+            self.grpcurl_stream(remudad.path, "remuda.v1.Blobs/Put", pieces)
+            answer = self.grpcurl(remudad.path, "remuda.v1.Executor/Run", request)
+            self.assertEqual(self.value_of(remudad.path, answer["outcome"]["valueReference"]),
+                             content)
+            err = self.grpcurl(remudad.path, "remuda.v1.Executor/Run",
+                               dict(request, args=[{"int64": 1}]), code=67)
+            self.assertIn("arguments_blob (and args or kwargs)", err)
 
     def grpcurl_timeout(self, path):
         _, err = self.run_program(
