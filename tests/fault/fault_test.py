@@ -221,8 +221,9 @@ class Kills(Faults):
                 self.fault(there)
                 self.assertIsNone(there.process.poll(), there.log_text()[-4000:])
             self.finish(self.loads["steady"])
-            self.loads.get("victim", self.loads["steady"]).kill()
-            self.loads.get("victim", self.loads["steady"]).wait()
+            if "victim" in self.loads:
+                self.loads["victim"].kill()
+                self.loads["victim"].communicate()
             for name, agent in self.agents.items():
                 self.assertIsNone(agent.poll(), f"agent {name} has ended by itself")
             self.finish(self.start_load("after", self.address, 500))
