@@ -70,6 +70,8 @@ static enum rmd_core_keep on_ended(void *ctx, struct rmd_core_task *task,
 	copy_text(rig->last_outcome, sizeof(rig->last_outcome), ending->outcome.bytes);
 	copy_text(rig->last_start_error, sizeof(rig->last_start_error),
 		  ending->start_error.bytes);
+	copy_text(rig->last_waits, sizeof(rig->last_waits),
+		  rig_text(ending->waits == NULL ? "" : ending->waits));
 	copy_text(rig->last_agent, sizeof(rig->last_agent),
 		  rig_text(ending->agent == NULL ? ""
 						 : rmd_core_agent_name(ending->agent)));

@@ -40,6 +40,7 @@ struct rig {
 	struct rmd_core_ending last_end; /* pieces and agent are not kept */
 	uint64_t last_number;
 	char last_outcome[64], last_start_error[64], last_agent[64];
+	char last_waits[RMD_CORE_EXPLAIN_BYTES];
 	uint64_t tasks_gone, pools_gone, expired, drained;
 	uint64_t child_ends;
 	uint64_t child_ends_by[RMD_CORE_END_AGENT_LOST + 1];
