@@ -33,7 +33,7 @@ target_link_libraries(remuda_grpc INTERFACE -Wl,--start-group ${grpc_static} -Wl
 # protobuf-c code of the public contract: target remuda_pb, headers "remuda/v1/x.pb-c.h".
 set(pb_dir ${PROJECT_BINARY_DIR}/generated)
 file(MAKE_DIRECTORY ${pb_dir})
-set(pb_protos value error task executor agents pools blobs admin)
+set(pb_protos capture value error task executor agents pools blobs admin)
 set(pb_sources)
 set(pb_inputs)
 foreach(p IN LISTS pb_protos)

@@ -95,6 +95,7 @@ enum rmd_attach_request_kind {
 	RMD_ATTACH_REQUEST_NESTED_CANCEL,
 	RMD_ATTACH_REQUEST_WAIT,
 	RMD_ATTACH_REQUEST_PROGRESS,
+	RMD_ATTACH_REQUEST_IMAGE_WANTED, /* digest */
 };
 
 struct rmd_attach_request_item {
@@ -110,6 +111,7 @@ struct rmd_attach_request_item {
 		struct rmd_nested_cancel nested_cancel;
 		struct rmd_lease_wait wait;
 		struct rmd_lease_progress progress;
+		struct rmd_digest digest;
 	};
 };
 
@@ -141,6 +143,8 @@ void rmd_attach_request_put_pool(struct rmd_wire_writer *writer,
 				 const struct rmd_agent_worker *workers,
 				 size_t worker_count);
 void rmd_attach_request_put_draining(struct rmd_wire_writer *writer);
+void rmd_attach_request_put_image_wanted(struct rmd_wire_writer *writer,
+					 const struct rmd_digest *digest);
 
 /* ---- coordinator to agent ---- */
 
@@ -178,7 +182,7 @@ struct rmd_recall {
 
 struct rmd_module_image {
 	struct rmd_digest digest;
-	uint64_t transfer;           /* from 1 */
+	uint64_t transfer;           /* 0: an image that the coordinator lacks */
 	struct rmd_slice name;       /* UTF-8 */
 };
 

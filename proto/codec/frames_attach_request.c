@@ -374,6 +374,16 @@ static const char *numbers_field(uint32_t number)
 	return number == BEGAN ? "AttachRequest.began" : "AttachRequest.returned";
 }
 
+static int digest_read(struct rmd_slice bytes, struct rmd_digest *ret_digest,
+		       const char **ret_field)
+{
+	if (bytes.len != RMD_DIGEST_BYTES)
+		return frames_fail(RMD_EPROTO, "AttachRequest.images_wanted (32 bytes)",
+				   ret_field);
+	memcpy(ret_digest->bytes, bytes.data, RMD_DIGEST_BYTES);
+	return 0;
+}
+
 /* One field: 1: an item is in *item; 0: there is none in it. */
 static int request_field(struct rmd_frame_reader *reader, const struct rmd_wire_field *f,
 			 struct rmd_attach_request_item *item)
@@ -417,6 +427,9 @@ static int request_field(struct rmd_frame_reader *reader, const struct rmd_wire_
 	case RMD_ATTACH_REQUEST_PROGRESS:
 		rc = rmd_lease_progress_read(f->bytes, &item->progress, &reader->field);
 		break;
+	case RMD_ATTACH_REQUEST_IMAGE_WANTED:
+		rc = digest_read(f->bytes, &item->digest, &reader->field);
+		break;
 	default:
 		return 0;
 	}
@@ -459,4 +472,11 @@ void rmd_attach_request_put_returned(struct rmd_wire_writer *writer,
 void rmd_attach_request_put_draining(struct rmd_wire_writer *writer)
 {
 	rmd_wire_put_varint(writer, RMD_ATTACH_REQUEST_DRAINING, 1);
+}
+
+void rmd_attach_request_put_image_wanted(struct rmd_wire_writer *writer,
+					 const struct rmd_digest *digest)
+{
+	rmd_wire_put_bytes(writer, RMD_ATTACH_REQUEST_IMAGE_WANTED,
+			   rmd_slice_of(digest->bytes, RMD_DIGEST_BYTES));
 }

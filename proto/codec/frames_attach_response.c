@@ -167,9 +167,6 @@ static int module_read(struct rmd_slice bytes, struct rmd_module_image *ret_modu
 		return frames_fail(rc, "ModuleImage", ret_field);
 	if (digest.len != RMD_DIGEST_BYTES)
 		return frames_fail(RMD_EPROTO, digest_field, ret_field);
-	if (ret_module->transfer == 0)
-		return frames_fail(RMD_EPROTO, "ModuleImage.transfer (from 1)",
-				   ret_field);
 	memcpy(ret_module->digest.bytes, digest.data, RMD_DIGEST_BYTES);
 	return 0;
 }

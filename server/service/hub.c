@@ -347,6 +347,9 @@ static int take_item(struct rmd_hub *hub, const struct rmd_attach_request_item *
 	case RMD_ATTACH_REQUEST_IMAGE_WANTED:
 		rmd_hub_send_image(hub, &item->digest);
 		return 0;
+	case RMD_ATTACH_REQUEST_IMAGE_WANTED:
+		rmd_hub_send_image(hub, &item->digest);
+		return 0;
 	}
 	return rc == RMD_ENOTFOUND ? 0 : rc;
 }

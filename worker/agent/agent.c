@@ -1,4 +1,5 @@
 /* The agent's life: start, the loop of its thread, drain, stop. */
+#include "worker/agent/image.h"
 #include "worker/agent/state.h"
 
 #include <errno.h>
@@ -293,11 +294,13 @@ static void tear_down(struct rmd_agent *agent)
 	if (!lost)
 		rmd_link_close(agent->link);
 	rmd_amodule_join_all(agent);
+	rmd_aimage_join_all(agent);
 	run_mail(agent);
 	rmd_link_destroy(agent->link);
 	agent->link = NULL;
 	run_mail(agent);
 	rmd_amodule_free_all(agent);
+	rmd_aimage_free_all(agent);
 }
 
 static void *thread_main(void *arg)
@@ -358,6 +361,8 @@ static void init(struct rmd_agent *agent)
 	rmd_map_init(&agent->leases, seed);
 	rmd_map_init(&agent->transfers, seed);
 	LIST_INIT(&agent->pool_list);
+	TAILQ_INIT(&agent->images);
+	agent->image_bytes_max = RMD_AGENT_IMAGE_BYTES_MAX;
 	LIST_INIT(&agent->module_list);
 	SLIST_INIT(&agent->unflushed);
 	SLIST_INIT(&agent->hot);

@@ -1,4 +1,5 @@
 #include "worker/agent/image.h"
+#include "worker/agent/image.h"
 #include "worker/agent/state.h"
 
 #include <stdio.h>

@@ -59,6 +59,26 @@ static int copy_list(const char *const *from, size_t count, char ***ret_list,
 	return 0;
 }
 
+/* The preload library beside our own program, built or installed; NULL: there is none. */
+static char *find_preload(void)
+{
+	static const char *const places[] = {RMD_PRELOAD_FOLDER, "../lib"};
+	char self[PATH_MAX];
+	ssize_t len = readlink("/proc/self/exe", self, sizeof self - 1);
+	if (len <= 0)
+		return NULL;
+	self[len] = '\0';
+	char *slash = strrchr(self, '/');
+	for (size_t i = 0; slash != NULL && i < sizeof places / sizeof places[0]; i++) {
+		char *path = rmd_asprintf("%.*s/%s/libremuda-worker.so",
+					  (int)(slash - self), self, places[i]);
+		if (path == NULL || access(path, R_OK) == 0)
+			return path;
+		rmd_free(path);
+	}
+	return NULL;
+}
+
 static char *host_name(void)
 {
 	char name[RMD_AGENT_NAME_MAX_BYTES + 1] = {0};
@@ -96,6 +116,7 @@ int rmd_agent_copy_options(struct rmd_agent *agent,
 	agent->crash_path = options->crash_path != NULL
 				    ? rmd_strdup(options->crash_path)
 				    : find_program(CRASH_PROGRAM);
+	agent->preload_path = find_preload();
 	if (agent->name == NULL || agent->version == NULL || agent->worker_path == NULL)
 		return RMD_ENOMEM;
 	if (options->run_dir != NULL &&
@@ -135,6 +156,7 @@ void rmd_agent_free_options(struct rmd_agent *agent)
 	rmd_free(agent->version);
 	rmd_free(agent->worker_path);
 	rmd_free(agent->crash_path);
+	rmd_free(agent->preload_path);
 	rmd_free(agent->run_dir);
 	free_list(agent->modules, agent->module_count);
 	free_list(agent->labels, agent->label_count);

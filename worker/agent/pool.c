@@ -1,3 +1,4 @@
+#include "worker/agent/image.h"
 #include "worker/agent/state.h"
 
 #include <inttypes.h>
@@ -43,7 +44,7 @@ struct rmd_apool *rmd_apool_find(const struct rmd_agent *agent, uint64_t number)
 	return rmd_map_get(&agent->pools, number);
 }
 
-static void init(struct rmd_apool *pool, struct rmd_agent *agent, uint64_t number)
+void rmd_apool_init(struct rmd_apool *pool, struct rmd_agent *agent, uint64_t number)
 {
 	pool->magic = RMD_APOOL_MAGIC;
 	pool->agent = agent;
@@ -70,7 +71,7 @@ static int create(struct rmd_agent *agent, const struct rmd_set_pool *set,
 	struct rmd_apool *pool = rmd_calloc(1, sizeof *pool);
 	if (pool == NULL)
 		return RMD_ENOMEM;
-	init(pool, agent, set->pool);
+	rmd_apool_init(pool, agent, set->pool);
 	int rc = rmd_pool_spec_read(set->raw_spec, &pool->spec, &field);
 	size_t reserved = 0;
 	while (rc == 0 && reserved < 2 && (rc = rmd_atimers_reserve(&agent->timers)) == 0)
@@ -97,13 +98,21 @@ void rmd_apool_destroy(struct rmd_apool *pool)
 	if (pool->unbalanced)
 		SLIST_REMOVE(&agent->unbalanced, pool, rmd_apool, unbalanced_link);
 	LIST_REMOVE(pool, link);
-	(void)rmd_map_take(&agent->pools, pool->number);
+	RMD_CHECK(LIST_EMPTY(&pool->parts));
+	if (pool->whole == NULL)
+		(void)rmd_map_take(&agent->pools, pool->number);
 	rmd_atimer_stop(&agent->timers, &pool->retry);
 	rmd_atimer_stop(&agent->timers, &pool->again);
 	rmd_atimers_release(&agent->timers);
 	rmd_atimers_release(&agent->timers);
 	rmd_buf_unref(pool->start_error);
-	rmd_pool_spec_free(pool->spec);
+	if (pool->whole == NULL) {
+		rmd_pool_spec_free(pool->spec);
+	} else {
+		LIST_REMOVE(pool, part_link);
+		pool->whole->part_count--;
+		rmd_aimage_leave(pool->image);
+	}
 	pool->magic = 0;
 	rmd_free(pool);
 }
@@ -149,11 +158,13 @@ int rmd_apool_set(struct rmd_agent *agent, const struct rmd_set_pool *set)
 		if (rc < 0)
 			return rc;
 	}
-	pool->wanted = set->workers < RMD_AGENT_CHILDREN_MAX ? set->workers
-							     : RMD_AGENT_CHILDREN_MAX;
+	pool->asked = set->workers < RMD_AGENT_CHILDREN_MAX ? set->workers
+							    : RMD_AGENT_CHILDREN_MAX;
 	pool->closed = pool->closed || set->closed;
-	if (set->kill)
-		kill_workers(pool);
+	for (struct rmd_apool *at = pool; set->kill && at != NULL; at = rmd_apart_next(at))
+		kill_workers(at);
+	rmd_apart_share(pool);
+	rmd_apart_follow(pool);
 	rmd_apool_unbalance(pool);
 	return 0;
 }
@@ -177,8 +188,9 @@ void rmd_apool_dequeue(struct rmd_apool *pool, struct rmd_alease *lease)
 	pool->queued--;
 }
 
-void rmd_apool_recall(struct rmd_apool *pool, uint32_t count)
+static uint32_t recall(struct rmd_apool *pool, uint32_t count)
 {
+	uint32_t recalled = 0;
 	for (uint32_t load = RMD_WP_TASKS_MAX; load >= 1 && pool->queued < count;
 	     load--) {
 		struct rmd_aworker *worker, *next;
@@ -188,12 +200,19 @@ void rmd_apool_recall(struct rmd_apool *pool, uint32_t count)
 			(void)rmd_apool_take_back(worker, count - pool->queued);
 		}
 	}
-	for (uint32_t i = 0; i < count && pool->queued > 0; i++) {
+	for (; recalled < count && pool->queued > 0; recalled++) {
 		struct rmd_alease *lease = TAILQ_LAST(&pool->queue, rmd_aleases);
 		rmd_apool_dequeue(pool, lease);
 		rmd_alease_return(lease);
 	}
 	rmd_apool_unbalance(pool);
+	return recalled;
+}
+
+void rmd_apool_recall(struct rmd_apool *pool, uint32_t count)
+{
+	for (struct rmd_apool *at = pool; at != NULL; at = rmd_apart_next(at))
+		count -= recall(at, count);
 }
 
 /* ---- how much to prefetch ---- */
@@ -217,11 +236,12 @@ void rmd_apool_measure(struct rmd_apool *pool, uint64_t run_ns)
 
 uint32_t rmd_apool_depth(const struct rmd_apool *pool)
 {
-	return rmd_apool_nests(pool) ? 0 : pool->depth;
+	const struct rmd_apool *whole = pool->whole != NULL ? pool->whole : pool;
+	return rmd_apool_nests(pool) || whole->starved ? 0 : pool->depth;
 }
 
 /* Those whose task waits for children come on top: the coordinator counts them. */
-static uint32_t slots_of(const struct rmd_apool *pool)
+static uint64_t slots_alone(const struct rmd_apool *pool)
 {
 	const struct rmd_agent *agent = pool->agent;
 	if (pool->closed || agent->draining || agent->link_lost)
@@ -232,7 +252,15 @@ static uint32_t slots_of(const struct rmd_apool *pool)
 	uint32_t workers = ready < pool->wanted ? ready : pool->wanted;
 	if (pool->failures == 0)
 		workers = pool->wanted;
-	uint64_t slots = (uint64_t)workers * (1 + rmd_apool_depth(pool));
+	return (uint64_t)workers * (1 + rmd_apool_depth(pool));
+}
+
+static uint32_t slots_of(struct rmd_apool *pool)
+{
+	uint64_t slots = 0;
+	for (struct rmd_apool *at = rmd_apart_whole(pool); at != NULL;
+	     at = rmd_apart_next(at))
+		slots += slots_alone(at);
 	return slots < RMD_AGENT_HELD_MAX ? (uint32_t)slots : RMD_AGENT_HELD_MAX;
 }
 
@@ -287,6 +315,10 @@ void rmd_apool_start_failed(struct rmd_apool *pool, struct remuda_error *err)
 	struct rmd_agent *agent = pool->agent;
 	size_t modules = agent->module_count + pool->spec->module_count;
 	back_off(pool);
+	if (pool->whole != NULL) {
+		rmd_apart_start_failed(pool, err);
+		return;
+	}
 	err = remuda_error_wrap(
 		err, "WorkerStartFailed",
 		"a worker of runtime %.*s could not be started (program %s, %s%s%s)",
@@ -392,7 +424,7 @@ static void start_some(struct rmd_apool *pool, uint32_t target)
 		return;
 	if (pool->retry.place != 0 && !pool->missing_told)
 		return; /* backing off */
-	if (!runtime_known(pool) || !modules_here(pool))
+	if (!runtime_known(pool) || !modules_here(pool) || !rmd_apart_here(pool))
 		return;
 	pool->missing_told = false;
 	while (pool->starting + pool->ready < target && pool->starting < at_a_time)
@@ -441,6 +473,7 @@ static void balance(struct rmd_apool *pool)
 	struct rmd_agent *agent = pool->agent;
 	if (agent->draining || agent->link_lost)
 		return_queued(pool);
+	rmd_apart_share(pool);
 	rmd_apool_resume_some(pool);
 	rmd_apool_dispatch(pool);
 	rmd_apool_steal(pool);
@@ -451,9 +484,13 @@ static void balance(struct rmd_apool *pool)
 	if (pool->queued > 0 && pool->ready - pool->waiting + pool->starting == 0 &&
 	    (target == 0 || pool->failures > 0))
 		return_queued(pool);
-	if (differs_much(pool->slots_told, slots_of(pool)))
+	if (differs_much(rmd_apart_whole(pool)->slots_told, slots_of(pool)))
 		rmd_apool_dirty(pool);
-	if (pool->closed && pool->held == 0 && TAILQ_EMPTY(&pool->workers)) {
+	if (pool->whole != NULL) {
+		(void)rmd_apart_end(pool);
+		return;
+	}
+	if (pool->closed && LIST_EMPTY(&pool->parts) && pool->held == 0 && TAILQ_EMPTY(&pool->workers)) {
 		rmd_agent_say_pool(pool, 0);
 		rmd_apool_destroy(pool);
 	}
@@ -478,13 +515,13 @@ void rmd_apool_balance_all(struct rmd_agent *agent)
 
 void rmd_apool_dirty(struct rmd_apool *pool)
 {
-	pool->dirty = pool->agent->dirty = true;
+	rmd_apart_whole(pool)->dirty = pool->agent->dirty = true;
 }
 
 void rmd_apool_idle_changed(struct rmd_apool *pool)
 {
 	struct rmd_agent *agent = pool->agent;
-	pool->idle_changed = true;
+	rmd_apart_whole(pool)->idle_changed = true;
 	if (agent->report.place == 0)
 		rmd_atimer_start(&agent->timers, &agent->report,
 				 agent->now_ms + REPORT_MS);

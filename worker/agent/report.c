@@ -1,3 +1,4 @@
+#include "worker/agent/image.h"
 #include "worker/agent/state.h"
 
 #include <unistd.h>
@@ -81,19 +82,12 @@ void rmd_agent_say_log(struct rmd_agent *agent, const struct rmd_lease_log *log)
 	rmd_link_end(agent->link);
 }
 
-void rmd_agent_say_pool(struct rmd_apool *pool, uint32_t slots)
+/* Appends the pool's workers to the `n` that are there. */
+static size_t list_workers(const struct rmd_apool *pool, struct rmd_agent_worker *said,
+			   size_t n)
 {
-	struct rmd_agent *agent = pool->agent;
-	size_t count = (size_t)pool->starting + pool->ready + pool->stopping;
-	struct rmd_agent_worker *said = NULL;
-	size_t n = 0;
-	if (agent->link == NULL || agent->link_lost)
-		return;
-	if (count > 0 && (said = rmd_calloc(count, sizeof *said)) == NULL)
-		return; /* it is level-triggered: the next report says it */
 	struct rmd_aworker *worker;
-	TAILQ_FOREACH (worker, &pool->workers, all) {
-		RMD_CHECK(n < count);
+	TAILQ_FOREACH (worker, &pool->workers, all)
 		said[n++] = (struct rmd_agent_worker){
 			.worker = worker->number,
 			.pid = (uint32_t)worker->pid,
@@ -104,11 +98,30 @@ void rmd_agent_say_pool(struct rmd_apool *pool, uint32_t slots)
 					 : 0,
 			.tasks_done = worker->tasks_done,
 		};
+	return n;
+}
+
+void rmd_agent_say_pool(struct rmd_apool *pool, uint32_t slots)
+{
+	struct rmd_agent *agent = pool->agent;
+	struct rmd_agent_worker *said = NULL;
+	size_t count = 0, n = 0;
+	uint32_t idle = 0;
+	for (struct rmd_apool *at = pool; at != NULL; at = rmd_apart_next(at)) {
+		count += (size_t)at->starting + at->ready + at->stopping;
+		idle += at->idle;
 	}
+	if (agent->link == NULL || agent->link_lost)
+		return;
+	if (count > 0 && (said = rmd_calloc(count, sizeof *said)) == NULL)
+		return; /* it is level-triggered: the next report says it */
+	for (struct rmd_apool *at = pool; at != NULL; at = rmd_apart_next(at))
+		n = list_workers(at, said, n);
+	RMD_CHECK(n == count);
 	struct rmd_agent_pool state = {
 		.pool = pool->number,
 		.slots = slots,
-		.idle = pool->idle,
+		.idle = idle,
 		.start_failed = pool->start_error != NULL,
 	};
 	if (pool->start_error != NULL)

@@ -1,9 +1,11 @@
 /* How a worker is started: its descriptors, environment and modules, and the spawner's
  * part. */
+#include "worker/agent/image.h"
 #include "worker/agent/state.h"
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -14,8 +16,13 @@
 
 /* Numbers of modules' descriptors in the worker; the protocol's lie below. */
 #define MODULE_FD_FIRST 16
-/* Its own part of the protocol's descriptors, its modules, its channel for a crash. */
-#define FDS_MAX (RMD_WP_CHILD_FDS + RMD_POOL_MODULES_MAX + 1)
+/* Behind all of them: the image that it is. */
+#define IMAGE_FD (MODULE_FD_FIRST + (int)RMD_POOL_MODULES_MAX)
+/* Its own part of the protocol's descriptors, its modules, its image, its channel for a
+ * crash. */
+#define FDS_MAX (RMD_WP_CHILD_FDS + RMD_POOL_MODULES_MAX + 2)
+/* What plan_image adds to the environment. */
+#define IMAGE_ENV 2u
 
 /* What rmd_spawner_spawn wants, and the memory behind it. */
 struct plan {
@@ -26,6 +33,8 @@ struct plan {
 	size_t module_count;
 	char **env; /* owned, with its texts; NULL-terminated */
 	size_t env_count;
+	char image_path[32];
+	const char *program, *argv[2];
 };
 
 static void plan_fini(struct plan *plan)
@@ -59,7 +68,8 @@ static int plan_modules(struct plan *plan, const struct rmd_apool *pool)
 
 static int plan_environment(struct plan *plan, const struct rmd_pool_spec *spec)
 {
-	plan->env = rmd_calloc(spec->environment_count + 1, sizeof *plan->env);
+	plan->env = rmd_calloc(spec->environment_count + 1 + IMAGE_ENV,
+			       sizeof *plan->env);
 	if (plan->env == NULL)
 		return RMD_ENOMEM;
 	for (size_t i = 0; i < spec->environment_count; i++) {
@@ -71,6 +81,46 @@ static int plan_environment(struct plan *plan, const struct rmd_pool_spec *spec)
 			return RMD_ENOMEM;
 		plan->env_count++;
 	}
+	return 0;
+}
+
+/* What the pool's environment says of `name` ("LD_PRELOAD="), or NULL. */
+static const char *said_of(const struct plan *plan, const char *name)
+{
+	const char *said = NULL;
+	for (size_t i = 0; i < plan->env_count; i++)
+		if (strncmp(plan->env[i], name, strlen(name)) == 0)
+			said = plan->env[i] + strlen(name);
+	return said;
+}
+
+/* The worker is the image itself, entered by the preload library in place of its main. A
+ * sanitizer's runtime wants to be first of all. */
+static int plan_image(struct plan *plan, const struct rmd_apool *pool)
+{
+	const struct rmd_agent *agent = pool->agent;
+	if (pool->image == NULL)
+		return 0;
+	const struct rmd_elf_facts *facts = rmd_aimage_facts(pool->image);
+	const char *others = said_of(plan, "LD_PRELOAD=");
+	plan->fds[plan->fd_count++] =
+		(struct rmd_spawn_fd){rmd_aimage_fd(pool->image), IMAGE_FD};
+	snprintf(plan->image_path, sizeof plan->image_path, "/proc/self/fd/%d", IMAGE_FD);
+	plan->program = plan->image_path;
+	plan->argv[0] = rmd_aimage_name(pool->image);
+	char *preload = rmd_asprintf("LD_PRELOAD=%s%s%s%s%s", facts->first,
+				     facts->first[0] != '\0' ? ":" : "",
+				     agent->preload_path, others != NULL ? ":" : "",
+				     others != NULL ? others : "");
+	if (preload == NULL)
+		return RMD_ENOMEM;
+	plan->env[plan->env_count++] = preload;
+	/* What it puts back, for the processes that its tasks start. */
+	char *mark = rmd_asprintf(RMD_CAPTURE_VARIABLE "=%d:%s", IMAGE_FD,
+				  others != NULL ? others : "");
+	if (mark == NULL)
+		return RMD_ENOMEM;
+	plan->env[plan->env_count++] = mark;
 	return 0;
 }
 
@@ -92,7 +142,8 @@ static int launch(struct rmd_aworker *worker)
 {
 	struct rmd_apool *pool = worker->pool;
 	struct rmd_agent *agent = worker->agent;
-	struct plan plan = {.fd_count = 0};
+	struct plan plan = {.program = agent->worker_path,
+			    .argv = {"remuda-worker-native", NULL}};
 	int fds[RMD_WP_CHILD_FDS], numbers[RMD_WP_CHILD_FDS];
 	int crash_fd = -1;
 	rmd_wp_child_fds(worker->wp, fds, numbers);
@@ -101,6 +152,8 @@ static int launch(struct rmd_aworker *worker)
 	int rc = plan_modules(&plan, pool);
 	if (rc == 0)
 		rc = plan_environment(&plan, pool->spec);
+	if (rc == 0)
+		rc = plan_image(&plan, pool);
 	if (rc == 0)
 		rc = rmd_aworker_crash_open(worker, &crash_fd);
 	if (rc == 0)
@@ -111,11 +164,10 @@ static int launch(struct rmd_aworker *worker)
 		rc = rmd_wp_send_setup(worker->wp, plan.modules, plan.module_count);
 	if (rc == 0)
 		rc = listen_to(worker);
-	const char *argv[] = {"remuda-worker-native", NULL};
 	struct rmd_spawn_request request = {
 		.id = worker->number,
-		.program = agent->worker_path,
-		.argv = argv,
+		.program = plan.program,
+		.argv = plan.argv,
 		.env = (const char *const *)plan.env,
 		.cwd = agent->run_dir,
 		.fds = plan.fds,

@@ -165,6 +165,15 @@ struct rmd_apool {
 	struct rmd_buf *start_error; /* raw ErrorChain to report, then dropped */
 	LIST_ENTRY(rmd_apool) link;
 	SLIST_ENTRY(rmd_apool) unbalanced_link;
+	/* Its parts, one for each image that it runs (part.c). */
+	LIST_HEAD(, rmd_apool) parts;
+	LIST_ENTRY(rmd_apool) part_link;
+	struct rmd_apool *whole;  /* of a part: its pool, whose spec it borrows */
+	struct rmd_aimage *image; /* of a part: what its workers are; one use */
+	uint32_t asked;		  /* workers wanted of it and its parts together */
+	uint32_t part_count;
+	uint64_t short_ms; /* since when it has work and no worker; 0: it is not so */
+	bool starved;	   /* it or a part is, while others have workers */
 };
 
 struct rmd_amail {
@@ -174,6 +183,7 @@ struct rmd_amail {
 };
 
 struct rmd_amodule;
+struct rmd_aimage;
 struct rmd_atransfer;
 
 /* Numbers that go to the coordinator at the end of a round. */
@@ -198,6 +208,7 @@ struct rmd_agent {
 	/* options, owned */
 	char *name, *version, *worker_path, *run_dir;
 	char *crash_path; /* program of crash helpers; NULL: there is none */
+	char *preload_path; /* what makes a captured program a worker; NULL: there is none */
 	char **modules, **labels;
 	size_t module_count, label_count;
 	uint32_t workers_max, cpu_milli;
@@ -221,6 +232,9 @@ struct rmd_agent {
 	struct rmd_map pools, workers, leases, transfers;
 	LIST_HEAD(, rmd_apool) pool_list;
 	LIST_HEAD(, rmd_amodule) module_list;
+	TAILQ_HEAD(rmd_aimages, rmd_aimage) images; /* used last: first */
+	uint32_t image_count;
+	uint64_t image_bytes, image_bytes_max;
 	uint32_t worker_count, modules_held;
 	uint64_t transfer_bytes;
 	uint64_t nested_bytes; /* of ended children that their parents have not asked for
@@ -256,6 +270,8 @@ void rmd_agent_drop_transfers(struct rmd_agent *agent);
 /* Applies a SetPool. RMD_EPROTO, RMD_ELIMIT: the coordinator's mistake; RMD_ENOMEM. */
 int rmd_apool_set(struct rmd_agent *agent, const struct rmd_set_pool *set);
 struct rmd_apool *rmd_apool_find(const struct rmd_agent *agent, uint64_t number);
+/* Makes a zeroed struct one, on no list. */
+void rmd_apool_init(struct rmd_apool *pool, struct rmd_agent *agent, uint64_t number);
 /* Has the pool dispatched and converged at the end of this round. */
 void rmd_apool_unbalance(struct rmd_apool *pool);
 /* Does so for all pools that were unbalanced. */

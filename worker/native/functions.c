@@ -130,48 +130,73 @@ static const char *descriptor_fault(const struct remuda_task *task)
 	return NULL;
 }
 
+void rmd_function_free(struct rmd_function *function)
+{
+	if (function != NULL)
+		rmd_free(function->name);
+	rmd_free(function);
+}
+
+struct rmd_function *rmd_functions_make(const struct rmd_functions *functions,
+					size_t module, const struct remuda_task *task,
+					struct remuda_error **ret_err)
+{
+	const struct rmd_loaded_module *from = &functions->modules[module];
+	const char *fault = descriptor_fault(task);
+	if (fault != NULL) {
+		*ret_err = module_error(from->path, fault);
+		return NULL;
+	}
+	struct rmd_function *function = rmd_calloc(1, sizeof *function);
+	if (function != NULL)
+		function->name = rmd_asprintf("%s.%s", from->module->prefix, task->name);
+	if (function == NULL || function->name == NULL) {
+		rmd_free(function);
+		*ret_err = module_error(from->path, "out of memory");
+		return NULL;
+	}
+	function->task = task;
+	function->module = module;
+	function->name_len = strlen(function->name);
+	function->hash = hash_of(rmd_slice_of(function->name, function->name_len));
+	struct remuda_error *err =
+		function->name_len > RMD_FUNCTION_NAME_MAX
+			? module_error(from->path, "a function's name is over 512 bytes")
+			: resolve_messages(function, from->path);
+	if (err == NULL)
+		return function;
+	rmd_function_free(function);
+	*ret_err = err;
+	return NULL;
+}
+
 static struct remuda_error *add_function(struct rmd_functions *functions, size_t module,
 					 const struct remuda_task *task)
 {
 	const struct rmd_loaded_module *from = &functions->modules[module];
-	const char *fault = descriptor_fault(task);
-	if (fault != NULL)
-		return module_error(from->path, fault);
-	struct rmd_function *function = rmd_calloc(1, sizeof *function);
-	if (function == NULL || grow(functions) < 0)
-		goto no_memory;
-	function->task = task;
-	function->module = module;
-	function->name = rmd_asprintf("%s.%s", from->module->prefix, task->name);
-	if (function->name == NULL)
-		goto no_memory;
-	function->name_len = strlen(function->name);
-	struct rmd_slice name = rmd_slice_of(function->name, function->name_len);
-	function->hash = hash_of(name);
 	struct remuda_error *err = NULL;
-	struct rmd_function **place = place_of(functions, name, function->hash);
-	if (name.len > RMD_FUNCTION_NAME_MAX)
-		err = module_error(from->path, "a function's name is over 512 bytes");
-	else if (*place != NULL)
+	if (grow(functions) < 0)
+		return module_error(from->path, "out of memory");
+	struct rmd_function *function = rmd_functions_make(functions, module, task, &err);
+	if (function == NULL)
+		return err;
+	struct rmd_function **place =
+		place_of(functions, rmd_slice_of(function->name, function->name_len),
+			 function->hash);
+	if (*place != NULL)
 		err = remuda_error_create(
 			"ModuleError",
 			"module %s: function %s (%s:%u) is already in module %s (%s:%u)",
 			from->path, function->name, task->file, (unsigned)task->line,
 			functions->modules[(*place)->module].path, (*place)->task->file,
 			(unsigned)(*place)->task->line);
-	else
-		err = resolve_messages(function, from->path);
 	if (err == NULL) {
 		*place = function;
 		functions->count++;
 		return NULL;
 	}
-	rmd_free(function->name);
-	rmd_free(function);
+	rmd_function_free(function);
 	return err;
-no_memory:
-	rmd_free(function);
-	return module_error(from->path, "out of memory");
 }
 
 /* Why `module` can't be used at all, or NULL. */
@@ -199,17 +224,9 @@ static struct remuda_error *module_fault(const char *path,
 	return NULL;
 }
 
-int rmd_functions_add(struct rmd_functions *functions, const char *path,
-		      const struct remuda_module *module, struct remuda_error **ret_err)
+int rmd_functions_adopt(struct rmd_functions *functions, const char *path,
+			const struct remuda_module *module)
 {
-	for (size_t i = 0; i < functions->module_count; i++)
-		if (functions->modules[i].module == module)
-			return 0; /* the same file, named twice */
-	struct remuda_error *err = module_fault(path, module);
-	if (err != NULL) {
-		*ret_err = err;
-		return RMD_EINVAL;
-	}
 	struct rmd_loaded_module *modules = rmd_realloc(
 		functions->modules, (functions->module_count + 1) * sizeof *modules);
 	if (modules != NULL)
@@ -217,11 +234,26 @@ int rmd_functions_add(struct rmd_functions *functions, const char *path,
 	char *copy = rmd_strdup(path);
 	if (modules == NULL || copy == NULL) {
 		rmd_free(copy);
-		*ret_err = module_error(path, "out of memory");
+		return RMD_ENOMEM;
+	}
+	modules[functions->module_count] = (struct rmd_loaded_module){.path = copy, .module = module};
+	functions->module_count++;
+	return 0;
+}
+
+int rmd_functions_add(struct rmd_functions *functions, const char *path,
+		      const struct remuda_module *module, struct remuda_error **ret_err)
+{
+	for (size_t i = 0; i < functions->module_count; i++)
+		if (functions->modules[i].module == module)
+			return 0; /* the same file, named twice */
+	struct remuda_error *err = module_fault(path, module);
+	if (err == NULL && rmd_functions_adopt(functions, path, module) < 0)
+		err = module_error(path, "out of memory");
+	if (err != NULL) {
+		*ret_err = err;
 		return RMD_EINVAL;
 	}
-	modules[functions->module_count] = (struct rmd_loaded_module){copy, module};
-	functions->module_count++;
 	for (const struct remuda_task *const *at = module->tasks; at < module->tasks_end;
 	     at++) {
 		err = *at == NULL

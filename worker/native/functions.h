@@ -49,6 +49,16 @@ int rmd_functions_load(struct rmd_functions *functions, const char *path,
 /* Adds the functions of `module`, whose name for people is `path`. As load. */
 int rmd_functions_add(struct rmd_functions *functions, const char *path,
 		      const struct remuda_module *module, struct remuda_error **ret_err);
+/* Adds a module without looking for functions in it: it is functions->modules' last then.
+ * `module` is borrowed. RMD_ENOMEM. */
+int rmd_functions_adopt(struct rmd_functions *functions, const char *path,
+			const struct remuda_module *module);
+/* Makes the function of a descriptor, in no table, for that module. NULL: *ret_err as
+ * load. Free it with rmd_function_free. */
+struct rmd_function *rmd_functions_make(const struct rmd_functions *functions,
+					size_t module, const struct remuda_task *task,
+					struct remuda_error **ret_err);
+void rmd_function_free(struct rmd_function *function);
 /* The function `name`, or NULL. */
 const struct rmd_function *rmd_functions_find(struct rmd_functions *functions,
 					      struct rmd_slice name);

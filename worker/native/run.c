@@ -12,6 +12,7 @@
 #include "proto/codec/arguments.h"
 #include "proto/error/chain.h"
 #include "proto/task/convert.h"
+#include "worker/native/captured.h"
 
 #define SIGNATURE_MAX 1024u
 /* A child of the task's that returns from the task function ends with this code. */
@@ -300,7 +301,11 @@ static int commit_error(struct rmd_run *run)
 static void call(struct rmd_run *run)
 {
 	struct rmd_slice name = run->task->function;
-	run->function = rmd_functions_find(run->functions, name);
+	run->function = rmd_captured_find(run, &run->err);
+	if (run->err != NULL)
+		return;
+	if (run->function == NULL)
+		run->function = rmd_functions_find(run->functions, name);
 	if (run->function == NULL &&
 	    rmd_functions_seek(run->functions, name, &run->err) > 0)
 		run->function = rmd_functions_find(run->functions, name);
@@ -318,6 +323,7 @@ static void call(struct rmd_run *run)
 		run->run_ns = rmd_clock_mono_ns() - run->begun_ns;
 	if (forked)
 		_exit(STRAY_CHILD_EXIT);
+	rmd_captured_restore(run);
 	if (run->err == NULL && !run->encoded)
 		run->err = remuda_error_create(
 			"TaskError", "%s returned without a result", run->function->name);

@@ -34,6 +34,7 @@ struct rmd_run {
 	struct rmd_slice arguments[REMUDA_PARAMS_MAX];
 	struct remuda_error *err; /* raised last; owned; NULL: none */
 	unsigned raises;
+	struct rmd_captured *captured; /* borrowed; NULL: the program is our own */
 	uint64_t begun_ns, run_ns;
 	uint64_t silent_below_ns; /* tasks that took less have not printed; 0: can't be
 				     told */

@@ -22,6 +22,10 @@
 #define RMD_WP_TASKS_MAX 256u
 #define RMD_WP_PACKET_MAX (128u * 1024u)
 
+/* Environment variable that makes the preload library turn a captured program into a
+ * worker: "NUMBER:TEXT": the descriptor of its image, and what LD_PRELOAD was before. */
+#define RMD_CAPTURE_VARIABLE "REMUDA_CAPTURE"
+
 struct rmd_wp; /* the agent's end */
 
 /* A task for a worker. All borrowed for the call. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "client/c/src/capture.h"
+#include "client/c/src/capture.h"
 #include "client/c/src/check.h"
 #include "client/c/src/client.h"
 #include "client/c/src/submit.h"
@@ -309,7 +310,7 @@ struct remuda_future *remuda_submit_task(struct remuda *client,
 	if (err == NULL)
 		err = rmd_check_signature(task, args, count, own.list);
 	if (err == NULL)
-		err = pack_all(&own, name);
+		err = pack_all(&own, by_name ? name : captured.function);
 	if (err != NULL) {
 		rmd_error_set_origin(err, REMUDA_ORIGIN_ENCODE);
 		rmd_future_fail(future, REMUDA_EINVAL, err);

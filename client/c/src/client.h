@@ -53,6 +53,7 @@ enum rmd_client_state {
 };
 
 struct rmd_shared;
+struct rmd_client_images;
 
 /* How the coordinator is reached, which decides what a lost connection means. */
 enum rmd_reach {
@@ -122,6 +123,9 @@ struct remuda {
 	int why_code;                /* LOST: the code and the raw ErrorChain */
 	struct rmd_buf *why;
 	atomic_bool room_wanted;     /* somebody waits for the stream to drain */
+
+	/* What capture.c has sent; owned; NULL: nothing yet. */
+	struct rmd_client_images *_Atomic images;
 
 	pthread_mutex_t table_lock;
 	struct rmd_table table;

@@ -1,10 +1,12 @@
-/* remuda_module_push: Blobs.FindMissing, and Blobs.Put where it is missing. */
+/* remuda_module_push, and what it has in common with images: Blobs.FindMissing, and
+ * Blobs.Put where it is missing. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "client/c/src/blob.h"
 #include "client/c/src/client.h"
 #include "proto/base/digest.h"
 #include "proto/base/errcode.h"
@@ -32,6 +34,7 @@ enum {
 struct upload {
 	int fd;
 	const char *path;
+	const char *purpose;
 	uint64_t size_bytes, offset;
 	struct rmd_digest digest;
 	bool begun;
@@ -48,7 +51,7 @@ static void put_info(const struct upload *upload, struct rmd_wire_writer *writer
 	if (strlen(name) <= NAME_MAX_BYTES &&
 	    rmd_wire_utf8_valid(rmd_slice_of_string(name)))
 		rmd_wire_put_bytes_nz(writer, INFO_NAME, rmd_slice_of_string(name));
-	rmd_wire_put_bytes(writer, INFO_PURPOSE, rmd_slice_of_string("module"));
+	rmd_wire_put_bytes(writer, INFO_PURPOSE, rmd_slice_of_string(upload->purpose));
 	rmd_wire_close(writer, nest);
 }
 
@@ -124,6 +127,17 @@ static int push(struct remuda *client, struct upload *upload,
 	return code;
 }
 
+int rmd_blob_push(struct remuda *client, const struct rmd_blob_file *file,
+		  struct remuda_error **ret_err)
+{
+	struct upload upload = {.fd = file->fd,
+				.path = file->name,
+				.purpose = file->purpose,
+				.size_bytes = file->size_bytes,
+				.digest = file->digest};
+	return push(client, &upload, ret_err);
+}
+
 static int not_readable(const struct upload *upload, int failure,
 			struct remuda_error **ret_err)
 {
@@ -156,7 +170,7 @@ static int prepare(struct upload *upload, struct remuda_error **ret_err)
 int remuda_module_push(struct remuda *client, const char *path, uint8_t ret_digest[32],
 		       struct remuda_error **ret_err)
 {
-	struct upload upload = {.fd = -1, .path = path};
+	struct upload upload = {.fd = -1, .path = path, .purpose = "module"};
 	struct remuda_error *err = NULL;
 	int code = remuda_status(client, &err);
 	if (code == 0)

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "client/c/src/capture.h"
 #include "client/c/src/check.h"
 #include "client/c/src/client.h"
 #include "client/c/src/locate.h"
@@ -82,6 +83,7 @@ static void client_free(struct remuda *client)
 		close(client->private_fd);
 	if (client->memory_fd >= 0)
 		close(client->memory_fd);
+	rmd_capture_forget(client);
 	rmd_done_queue_fini(&client->queue);
 	rmd_seat_fini(&client->seat);
 	pthread_mutex_destroy(&client->table_lock);

@@ -21,6 +21,8 @@
 #define SCRATCH_KEEP_BYTES (64u * 1024u)
 /* Beside what values take. */
 #define SLACK_BYTES 64u
+/* About what a capture takes, its name and all. */
+#define CAPTURE_BYTES 256u
 
 /* ---- a thread's scratch ---- */
 
@@ -105,6 +107,8 @@ static size_t weight(const struct remuda_value *value)
 static void put_all(struct rmd_wire_writer *writer,
 		    const struct rmd_submission *submission)
 {
+	if (submission->capture != NULL)
+		rmd_capture_put(writer, submission->capture, NULL, 0);
 	for (size_t i = 0; i < submission->count; i++)
 		rmd_arguments_put(writer, &submission->args[i].value);
 	for (size_t i = 0; i < submission->named_count; i++) {
@@ -134,7 +138,7 @@ static struct rmd_buf *adopt(struct rmd_wire_writer *writer)
 
 static size_t total_weight(const struct rmd_submission *submission)
 {
-	size_t total = 0;
+	size_t total = submission->capture != NULL ? CAPTURE_BYTES : 0;
 	for (size_t i = 0; i < submission->count; i++)
 		total += weight(&submission->args[i].value);
 	for (size_t i = 0; i < submission->named_count; i++)

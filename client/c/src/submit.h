@@ -2,10 +2,12 @@
 #pragma once
 
 #include "client/c/src/client.h"
+#include "proto/codec/capture.h"
 
 struct rmd_submission {
 	struct rmd_task_spec
 		spec; /* all but the arguments set; slices borrowed for the call */
+	const struct rmd_capture *capture; /* NULL: the function goes by name */
 	const struct remuda_arg *args; /* checked; no messages among them */
 	size_t count;
 	const struct remuda_named_arg *named_args;

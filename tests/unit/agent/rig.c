@@ -167,6 +167,10 @@ static void heard(struct rig *rig, const struct rmd_attach_request_item *item)
 	case RMD_ATTACH_REQUEST_PROGRESS:
 		heard_progress(&rig->leases[item->progress.lease], &item->progress);
 		return;
+	case RMD_ATTACH_REQUEST_IMAGE_WANTED:
+		rig->images_wanted++;
+		rig->image_wanted = item->digest;
+		return;
 	}
 }
 

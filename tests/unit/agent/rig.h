@@ -58,6 +58,8 @@ struct rig {
 	uint64_t transfer; /* last transfer that came */
 	struct rmd_piece transfer_bytes;
 	uint64_t most_open_transfers;
+	uint32_t images_wanted;
+	struct rmd_digest image_wanted; /* the last */
 	struct rmd_nested_submit nested; /* the last; of its slices: */
 	char nested_function[64], nested_pool[64], nested_arguments[64];
 };

@@ -695,8 +695,8 @@ static const struct nonsense nonsense[] = {
 		 RMD_EPROTO, "Lease.arguments_transfer"),
 	NONSENSE(rewrite_attach_response, "\x42\x02\x10\x01", RMD_EPROTO,
 		 "ModuleImage.digest"),
-	NONSENSE(rewrite_attach_response, "\x42\x22\x0a\x20" SIXTEEN SIXTEEN, RMD_EPROTO,
-		 "ModuleImage.transfer"),
+	NONSENSE(rewrite_attach_request, "\x6a\x01x", RMD_EPROTO,
+		 "AttachRequest.images_wanted"),
 	NONSENSE(rewrite_pool_spec,
 		 "\x0a\x03"
 		 "a/b",

@@ -208,6 +208,9 @@ int rewrite_attach_request(struct rmd_slice message, struct rmd_buf *buf,
 		case RMD_ATTACH_REQUEST_PROGRESS:
 			rmd_attach_request_put_progress(out, &item.progress);
 			break;
+		case RMD_ATTACH_REQUEST_IMAGE_WANTED:
+			rmd_attach_request_put_image_wanted(out, &item.digest);
+			break;
 		}
 	}
 	if (rc < 0)
