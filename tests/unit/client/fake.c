@@ -1,5 +1,6 @@
 #include "tests/unit/client/fake_inside.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -335,6 +336,66 @@ static const struct rmd_method methods[] = {
 	{.path = "/remuda.v1.Blobs/Put", .open = put_open},
 };
 
+/* ---- its folder ---- */
+
+/* Folders of this process that are there; a test that fails does not stop its fake. */
+#define DIRS_MAX 64u
+static char dirs[DIRS_MAX][64];
+static pid_t dirs_of;
+
+static void remove_dir(char *dir)
+{
+	char path[64 + 256];
+	struct dirent *entry;
+	DIR *open = opendir(dir);
+	while (open != NULL && (entry = readdir(open)) != NULL) {
+		snprintf(path, sizeof path, "%s/%s", dir, entry->d_name);
+		(void)unlink(path);
+	}
+	if (open != NULL)
+		closedir(open);
+	RMD_CHECK(rmdir(dir) == 0);
+	dir[0] = '\0';
+}
+
+static void remove_dirs(void)
+{
+	for (size_t i = 0; i < DIRS_MAX && dirs_of == getpid(); i++)
+		if (dirs[i][0] != '\0')
+			remove_dir(dirs[i]);
+}
+
+static char *make_dir(void)
+{
+	size_t i = 0;
+	while (i < DIRS_MAX && dirs[i][0] != '\0')
+		i++;
+	RMD_CHECK(i < DIRS_MAX);
+	if (dirs_of == 0) {
+		dirs_of = getpid();
+		RMD_CHECK(atexit(remove_dirs) == 0);
+	}
+	strcpy(dirs[i], "/tmp/remuda-fake-XXXXXX");
+	RMD_CHECK(mkdtemp(dirs[i]) != NULL);
+	return dirs[i];
+}
+
+/* Has it listen, unless it serves a socket that it was given. */
+static void listen_somewhere(struct fake *fake)
+{
+	char own[96], *why = NULL;
+	const char *address = fake->options.listen;
+	if (fake->options.fd > 0)
+		return;
+	if (address == NULL) {
+		fake->dir = make_dir();
+		snprintf(own, sizeof own, "unix:%s/sock", fake->dir);
+		address = own;
+	}
+	RMD_CHECK(rmd_server_listen(fake->server, address, NULL, &fake->address,
+				    &why) == 0);
+}
+
 static void *thread_main(void *arg)
 {
 	rmd_loop_run(((struct fake *)arg)->loop);
@@ -361,15 +422,7 @@ struct fake *fake_start(const struct fake_options *options)
 	RMD_CHECK(fake->server != NULL);
 	RMD_CHECK(rmd_server_add_methods(fake->server, methods,
 					 sizeof methods / sizeof *methods, fake) == 0);
-	char listen[96], *why = NULL;
-	strcpy(fake->dir, "/tmp/remuda-fake-XXXXXX");
-	RMD_CHECK(mkdtemp(fake->dir) != NULL);
-	snprintf(listen, sizeof listen, "unix:%s/sock", fake->dir);
-	if (fake->options.fd <= 0 &&
-	    rmd_server_listen(fake->server,
-			      options->listen != NULL ? options->listen : listen,
-			      NULL, &fake->address, &why) < 0)
-		RMD_CHECK(!"listen");
+	listen_somewhere(fake);
 	if (fake->options.shared_bytes != 0) {
 		fake->mailbox = rmd_mailbox_create();
 		RMD_CHECK(fake->mailbox != NULL);
@@ -512,10 +565,8 @@ void fake_stop(struct fake *fake)
 	rmd_loop_destroy(fake->loop);
 	rmd_wire_writer_fini(&fake->blob);
 	rmd_free(fake->address);
-	char lock[96];
-	snprintf(lock, sizeof lock, "%s/sock.lock", fake->dir);
-	unlink(lock);
-	rmdir(fake->dir);
+	if (fake->dir != NULL)
+		remove_dir(fake->dir);
 	free(fake);
 }
 

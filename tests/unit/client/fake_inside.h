@@ -33,7 +33,7 @@ struct fake_session {
 
 struct fake {
 	struct fake_options options;
-	char dir[64];
+	char *dir; /* one of dirs in fake.c; NULL: none of its own */
 	char *address;
 	struct rmd_loop *loop;
 	struct rmd_server *server;
