@@ -52,7 +52,8 @@ static void expect(struct remuda_future *future, int code, enum remuda_origin or
 	assert_non_null(line);
 	if (rc != code || remuda_error_origin(err) != origin ||
 	    strcmp(remuda_error_type(err), type) != 0 || strstr(line, part) == NULL)
-		fail_msg("code %d, origin %d: %s", rc, (int)remuda_error_origin(err), line);
+		fail_msg("code %d, origin %d: %s", rc, (int)remuda_error_origin(err),
+			 line);
 	free(line);
 	remuda_error_free(err);
 }
@@ -66,7 +67,8 @@ static void a_task_that_cannot_be_encoded_is_never_sent(void **state)
 	assert_true(remuda_done(future));
 	assert_int_equal(remuda_number(future), 0);
 	expect(future, REMUDA_EINVAL, REMUDA_ORIGIN_ENCODE, "EncodeError",
-	       "native:stages.raises: args[0][0] can't be encoded: text that is not valid");
+	       "native:stages.raises: args[0][0] can't be encoded: text that is not "
+	       "valid");
 }
 
 static void an_unknown_function_is_a_failed_lookup(void **state)
@@ -84,7 +86,8 @@ static void a_call_against_the_signature_is_a_failed_lookup(void **state)
 	items[3] = (struct remuda_value){.kind = REMUDA_STRING, .u.string = {"x", 1}};
 	struct remuda_value list = {.kind = REMUDA_LIST, .u.list = {items, 4}};
 	expect(remuda_submit_name(*state, "native:stages.sum", list), REMUDA_ETASK,
-	       REMUDA_ORIGIN_LOOKUP, "SignatureMismatch", "argument 1 (xs) at [3]: expected");
+	       REMUDA_ORIGIN_LOOKUP, "SignatureMismatch",
+	       "argument 1 (xs) at [3]: expected");
 }
 
 static void what_a_task_raises_is_its_own(void **state)
@@ -97,7 +100,8 @@ static void a_result_that_cannot_be_encoded_is_named_by_its_path(void **state)
 {
 	expect(remuda_submit_name(*state, "native:stages.bad_result"), REMUDA_ETASK,
 	       REMUDA_ORIGIN_RESULT, "ResultError",
-	       "stages.bad_result: its result at [3].name can't be encoded: text that is not");
+	       "stages.bad_result: its result at [3].name can't be encoded: text that is "
+	       "not");
 }
 
 static void a_worker_that_is_lost_is_told_by_its_signal(void **state)
@@ -115,8 +119,9 @@ static int print(const char *function, const char *arg)
 	if (client == NULL)
 		return 3;
 	struct remuda_future *future =
-		arg[0] == '\0' ? remuda_submit_name(client, function)
-			       : remuda_submit_name(client, function, strtoll(arg, NULL, 10));
+		arg[0] == '\0'
+			? remuda_submit_name(client, function)
+			: remuda_submit_name(client, function, strtoll(arg, NULL, 10));
 	int rc = remuda_get(future, NULL, &err);
 	if (err != NULL)
 		remuda_error_print(err, stdout);
