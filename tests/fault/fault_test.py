@@ -231,7 +231,9 @@ class Kills(Faults):
             self.check_books()
             wait_until(lambda: len(descriptors(there.process.pid)) <= len(before[0]) + 2,
                        "the coordinator's descriptors are closed", 90)
-            self.assertLess(resident_kib(there.process.pid) - before[1], 128 << 10)
+            grown = resident_kib(there.process.pid) - before[1]
+            # A sanitizer keeps what was freed for a while.
+            self.assertLess(grown, (512 if harness.SANITIZED else 128) << 10)
             self.stop_agents()
             self.assertEqual(there.stop(), 0)
         with self.assertRaises(ConnectionRefusedError):

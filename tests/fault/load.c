@@ -44,7 +44,7 @@ struct load {
 	pthread_cond_t room;
 	/* Under the lock. */
 	uint64_t open, ended, twice, wrong, values;
-	const char *types[TYPES_MAX];
+	char *types[TYPES_MAX]; /* owned */
 	uint64_t counts[TYPES_MAX];
 };
 
@@ -224,5 +224,9 @@ int main(int argc, char **argv)
 	report(&load, count);
 	remuda_close(load.client);
 	close(load.ledger_fd);
+	for (size_t i = 0; i < TYPES_MAX; i++)
+		free(load.types[i]);
+	free(load.large);
+	free(tasks);
 	return 0;
 }
