@@ -307,7 +307,7 @@ int rmd_core_pool_resize(struct rmd_core *core, uint64_t now_ms,
 /* How a pool closes. */
 enum rmd_core_pool_close {
 	RMD_CORE_POOL_DRAIN, /* queued and running tasks go on to their ends */
-	RMD_CORE_POOL_CLOSE, /* queued tasks are cancelled, leased ones go on */
+	RMD_CORE_POOL_CLOSE, /* what has not begun is cancelled, the rest goes on */
 	RMD_CORE_POOL_KILL,  /* all are cancelled, workers killed */
 };
 /* From now on submits to it get RMD_ECLOSED; it is gone (port->pool_gone) when its tasks

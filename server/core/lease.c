@@ -63,13 +63,15 @@ int rmd_core_lease_find(struct rmd_core *core, const struct rmd_core_agent *agen
 	return 0;
 }
 
-/* The task goes back to its queue, without its lease. */
-static void requeue(struct rmd_core_task *task)
+/* The task goes back to its queue, without its lease; unless its pool wants it no more. */
+static void requeue(struct rmd_core_task *task, bool began)
 {
 	rmd_core_task_move(task, RMD_CORE_TASK_QUEUED);
 	rmd_core_lease_close(task);
 	if (task->share->pool->broken)
 		rmd_core_task_doom(task, RMD_CORE_END_POOL_BROKEN);
+	else if (task->unwanted && !began)
+		rmd_core_task_doom(task, RMD_CORE_END_POOL_CLOSED);
 }
 
 /* A task that must not begin any more has begun in time all the same, and come to its own
@@ -105,7 +107,7 @@ static void settle(struct rmd_core_task *task, struct rmd_core_ending *ending)
 		task->doom = RMD_CORE_END_NONE;
 	if (goes_again(task, ending)) {
 		task->doom = RMD_CORE_END_NONE;
-		requeue(task);
+		requeue(task, ending->began);
 		return;
 	}
 	if (task->doom != RMD_CORE_END_NONE) {

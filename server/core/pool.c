@@ -198,6 +198,7 @@ void rmd_core_pool_close(struct rmd_core *core, uint64_t now_ms,
 	if (how == RMD_CORE_POOL_DRAIN)
 		return;
 	rmd_core_pool_end_queued(pool, RMD_CORE_END_POOL_CLOSED);
+	rmd_core_pool_unwant(pool, NULL);
 	if (how != RMD_CORE_POOL_KILL || pool->killed)
 		return;
 	pool->killed = true;

@@ -126,6 +126,10 @@ void rmd_core_pool_watch_idle(struct rmd_core_pool *pool);
 bool rmd_core_pool_reap(struct rmd_core_pool *pool);
 /* From OPEN to CLOSING: found no more. */
 void rmd_core_pool_begin_closing(struct rmd_core_pool *pool);
+/* What the client (NULL: any) has there that is leased and has not begun comes back, and
+ * ends then (END_POOL_CLOSED). */
+void rmd_core_pool_unwant(struct rmd_core_pool *pool,
+			  const struct rmd_core_client *client);
 /* Its tasks that wait, or where a crash breaks it all of them, fail with `error` (an
  * ErrorChain, referenced), and so does what comes back. Once. */
 void rmd_core_pool_break(struct rmd_core_pool *pool, struct rmd_piece error);

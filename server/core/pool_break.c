@@ -37,8 +37,31 @@ bool rmd_core_pool_broken(const struct rmd_core_pool *pool, struct rmd_piece *re
 
 /* --- leaving ----------------------------------------------------------------------- */
 
-/* Has the client's own tasks there end: the queued ones, or all. */
-static void end_own(struct rmd_core_client *client, const struct rmd_core_pool *pool,
+void rmd_core_pool_unwant(struct rmd_core_pool *pool,
+			  const struct rmd_core_client *client)
+{
+	struct rmd_core_ledger *ledger;
+	struct rmd_core_task *task;
+	LIST_FOREACH (ledger, &pool->ledgers, pool_link) {
+		uint32_t marked = 0;
+		TAILQ_FOREACH (task, &ledger->leased, state_link)
+			if (client == NULL || task->client == client) {
+				task->unwanted = true;
+				marked++;
+			}
+		/* The agent picks: what is not ours is granted again. */
+		uint32_t most = ledger->held > ledger->recalling
+					? ledger->held - ledger->recalling
+					: 0;
+		if (marked > 0 && most > 0)
+			rmd_core_ledger_recall(ledger, client == NULL && marked < most
+							       ? marked
+							       : most);
+	}
+}
+
+/* Has the client's own tasks there end: those that have not begun, or all. */
+static void end_own(struct rmd_core_client *client, struct rmd_core_pool *pool,
 		    enum rmd_core_pool_close how)
 {
 	struct rmd_core_task *next;
@@ -49,6 +72,7 @@ static void end_own(struct rmd_core_client *client, const struct rmd_core_pool *
 		    (how == RMD_CORE_POOL_KILL || task->state == RMD_CORE_TASK_QUEUED))
 			rmd_core_task_doom(task, RMD_CORE_END_POOL_CLOSED);
 	}
+	rmd_core_pool_unwant(pool, client);
 }
 
 int rmd_core_pool_leave(struct rmd_core *core, uint64_t now_ms,

@@ -35,6 +35,7 @@ struct rmd_core_task {
 	bool timed;	    /* `deadline` is made */
 	bool waiting;	    /* for its children; written by rmd_core_kin_wait alone */
 	bool backs_off;	    /* QUEUED, but not in its queue: on share->later */
+	bool unwanted;	    /* its pool was closed: ends if it comes back unbegun */
 	struct rmd_core_client *client;
 	struct rmd_core_share *share; /* NULL once it is DONE and the port knows */
 	struct rmd_core_kin *kin;     /* owned; NULL: a client's, without children */

@@ -16,7 +16,7 @@
 #include "proto/base/log.h"
 
 #define EVENTS_MAX 64
-#define TIMERS_OWN 6 /* the agent's own timers, always reserved */
+#define TIMERS_OWN 7 /* the agent's own timers, always reserved */
 
 #define OWNER(timer, field) \
 	((struct rmd_agent *)((char *)(timer)-offsetof(struct rmd_agent, field)))
@@ -87,6 +87,17 @@ static void on_trim(struct rmd_atimer *timer)
 	if (again)
 		rmd_atimer_start(&agent->timers, timer,
 				 agent->now_ms + RMD_AGENT_TRIM_MS);
+}
+
+static void on_limit(struct rmd_atimer *timer)
+{
+	struct rmd_agent *agent = OWNER(timer, limit);
+	struct rmd_apool *pool;
+	bool again = false;
+	LIST_FOREACH (pool, &agent->pool_list, link)
+		again = rmd_aworker_limit_all(pool) || again;
+	if (again)
+		rmd_agent_arm_limit(agent);
 }
 
 static void on_report(struct rmd_atimer *timer)
@@ -348,6 +359,7 @@ static void init(struct rmd_agent *agent)
 	agent->next_worker = agent->next_transfer = 1;
 	agent->check.fire = on_check;
 	agent->trim.fire = on_trim;
+	agent->limit.fire = on_limit;
 	agent->report.fire = on_report;
 	agent->progress.fire = rmd_agent_tell_progress;
 	agent->orphan.fire = on_orphan;

@@ -367,6 +367,9 @@ struct remuda_error *rmd_aworker_crash_error(const struct rmd_aworker *worker,
 		.status_known = wait_status != NULL,
 		.pid = worker->pid,
 		.peak_bytes = worker->peak_bytes,
+		.limit_bytes = worker->limit_bytes,
+		.used_bytes = worker->used_bytes,
+		.used_children = worker->used_children,
 		.stderr_tail = rmd_wp_stderr_tail(worker->wp),
 	};
 	if (wait_status != NULL) {
@@ -377,6 +380,8 @@ struct remuda_error *rmd_aworker_crash_error(const struct rmd_aworker *worker,
 		crash.attempt = lease->attempt;
 		crash.function = lease->function;
 	}
+	if (lease == NULL && worker->initializing)
+		crash.function = rmd_apool_initializer(worker->pool);
 	if (said != NULL) {
 		crash.record = said->recorded ? &said->record : NULL;
 		crash.stack = said->stack;
@@ -398,7 +403,7 @@ struct remuda_error *rmd_aworker_crash_error(const struct rmd_aworker *worker,
 
 enum rmd_failure_cause rmd_aworker_crash_cause(const struct rmd_aworker *worker)
 {
-	return worker->crash != NULL && worker->crash->proven
+	return (worker->crash != NULL && worker->crash->proven) || worker->limit_bytes != 0
 		       ? RMD_FAILURE_OUT_OF_MEMORY
 		       : RMD_FAILURE_WORKER_LOST;
 }

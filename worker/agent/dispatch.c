@@ -12,6 +12,8 @@ static uint32_t room_of(const struct rmd_aworker *worker)
 	const struct rmd_apool *pool = worker->pool;
 	uint64_t limit = 1 + (uint64_t)rmd_apool_depth(pool);
 	uint32_t worn = pool->spec->max_tasks_per_worker;
+	if (worker->leaked)
+		return 0;
 	if (worn != 0 && worker->tasks_done + limit > worn)
 		limit = worker->tasks_done < worn ? worn - worker->tasks_done : 0;
 	return limit < RMD_WP_TASKS_MAX ? (uint32_t)limit : RMD_WP_TASKS_MAX;

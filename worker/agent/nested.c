@@ -281,10 +281,13 @@ void rmd_aworker_stop_waiting(struct rmd_aworker *worker, struct rmd_alease *lea
 
 /* ---- what the worker says ---- */
 
-/* The lease that a worker speaks of, or NULL: it is broken. */
+/* The lease that a worker speaks of, or NULL: it is broken, or runs an initializer, which
+ * has no children. */
 static struct rmd_alease *lease_of(struct rmd_aworker *worker, uint64_t number)
 {
 	RMD_CHECK_OBJ(worker, RMD_AWORKER_MAGIC);
+	if (number == RMD_AGENT_INITIALIZER && worker->initializing)
+		return NULL;
 	struct rmd_alease *lease = rmd_alease_find(worker->agent, number);
 	if (lease != NULL && lease->worker == worker)
 		return lease;
@@ -350,8 +353,11 @@ void rmd_aworker_on_ask(void *ctx, uint64_t number, uint64_t asked, bool now)
 {
 	struct rmd_aworker *worker = ctx;
 	struct rmd_alease *lease = lease_of(worker, number);
-	if (lease == NULL)
+	if (lease == NULL) {
+		if (!worker->broken)
+			rmd_aworker_refuse_children(worker, asked);
 		return;
+	}
 	struct rmd_achild *child = child_of(lease, asked);
 	if (lease->cancelled)
 		answer(worker, lease, asked, RMD_WP_ANSWER_STOP);

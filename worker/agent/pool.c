@@ -401,6 +401,8 @@ static uint32_t target_of(const struct rmd_apool *pool)
 {
 	if (pool->agent->link_lost || pool->agent->draining)
 		return 0;
+	if (pool->broken || (pool->whole != NULL && pool->whole->broken))
+		return pool->ready - pool->idle;
 	if (!pool->closed)
 		return pool->wanted;
 	/* What was granted before it closed still runs. */
@@ -435,18 +437,21 @@ static void start_some(struct rmd_apool *pool, uint32_t target)
 static bool worn_out(const struct rmd_aworker *worker)
 {
 	uint32_t worn = worker->pool->spec->max_tasks_per_worker;
-	return worn != 0 && worker->tasks_done >= worn;
+	return worker->leaked || (worn != 0 && worker->tasks_done >= worn);
 }
 
 static void stop_some(struct rmd_apool *pool, uint32_t target)
 {
 	struct rmd_aworker *worker, *next;
-	if (pool->spec->max_tasks_per_worker != 0) {
+	if (pool->spec->max_tasks_per_worker != 0 || pool->leaking) {
+		pool->leaking = false;
 		for (worker = TAILQ_FIRST(&pool->workers); worker != NULL;
 		     worker = next) {
 			next = TAILQ_NEXT(worker, all);
 			if (worker->state == RMD_WORKER_STATE_IDLE && worn_out(worker))
 				rmd_aworker_stop(worker);
+			else if (worker->state == RMD_WORKER_STATE_BUSY && worker->leaked)
+				pool->leaking = true;
 		}
 	}
 	uint32_t spare = pool->waiting > pool->spare ? pool->waiting : pool->spare;
@@ -471,7 +476,7 @@ void rmd_apool_unbalance(struct rmd_apool *pool)
 static void balance(struct rmd_apool *pool)
 {
 	struct rmd_agent *agent = pool->agent;
-	if (agent->draining || agent->link_lost)
+	if (agent->draining || agent->link_lost || rmd_apart_whole(pool)->broken)
 		return_queued(pool);
 	rmd_apart_share(pool);
 	rmd_apool_resume_some(pool);

@@ -123,6 +123,7 @@ void rmd_agent_say_pool(struct rmd_apool *pool, uint32_t slots)
 		.slots = slots,
 		.idle = idle,
 		.start_failed = pool->start_error != NULL,
+		.broken = pool->broken,
 	};
 	if (pool->start_error != NULL)
 		state.start_error = rmd_buf_slice(pool->start_error);

@@ -48,6 +48,10 @@
 /* An idle worker gives memory back after one to two of these. */
 #define RMD_AGENT_TRIM_MS 1000u
 
+/* The lease under which a worker runs the initializer of its pool; no coordinator gives
+ * it. */
+#define RMD_AGENT_INITIALIZER UINT64_MAX
+
 #define RMD_AGENT_MAGIC 0xa6e27001u
 #define RMD_APOOL_MAGIC 0xa6e27002u
 #define RMD_AWORKER_MAGIC 0xa6e27003u
@@ -106,6 +110,8 @@ struct rmd_aworker {
 	bool broken;		    /* it broke the protocol */
 	bool expected;		    /* that it ends: we asked */
 	bool long_running;	    /* its running task was seen to be long */
+	bool initializing;	    /* it runs the initializer of its pool */
+	bool leaked;		    /* it has grown too much: to be replaced */
 	uint32_t in_hands; /* leases in `hands`; written by rmd_aworker_place alone */
 	uint64_t tasks_done;
 	uint64_t seen_running; /* lease that ran at the last look; 0: none */
@@ -119,6 +125,11 @@ struct rmd_aworker {
 	int crash_fd;	    /* its channel for a crash; -1: none */
 	struct rmd_acrash *crash; /* owned; NULL: it has not crashed */
 	uint64_t peak_bytes;	  /* most memory it had; 0: it has not ended */
+	uint64_t first_bytes;	  /* own memory after its first task; 0: not known */
+	uint64_t leak_look_ms;	  /* when that was last looked at */
+	uint64_t limit_bytes;	  /* killed for using `used_bytes`, more than this; 0: not */
+	uint64_t used_bytes;
+	uint32_t used_children;	  /* so many processes that it started among them */
 	struct rmd_atimer timer;  /* start timeout, or the next step of `end` */
 	struct remuda_error
 		*start_error;	       /* owned; what it said of its failure to start */
@@ -137,6 +148,8 @@ struct rmd_apool {
 	bool idle_changed; /* to be reported soon */
 	bool unbalanced;   /* on agent->unbalanced: dispatch and converge */
 	bool missing_told;
+	bool broken;  /* runs nothing more; start_error says why, until it is reported */
+	bool leaking; /* some worker was to be replaced for its memory */
 	uint64_t number;
 	struct rmd_agent *agent;
 	struct rmd_pool_spec *spec;	    /* owned */
@@ -250,6 +263,7 @@ struct rmd_agent {
 	struct rmd_atimers timers;
 	struct rmd_atimer check;    /* looks for long tasks */
 	struct rmd_atimer trim;	    /* gives memory of idle workers back */
+	struct rmd_atimer limit;    /* looks at the memory of busy ones */
 	struct rmd_atimer report;   /* tells of changes that can wait */
 	struct rmd_atimer progress; /* tells how far tasks are */
 	struct rmd_atimer orphan;   /* after the loss of the link */
@@ -340,6 +354,32 @@ void rmd_aworker_on_ask(void *ctx, uint64_t lease, uint64_t number, bool now);
 void rmd_aworker_on_give_up(void *ctx, uint64_t lease, uint64_t number);
 void rmd_aworker_on_cancel_child(void *ctx, uint64_t lease, uint64_t number);
 
+/* ---- first.c: what a worker does before its first task ---- */
+
+/* The pool's initializer without its runtime; empty: it has none. Borrowed. */
+struct rmd_slice rmd_apool_initializer(const struct rmd_apool *pool);
+/* Has a worker that is loaded run the initializer; false: there is none. */
+bool rmd_aworker_initialize(struct rmd_aworker *worker);
+/* The initializer has ended: the worker begins, or its pool is broken. */
+void rmd_aworker_initialized(struct rmd_aworker *worker,
+			     const struct rmd_wp_outcome *outcome);
+/* A worker was lost, for `err` (takes), while it ran the initializer. */
+void rmd_aworker_initializer_lost(struct rmd_apool *pool, struct remuda_error *err);
+/* An initializer asks for child `number`, which it cannot have. */
+void rmd_aworker_refuse_children(struct rmd_aworker *worker, uint64_t number);
+/* The pool is broken for `err` (takes): it runs nothing more; the coordinator is told. */
+void rmd_apool_break(struct rmd_apool *part, struct remuda_error *err);
+
+/* ---- memory.c ---- */
+
+/* After a task: has a worker replaced that has grown too much. */
+void rmd_aworker_look_for_leak(struct rmd_aworker *worker);
+/* Kills busy workers of the pool that use more memory than it allows. False: none is busy,
+ * or there is no limit. */
+bool rmd_aworker_limit_all(struct rmd_apool *pool);
+/* Has that looked at soon: a task begins in a pool with a limit. */
+void rmd_agent_arm_limit(struct rmd_agent *agent);
+
 /* ---- start.c ---- */
 
 /* Starts one more worker of the pool. RMD_EAGAIN: not now; else a failure that has been
@@ -370,6 +410,8 @@ void rmd_aworker_reported(struct rmd_aworker *worker,
 			  const struct rmd_spawn_report *report);
 /* It has ended: settles its leases, frees it. `wait_status` NULL: not known. */
 void rmd_aworker_ended(struct rmd_aworker *worker, const int *wait_status);
+/* A starting one is ready for tasks. */
+void rmd_aworker_begin(struct rmd_aworker *worker);
 /* Asks an idle or starting one to stop; TERM, then KILL follow. */
 void rmd_aworker_stop(struct rmd_aworker *worker);
 /* Has it end now, for a reason (borrowed for ever) that its error gives. */

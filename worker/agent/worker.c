@@ -109,6 +109,8 @@ void rmd_aworker_hold(struct rmd_aworker *worker, struct rmd_alease *lease)
 {
 	lease->worker = worker;
 	worker->idle_seen = false;
+	if (worker->pool->spec->memory_bytes != 0)
+		rmd_agent_arm_limit(worker->agent);
 	TAILQ_INSERT_TAIL(&worker->hands, lease, link);
 	rmd_aworker_place(worker, worker->state, worker->room, worker->in_hands + 1);
 }
@@ -129,10 +131,21 @@ static void on_ready(void *ctx)
 {
 	struct rmd_aworker *worker = ctx;
 	RMD_CHECK_OBJ(worker, RMD_AWORKER_MAGIC);
-	if (worker->state != RMD_WORKER_STATE_STARTING || worker->ready)
+	if (worker->state != RMD_WORKER_STATE_STARTING || worker->ready ||
+	    worker->initializing)
 		return;
-	worker->ready = true;
 	rmd_atimer_stop(&worker->agent->timers, &worker->timer);
+	if (!rmd_aworker_initialize(worker))
+		rmd_aworker_begin(worker);
+	else if (worker->pool->spec->memory_bytes != 0)
+		rmd_agent_arm_limit(worker->agent);
+}
+
+void rmd_aworker_begin(struct rmd_aworker *worker)
+{
+	if (worker->state != RMD_WORKER_STATE_STARTING)
+		return; /* it is to stop */
+	worker->ready = true;
 	rmd_aworker_place(worker, RMD_WORKER_STATE_IDLE, RMD_AWORKER_OPEN, 0);
 	rmd_apool_started(worker->pool);
 }
@@ -182,6 +195,10 @@ static void on_outcome(void *ctx, const struct rmd_wp_outcome *outcome)
 {
 	struct rmd_aworker *worker = ctx;
 	RMD_CHECK_OBJ(worker, RMD_AWORKER_MAGIC);
+	if (outcome->lease == RMD_AGENT_INITIALIZER) {
+		rmd_aworker_initialized(worker, outcome);
+		return;
+	}
 	struct rmd_alease *lease = rmd_alease_find(worker->agent, outcome->lease);
 	if (lease == NULL || lease->worker != worker) {
 		worker->broken = true;
@@ -199,6 +216,7 @@ static void on_outcome(void *ctx, const struct rmd_wp_outcome *outcome)
 		worker->urged_for = 0;
 		rmd_atimer_stop(&worker->agent->timers, &worker->timer);
 	}
+	rmd_aworker_look_for_leak(worker);
 	rmd_apool_measure(worker->pool, outcome->run_ns);
 	rmd_alease_ended(lease, outcome, worker->number);
 }
@@ -362,6 +380,35 @@ void rmd_aworker_on_timer(struct rmd_atimer *timer)
 	}
 }
 
+/* Whether the end of this worker breaks its pool. */
+static bool breaks(const struct rmd_aworker *worker)
+{
+	return worker->pool->spec->broken_on_crash && worker->ready && !worker->expected;
+}
+
+/* The error of a worker that was lost while it ran `lease` (NULL: nothing). */
+static struct remuda_error *lost_error(const struct rmd_aworker *worker,
+				       const struct rmd_alease *lease,
+				       const int *wait_status)
+{
+	struct remuda_error *err = rmd_aworker_crash_error(worker, lease, wait_status);
+	if (!breaks(worker))
+		return err;
+	return remuda_error_wrap(err, "BrokenPool",
+				 "the pool is broken: a worker was lost, and it is "
+				 "broken_on_crash; open it again to begin anew");
+}
+
+/* The task that it had begun, or NULL. */
+static const struct rmd_alease *begun_by(const struct rmd_aworker *worker)
+{
+	const struct rmd_alease *lease;
+	TAILQ_FOREACH (lease, &worker->hands, link)
+		if (rmd_wp_begun(worker->wp, lease->number))
+			return lease;
+	return NULL;
+}
+
 /* What was in the hands of a worker that has ended: the task that had begun ends, the
  * others go to other workers, in their order. True if one had begun. */
 static bool settle_hands(struct rmd_aworker *worker, const int *wait_status)
@@ -380,7 +427,7 @@ static bool settle_hands(struct rmd_aworker *worker, const int *wait_status)
 		else
 			rmd_alease_fail(
 				lease,
-				rmd_aworker_crash_error(worker, lease, wait_status), true,
+				lost_error(worker, lease, wait_status), true,
 				worker->number, rmd_aworker_crash_cause(worker));
 	}
 	return ran;
@@ -433,12 +480,15 @@ void rmd_aworker_ended(struct rmd_aworker *worker, const int *wait_status)
 	rmd_aworker_crash_last(worker, wait_status);
 	/* One that ends before it has run anything would end again and again: back off.
 	 */
+	bool initializing = worker->initializing && !worker->expected;
+	struct remuda_error *broken =
+		breaks(worker) ? lost_error(worker, begun_by(worker), wait_status) : NULL;
 	bool ran = settle_hands(worker, wait_status);
 	bool useless = !worker->ready || (worker->tasks_done == 0 && !ran);
 	if (worker->start_error != NULL) {
 		failure = worker->start_error;
 		worker->start_error = NULL;
-	} else if (!worker->expected && useless) {
+	} else if (!worker->expected && useless && broken == NULL) {
 		failure = rmd_aworker_crash_error(worker, NULL, wait_status);
 	}
 	if (worker->expected || failure != NULL)
@@ -451,7 +501,11 @@ void rmd_aworker_ended(struct rmd_aworker *worker, const int *wait_status)
 			worker->number, pool->number,
 			wait_status != NULL ? *wait_status : -1);
 	rmd_aworker_destroy(worker);
-	if (failure != NULL)
+	if (broken != NULL)
+		rmd_apool_break(pool, broken);
+	if (failure != NULL && initializing)
+		rmd_aworker_initializer_lost(pool, failure);
+	else if (failure != NULL)
 		rmd_apool_start_failed(pool, failure);
 	rmd_apool_unbalance(pool);
 }

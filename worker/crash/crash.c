@@ -111,15 +111,46 @@ static void describe_record(const struct rmd_crash *crash, char ret[DETAIL_MAX])
 
 /* ---- the error ---- */
 
-static void describe_oom(const struct rmd_crash *crash, char ret[DETAIL_MAX])
+#define PEAK_MAX 64
+
+static void describe_peak(const struct rmd_crash *crash, char ret[PEAK_MAX])
 {
-	char peak[64] = "";
+	ret[0] = '\0';
 	if (crash->peak_bytes >= MIB)
-		snprintf(peak, sizeof peak, "; its peak was %" PRIu64 " MiB",
+		snprintf(ret, PEAK_MAX, "; its peak was %" PRIu64 " MiB",
 			 crash->peak_bytes / MIB);
 	else if (crash->peak_bytes > 0)
-		snprintf(peak, sizeof peak, "; its peak was %" PRIu64 " KiB",
+		snprintf(ret, PEAK_MAX, "; its peak was %" PRIu64 " KiB",
 			 crash->peak_bytes / KIB);
+}
+
+static bool over_limit(const struct rmd_crash *crash)
+{
+	return crash->limit_bytes != 0 && crash->status_known &&
+	       WIFSIGNALED(crash->wait_status) && WTERMSIG(crash->wait_status) == SIGKILL;
+}
+
+/* Sizes are told in the unit of the limit. */
+static void describe_limit(const struct rmd_crash *crash, char ret[DETAIL_MAX])
+{
+	char peak[PEAK_MAX], children[64] = "";
+	uint64_t unit = crash->limit_bytes >= MIB ? MIB : KIB;
+	describe_peak(crash, peak);
+	if (crash->used_children > 0)
+		snprintf(children, sizeof children,
+			 " and %" PRIu32 " process%s that it started", crash->used_children,
+			 crash->used_children == 1 ? "" : "es");
+	snprintf(ret, DETAIL_MAX,
+		 "; its agent ended it: it%s used %" PRIu64 " %s of memory, and its pool's "
+		 "memory_bytes allow %" PRIu64 " %s%s",
+		 children, crash->used_bytes / unit, unit == MIB ? "MiB" : "KiB",
+		 crash->limit_bytes / unit, unit == MIB ? "MiB" : "KiB", peak);
+}
+
+static void describe_oom(const struct rmd_crash *crash, char ret[DETAIL_MAX])
+{
+	char peak[PEAK_MAX];
+	describe_peak(crash, peak);
 	snprintf(ret, DETAIL_MAX,
 		 " (oom_kill of %s rose from %" PRIu64 " to %" PRIu64 ")%s",
 		 crash->oom->group, crash->oom->before, crash->oom->after, peak);
@@ -138,6 +169,8 @@ static void describe(const struct rmd_crash *crash, char ret[DETAIL_MAX])
 	ret[0] = '\0';
 	if (crash->oom != NULL)
 		describe_oom(crash, ret);
+	else if (over_limit(crash))
+		describe_limit(crash, ret);
 	else if (crash->killed_for != NULL)
 		snprintf(ret, DETAIL_MAX, "; its agent ended it: %s", crash->killed_for);
 	else if (has_record(crash))
@@ -177,7 +210,8 @@ struct remuda_error *rmd_crash_error(const struct rmd_crash *crash)
 	bool ran = crash->function.len > 0;
 	describe(crash, detail);
 	struct remuda_error *err = remuda_error_create(
-		"WorkerLost", "the worker process %s%s%.*s%s%s%s", ending(crash),
+		over_limit(crash) ? "OutOfMemory" : "WorkerLost",
+		"the worker process %s%s%.*s%s%s%s", ending(crash),
 		ran ? " while it ran " : "", (int)crash->function.len,
 		ran ? (const char *)crash->function.data : "", detail, said, tail);
 	rmd_error_set_origin(err, REMUDA_ORIGIN_WORKER);

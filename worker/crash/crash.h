@@ -26,11 +26,15 @@ struct rmd_crash {
 	const remuda_local_CrashRecord *record; /* what it said itself; NULL: nothing */
 	const struct remuda_error *stack;	/* its frames; NULL: none were taken */
 	const struct rmd_oom_proof *oom; /* that the kernel killed it; NULL: none */
+	uint64_t limit_bytes; /* killed since it used more than this … */
+	uint64_t used_bytes;  /* … namely this, as its agent saw; both 0: not */
+	uint32_t used_children; /* with so many processes that it started */
 	struct rmd_slice
 		stderr_tail; /* what it last wrote to stderr; any bytes, may be empty */
 };
 
-/* Gives an error of type WorkerLost, origin WORKER, with exit code or signal. A record
+/* Gives an error of type WorkerLost, or OutOfMemory where it was killed for a limit_bytes,
+ * origin WORKER, with exit code or signal. A record
  * and its stack are used where it says the signal that the wait status says. Never NULL
  * (as remuda_error_create). */
 struct remuda_error *rmd_crash_error(const struct rmd_crash *crash);

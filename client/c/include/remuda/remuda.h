@@ -50,7 +50,7 @@ enum remuda_code {
 	REMUDA_EPROTO = -4,          /* the coordinator broke the protocol */
 	REMUDA_ETOOBIG = -7,         /* over a limit of size */
 	REMUDA_ENOTFOUND = -8,       /* no such file, pool, function */
-	REMUDA_ECLOSED = -10,        /* the client is closed, or the task had ended */
+	REMUDA_ECLOSED = -10,        /* the client or pool is closed, or the task had ended */
 	REMUDA_ETIMEOUT = -11,       /* the time is up; nothing else has changed */
 	REMUDA_ESYS = -12,           /* a system call failed: the error says which */
 	REMUDA_ETYPE = -13,          /* the result is of another type than asked for */
@@ -410,13 +410,13 @@ REMUDA_API int remuda_pool_open(struct remuda *client,
 /* What becomes of a pool's tasks when it is closed. */
 enum remuda_pool_end {
 	REMUDA_POOL_DRAIN = 1, /* queued and running ones go on to their ends */
-	REMUDA_POOL_CANCEL,    /* queued ones are cancelled, running ones go on */
+	REMUDA_POOL_CANCEL,    /* those that have not begun are cancelled, others go on */
 	REMUDA_POOL_KILL,      /* all are cancelled, and workers killed with what they
 				* started: at once where the pool is the client's own, else
 				* those that do not end by themselves */
 };
-/* Closes a pool: no task can be submitted to its number any more (PoolClosed), until it is
- * opened again. An unnamed pool ends; of a named one only this client's tasks are touched.
+/* Closes a pool: no task can be submitted to its number any more (PoolClosed,
+ * REMUDA_ECLOSED), until it is opened again. An unnamed pool ends; of a named one only this client's tasks are touched.
  * Then waits until all of this client's tasks there have ended, in whichever way
  * (cancelled ones: REMUDA_ECANCELLED): 0; REMUDA_ETIMEOUT: some have not within
  * `timeout_ms` (below 0: for ever; 0: it does not wait): they go on as `how` says, for as
