@@ -19,15 +19,17 @@
 #include "proto/rpc/rpc.h"
 #include "proto/shared/mailbox.h"
 #include "server/direct_link.h"
+#include "server/guard.h"
 #include "server/options.h"
 #include "server/service/coordinator.h"
 #include "server/watch.h"
 #include "worker/agent/agent.h"
 #include "worker/spawner/spawner.h"
 
-#define LAST_CALLS_MS 500            /* grace of calls that still stand at the end */
+#define LAST_CALLS_MS 500 /* grace of calls that still stand at the end */
 
 struct program {
+	struct rmd_guard *guard; /* NULL: whoever connects may call */
 	struct rmd_server_config config;
 	struct rmd_loop *loop;
 	struct rmd_server *server;
@@ -35,7 +37,7 @@ struct program {
 	struct rmd_mailbox *mailbox; /* for shared memory; NULL: none */
 	struct rmd_watch *watch;
 	struct rmd_agent *agent;
-	struct rmd_link *core_end;   /* of the direct link; the coordinator owns it */
+	struct rmd_link *core_end; /* of the direct link; the coordinator owns it */
 	char *addresses[RMD_LISTENERS_MAX];
 	size_t address_count;
 	int spawner_fd;
@@ -56,9 +58,12 @@ static void notify(const char *state)
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return;
-	socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
-	if (sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&to, len) < 0)
-		rmd_log(RMD_LOG_WARN, "main", "NOTIFY_SOCKET %s: %s", path, strerror(errno));
+	socklen_t len =
+		(socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
+	if (sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&to, len) <
+	    0)
+		rmd_log(RMD_LOG_WARN, "main", "NOTIFY_SOCKET %s: %s", path,
+			strerror(errno));
 	close(fd);
 }
 
@@ -147,7 +152,8 @@ static int start_agent(struct program *program)
 	struct rmd_link *agent_end;
 	int rc = rmd_direct_link_create(program->loop, &program->core_end, &agent_end);
 	if (rc == 0)
-		rc = rmd_coordinator_add_agent(program->coordinator, program->core_end, true);
+		rc = rmd_coordinator_add_agent(program->coordinator, program->core_end,
+					       true);
 	if (rc < 0)
 		return rc;
 	struct rmd_agent_options options = {
@@ -170,12 +176,30 @@ static int start_agent(struct program *program)
 	return 0;
 }
 
+/* Who may come: before anybody can. */
+static enum rmd_exit post_guard(struct program *program)
+{
+	char *why = NULL;
+	if (program->config.tokens == NULL ||
+	    rmd_guard_post(program->server, program->config.tokens, &program->guard, &why) == 0)
+		return RMD_EXIT_OK;
+	fprintf(stderr, "remudad: %s\n", why != NULL ? why : "out of memory");
+	enum rmd_exit code = why != NULL ? RMD_EXIT_USAGE : RMD_EXIT_SYSTEM;
+	rmd_free(why);
+	return code;
+}
+
 static enum rmd_exit listen_all(struct program *program)
 {
+	const struct rmd_server_config *config = &program->config;
+	struct rmd_tls tls = {.cert_file = config->tls_cert,
+			      .key_file = config->tls_key,
+			      .ca_file = config->tls_ca};
 	for (size_t i = 0; i < program->config.listen_count; i++) {
 		char *why = NULL;
-		if (rmd_server_listen(program->server, program->config.listen[i],
-				      NULL, &program->addresses[i], &why) < 0) {
+		if (rmd_server_listen(program->server, config->listen[i],
+				      tls.cert_file != NULL ? &tls : NULL,
+				      &program->addresses[i], &why) < 0) {
 			fprintf(stderr, "remudad: %s\n", why != NULL ? why : "out of memory");
 			rmd_free(why);
 			return RMD_EXIT_LISTEN;
@@ -201,7 +225,8 @@ static enum rmd_exit open_mailbox(struct program *program)
 			continue;
 		int rc = rmd_mailbox_bind(program->mailbox, program->addresses[i] + 5);
 		if (rc < 0)
-			rmd_log(RMD_LOG_WARN, "main", "no shared memory for clients of %s: %s",
+			rmd_log(RMD_LOG_WARN, "main",
+				"no shared memory for clients of %s: %s",
 				program->addresses[i],
 				rc == RMD_ESYS ? strerror(errno) : rmd_errcode_text(rc));
 	}
@@ -253,7 +278,9 @@ static enum rmd_exit start(struct program *program)
 		fputs("remudad: out of memory\n", stderr);
 		return RMD_EXIT_SYSTEM;
 	}
-	enum rmd_exit code = listen_all(program);
+	enum rmd_exit code = post_guard(program);
+	if (code == RMD_EXIT_OK)
+		code = listen_all(program);
 	if (code == RMD_EXIT_OK)
 		code = open_mailbox(program);
 	if (code != RMD_EXIT_OK)
@@ -262,7 +289,8 @@ static enum rmd_exit start(struct program *program)
 				      (const char *const *)program->addresses,
 				      program->address_count);
 	if (!config->private_mode)
-		rmd_coordinator_on_shutdown(program->coordinator, on_shutdown_call, program);
+		rmd_coordinator_on_shutdown(program->coordinator, on_shutdown_call,
+					    program);
 	program->watch =
 		rmd_watch_start(program->loop, config->client_pidfd, on_watch, program);
 	if (program->watch == NULL || rmd_server_start(program->server) < 0 ||
@@ -290,6 +318,7 @@ static void finish(struct program *program)
 	rmd_coordinator_destroy(program->coordinator);
 	rmd_mailbox_destroy(program->mailbox);
 	rmd_server_destroy(program->server);
+	rmd_guard_dismiss(program->guard);
 	if (program->loop != NULL)
 		rmd_loop_destroy(program->loop);
 	rmd_watch_destroy(program->watch);
@@ -314,7 +343,8 @@ int main(int argc, char **argv)
 	rmd_watch_block_signals();
 	if (program.config.agent &&
 	    rmd_spawner_start(&program.spawner_fd, &program.spawner_pid) < 0) {
-		fprintf(stderr, "remudad: the spawner cannot start: %s\n", strerror(errno));
+		fprintf(stderr, "remudad: the spawner cannot start: %s\n",
+			strerror(errno));
 		return RMD_EXIT_SYSTEM;
 	}
 	code = start(&program);

@@ -12,6 +12,10 @@
 enum {
 	OPT_LISTEN = 256,
 	OPT_INSECURE,
+	OPT_TLS_CERT,
+	OPT_TLS_KEY,
+	OPT_TLS_CA,
+	OPT_TOKENS,
 	OPT_LOCAL_WORKERS,
 	OPT_MODULE,
 	OPT_WORKER,
@@ -46,7 +50,14 @@ static const struct option_row rows[] = {
 	{"listen", "ADDRESS", OPT_LISTEN,
 	 "listen on unix:PATH or tcp:HOST:PORT (port 0: a free one); repeatable"},
 	{"insecure", NULL, OPT_INSECURE,
-	 "allow tcp listeners without TLS: whoever reaches the port runs code here"},
+	 "allow tcp listeners that do not ask who comes: whoever reaches the port runs code "
+	 "here"},
+	{"tls-cert", "FILE", OPT_TLS_CERT, "certificate of tcp listeners (PEM)"},
+	{"tls-key", "FILE", OPT_TLS_KEY, "its private key (PEM)"},
+	{"tls-ca", "FILE", OPT_TLS_CA,
+	 "let in by tcp only who has a certificate signed by one of these (PEM)"},
+	{"tokens", "FILE", OPT_TOKENS,
+	 "let in by tcp only who has a token of this file (see remuda token create)"},
 	{"local-workers", "N", OPT_LOCAL_WORKERS,
 	 "run an agent in this process with at most N workers (0: one a cpu)"},
 	{"module", "PATH", OPT_MODULE,
@@ -103,18 +114,23 @@ static void print_help(void)
 	}
 	puts("\n"
 	     "Signals: SIGTERM and SIGINT drain; a second one stops at once.\n"
-	     "Exit codes: 0 ended in order, 2 usage, 3 cannot listen, 4 out of a resource.\n"
+	     "Exit codes: 0 ended in order, 2 usage, 3 cannot listen, 4 out of a "
+	     "resource.\n"
 	     "\n"
-	     "Example: remudad --listen unix:/run/user/1000/remuda.sock --local-workers 4");
+	     "Example: remudad --listen unix:/run/user/1000/remuda.sock --local-workers "
+	     "4");
 }
 
-static int parse_number(const char *name, const char *text, uint64_t most, uint64_t *ret_number)
+static int parse_number(const char *name, const char *text, uint64_t most,
+			uint64_t *ret_number)
 {
 	char *end;
 	errno = 0;
 	unsigned long long number = strtoull(text, &end, 10);
-	if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || number > most) {
-		fprintf(stderr, "remudad: --%s takes a number from 0 to %llu, not \"%s\"\n", name,
+	if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 ||
+	    number > most) {
+		fprintf(stderr,
+			"remudad: --%s takes a number from 0 to %llu, not \"%s\"\n", name,
 			(unsigned long long)most, text);
 		return RMD_EINVAL;
 	}
@@ -126,7 +142,8 @@ static int add_to(const char *name, const char **list, size_t *count, size_t mos
 		  const char *value)
 {
 	if (*count == most) {
-		fprintf(stderr, "remudad: --%s can be given at most %zu times\n", name, most);
+		fprintf(stderr, "remudad: --%s can be given at most %zu times\n", name,
+			most);
 		return RMD_ELIMIT;
 	}
 	list[(*count)++] = value;
@@ -137,11 +154,13 @@ static int add_listener(struct rmd_server_config *config, const char *address)
 {
 	if (strncmp(address, "unix:", 5) != 0 && strncmp(address, "tcp:", 4) != 0) {
 		fprintf(stderr,
-			"remudad: --listen takes unix:PATH or tcp:HOST:PORT, not \"%s\"\n",
+			"remudad: --listen takes unix:PATH or tcp:HOST:PORT, not "
+			"\"%s\"\n",
 			address);
 		return RMD_EINVAL;
 	}
-	return add_to("listen", config->listen, &config->listen_count, RMD_LISTENERS_MAX, address);
+	return add_to("listen", config->listen, &config->listen_count, RMD_LISTENERS_MAX,
+		      address);
 }
 
 /* Those of the rules by which tasks end. */
@@ -225,7 +244,8 @@ static int take_log_level(const char *value)
 		rmd_log_set_level(level);
 		return 0;
 	}
-	fprintf(stderr, "remudad: --log-level takes error, warn, info or debug, not \"%s\"\n",
+	fprintf(stderr,
+		"remudad: --log-level takes error, warn, info or debug, not \"%s\"\n",
 		value);
 	return RMD_EINVAL;
 }
@@ -236,10 +256,22 @@ static int take(struct rmd_server_config *config, int code, const char *value)
 	case OPT_LISTEN:
 		return add_listener(config, value);
 	case OPT_MODULE:
-		return add_to("module", config->modules, &config->module_count, RMD_MODULES_MAX,
-			      value);
+		return add_to("module", config->modules, &config->module_count,
+			      RMD_MODULES_MAX, value);
 	case OPT_INSECURE:
 		config->insecure = true;
+		return 0;
+	case OPT_TLS_CERT:
+		config->tls_cert = value;
+		return 0;
+	case OPT_TLS_KEY:
+		config->tls_key = value;
+		return 0;
+	case OPT_TLS_CA:
+		config->tls_ca = value;
+		return 0;
+	case OPT_TOKENS:
+		config->tokens = value;
 		return 0;
 	case OPT_WORKER:
 		config->worker_path = value;
@@ -256,31 +288,52 @@ static int take(struct rmd_server_config *config, int code, const char *value)
 	}
 }
 
+/* A tcp listener is secured, and asks who comes; or somebody has said that it need not.
+ */
+static int check_tcp(const struct rmd_server_config *config, const char *address)
+{
+	bool secured = config->tls_cert != NULL && config->tls_key != NULL;
+	bool asks = config->tls_ca != NULL || config->tokens != NULL;
+	if (!secured && (config->tls_cert != NULL || config->tls_key != NULL || asks)) {
+		fprintf(stderr,
+			"remudad: %s: TLS needs both --tls-cert and --tls-key%s\n",
+			address, asks ? ", and --tls-ca and --tokens need TLS" : "");
+		return RMD_EINVAL;
+	}
+	if (config->insecure || (secured && asks))
+		return 0;
+	fprintf(stderr,
+		"remudad: %s would be open to whoever reaches it, and a task is code: "
+		"use "
+		"unix:PATH; or give --tls-cert and --tls-key, and --tokens or --tls-ca "
+		"to say "
+		"who may come; or say --insecure if the network is trusted\n",
+		address);
+	return RMD_EINVAL;
+}
+
 /* What only the whole line shows. */
 static int check(const struct rmd_server_config *config)
 {
 	if (config->private_mode && config->client_fd < 0) {
-		fputs("remudad: --private is for client libraries, and needs --client-fd\n",
+		fputs("remudad: --private is for client libraries, and needs "
+		      "--client-fd\n",
 		      stderr);
 		return RMD_EINVAL;
 	}
 	if (!config->private_mode && config->listen_count == 0) {
 		fputs("remudad: nowhere to listen: give --listen unix:PATH or "
-		      "--listen tcp:HOST:PORT --insecure (see --help)\n",
+		      "--listen tcp:HOST:PORT (see --help)\n",
 		      stderr);
 		return RMD_EINVAL;
 	}
 	for (size_t i = 0; i < config->listen_count; i++)
-		if (strncmp(config->listen[i], "tcp:", 4) == 0 && !config->insecure) {
-			fprintf(stderr,
-				"remudad: %s would be open to whoever reaches it, and a task "
-				"is code: use unix:PATH, or say --insecure if the network is "
-				"trusted\n",
-				config->listen[i]);
+		if (strncmp(config->listen[i], "tcp:", 4) == 0 &&
+		    check_tcp(config, config->listen[i]) < 0)
 			return RMD_EINVAL;
-		}
 	if (config->module_count != 0 && !config->agent) {
-		fputs("remudad: --module is for the local agent: add --local-workers N, or give "
+		fputs("remudad: --module is for the local agent: add --local-workers N, "
+		      "or give "
 		      "it to remuda-agent\n",
 		      stderr);
 		return RMD_EINVAL;
@@ -293,10 +346,10 @@ int rmd_options_parse(int argc, char **argv, struct rmd_server_config *ret_confi
 {
 	struct option table[ROW_COUNT + 1] = {0};
 	for (size_t i = 0; i < ROW_COUNT; i++)
-		table[i] = (struct option){
-			rows[i].name,
-			rows[i].argument != NULL ? required_argument : no_argument, NULL,
-			rows[i].code};
+		table[i] = (struct option){rows[i].name,
+					   rows[i].argument != NULL ? required_argument
+								    : no_argument,
+					   NULL, rows[i].code};
 	struct rmd_server_config config = {.client_fd = -1,
 					   .client_pidfd = -1,
 					   .memory_fd = -1,
@@ -328,7 +381,8 @@ int rmd_options_parse(int argc, char **argv, struct rmd_server_config *ret_confi
 		}
 	}
 	if (optind < argc) {
-		fprintf(stderr, "remudad: \"%s\" is not an option (see --help)\n", argv[optind]);
+		fprintf(stderr, "remudad: \"%s\" is not an option (see --help)\n",
+			argv[optind]);
 		return RMD_EINVAL;
 	}
 	if (check(&config) < 0)

@@ -23,6 +23,9 @@ struct rmd_server_config {
 	const char *modules[RMD_MODULES_MAX];
 	size_t module_count;
 	bool insecure;
+	const char *tls_cert, *tls_key; /* of tcp listeners; NULL: none */
+	const char *tls_ca;          /* clients' certificates are asked for; NULL: not */
+	const char *tokens;          /* file of those who may call by TCP; NULL: none */
 	bool agent;                  /* the built-in agent is wanted */
 	uint32_t local_workers;      /* its most workers; 0: one a cpu */
 	bool private_mode;           /* started by a client library, for that client alone */

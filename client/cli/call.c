@@ -8,6 +8,7 @@
 #include "proto/base/check.h"
 #include "proto/base/clock.h"
 #include "proto/codec/wire.h"
+#include "proto/rpc/identity.h"
 #include "proto/rpc/rpc.h"
 
 #define CALLER_MAGIC 0xca11e401u
@@ -29,6 +30,7 @@ struct rmd_caller {
 int rmd_caller_open(const char *option, struct rmd_caller **ret_caller)
 {
 	struct rmd_caller *caller = rmd_calloc(1, sizeof *caller);
+	struct rmd_identity identity = {0};
 	char *why = NULL;
 	int rc = RMD_EXIT_OK;
 
@@ -43,7 +45,12 @@ int rmd_caller_open(const char *option, struct rmd_caller **ret_caller)
 		rc = rmd_report_no_memory();
 		goto out;
 	}
-	caller->channel = rmd_channel_open(caller->loop, caller->address.text, &why);
+	rc = rmd_identity_load(&(struct rmd_identity_options){0}, &identity, &why);
+	if (rc == 0)
+		caller->channel = rmd_identity_open(&identity, caller->loop,
+						    caller->address.text, &why);
+	rmd_identity_fini(&identity);
+	rc = RMD_EXIT_OK;
 	if (caller->channel == NULL) {
 		rmd_report("%s", why != NULL ? why : "out of memory");
 		rc = RMD_EXIT_SYSTEM;

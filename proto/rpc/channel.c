@@ -12,12 +12,12 @@
 #include "proto/base/clock.h"
 #include "proto/base/errcode.h"
 #include "proto/rpc/address.h"
+#include "proto/rpc/identity.h"
 #include "proto/rpc/stream.h"
 #include "proto/rpc/tls.h"
 
 #define CHANNEL_MAGIC 0xc4a22e01u
 #define MESSAGE_LIMIT_BYTES (64u << 20)
-#define RMD_TOKEN_MAX_BYTES 512u
 
 struct rmd_channel {
 	uint32_t magic;
@@ -123,7 +123,7 @@ static bool options_will_do(const struct rmd_address *address, const char *text,
 		*ret_why = rmd_strdup("the token is none: it is one word of printable "
 				      "characters, at most 512");
 	else
-		return options->tls == NULL ||
+		return options->tls == NULL || local ||
 		       rmd_tls_check(options->tls, RMD_TLS_CLIENT, ret_why) == 0;
 	return false;
 }

@@ -21,6 +21,11 @@ enum {
 	OPT_LABEL,
 	OPT_WORKER,
 	OPT_INSECURE,
+	OPT_TLS_CA,
+	OPT_TLS_CERT,
+	OPT_TLS_KEY,
+	OPT_TLS_NAME,
+	OPT_TOKEN_FILE,
 	OPT_ORPHAN,
 	OPT_STOP_GRACE,
 	OPT_CANCEL_GRACE,
@@ -54,6 +59,18 @@ static const struct option_row rows[] = {
 	 "program of native workers (default: beside " PROGRAM ")"},
 	{"insecure", NULL, OPT_INSECURE,
 	 "join over tcp without TLS: whoever is on the path can run code here"},
+	{"tls-ca", "FILE", OPT_TLS_CA,
+	 "who signed the coordinator's certificate (PEM; default: REMUDA_CA, else the "
+	 "system's authorities)"},
+	{"tls-cert", "FILE", OPT_TLS_CERT,
+	 "this agent's certificate, where the coordinator wants one (PEM; default: "
+	 "REMUDA_CERT)"},
+	{"tls-key", "FILE", OPT_TLS_KEY, "its private key (PEM; default: REMUDA_KEY)"},
+	{"tls-name", "NAME", OPT_TLS_NAME,
+	 "what the coordinator's certificate is for (default: REMUDA_TLS_NAME, else the "
+	 "host)"},
+	{"token-file", "FILE", OPT_TOKEN_FILE,
+	 "file with this agent's token (default: REMUDA_TOKEN_FILE, or REMUDA_TOKEN)"},
 	{"orphan", "SECONDS", OPT_ORPHAN,
 	 "when the coordinator is lost, tasks that run may run on so long (default 10)"},
 	{"stop-grace", "SECONDS", OPT_STOP_GRACE,
@@ -211,6 +228,21 @@ static int take(struct rmd_agent_config *config, int code, const char *value)
 	case OPT_INSECURE:
 		config->insecure = true;
 		return 0;
+	case OPT_TLS_CA:
+		config->tls_ca = value;
+		return 0;
+	case OPT_TLS_CERT:
+		config->tls_cert = value;
+		return 0;
+	case OPT_TLS_KEY:
+		config->tls_key = value;
+		return 0;
+	case OPT_TLS_NAME:
+		config->tls_name = value;
+		return 0;
+	case OPT_TOKEN_FILE:
+		config->token_file = value;
+		return 0;
 	case OPT_LOG_LEVEL:
 		if (rmd_log_level_parse(value, &level) < 0) {
 			fprintf(stderr,
@@ -242,12 +274,11 @@ static int check(const struct rmd_agent_config *config)
 		      stderr);
 		return RMD_EINVAL;
 	}
-	if (strncmp(config->coordinator, "unix:", 5) != 0 && !config->insecure) {
-		fprintf(stderr,
-			PROGRAM
-			": %s would be joined without TLS, which is not there yet: give "
-			"--insecure if the network is trusted, or use unix:PATH\n",
-			config->coordinator);
+	if (config->insecure && (config->tls_ca != NULL || config->tls_cert != NULL ||
+				 config->tls_key != NULL)) {
+		fputs(PROGRAM ": --insecure is without TLS: leave it out, or leave out "
+			      "--tls-ca, --tls-cert and --tls-key\n",
+		      stderr);
 		return RMD_EINVAL;
 	}
 	return 0;

@@ -31,6 +31,8 @@ struct rmd_agent_config {
 	uint64_t cancel_grace_ms;
 	int ready_fd; /* -1: none */
 	bool insecure;
+	/* NULL: as the environment says (proto/rpc/identity.h). */
+	const char *tls_ca, *tls_cert, *tls_key, *tls_name, *token_file;
 };
 
 /* Reads the command line. 0: go on. RMD_EINVAL: end with *ret_exit; what was to be said

@@ -24,6 +24,7 @@
 #include "proto/base/digest.h"
 #include "proto/base/errcode.h"
 #include "proto/base/log.h"
+#include "proto/rpc/identity.h"
 #include "proto/rpc/rpc.h"
 #include "worker/agent/agent.h"
 #include "worker/agent/config.h"
@@ -292,6 +293,27 @@ static void block_signals(void)
 
 /* ---- */
 
+/* To the coordinator: with TLS unless told otherwise; a unix socket needs none. */
+static struct rmd_channel *open_channel(struct program *program, char **ret_why)
+{
+	const struct rmd_agent_config *config = &program->config;
+	struct rmd_identity_options options = {.ca_file = config->tls_ca,
+					       .cert_file = config->tls_cert,
+					       .key_file = config->tls_key,
+					       .server_name = config->tls_name,
+					       .token_file = config->token_file,
+					       .tls = true};
+	struct rmd_identity identity = {0};
+	struct rmd_channel *channel = NULL;
+	if (config->insecure)
+		return rmd_channel_open(program->loop, config->coordinator, ret_why);
+	if (rmd_identity_load(&options, &identity, ret_why) == 0)
+		channel = rmd_identity_open(&identity, program->loop, config->coordinator,
+					    ret_why);
+	rmd_identity_fini(&identity);
+	return channel;
+}
+
 static enum rmd_agent_exit run(struct program *program)
 {
 	char *why = NULL;
@@ -300,8 +322,7 @@ static enum rmd_agent_exit run(struct program *program)
 		fputs("remuda-agent: out of memory\n", stderr);
 		return RMD_AGENT_EXIT_SYSTEM;
 	}
-	program->channel =
-		rmd_channel_open(program->loop, program->config.coordinator, &why);
+	program->channel = open_channel(program, &why);
 	if (program->channel == NULL) {
 		fprintf(stderr, "remuda-agent: %s\n",
 			why != NULL ? why : "out of memory");

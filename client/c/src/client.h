@@ -23,6 +23,7 @@
 #include "proto/codec/frames_pool.h"
 #include "proto/codec/frames_session.h"
 #include "proto/codec/transfer.h"
+#include "proto/rpc/identity.h"
 #include "proto/rpc/rpc.h"
 #include "proto/rpc/seat.h"
 
@@ -98,6 +99,7 @@ struct remuda {
 	char *server_path;           /* PRIVATE: which program it is */
 	int private_fd;              /* PRIVATE: until the channel takes it; -1 */
 	int memory_fd;               /* PRIVATE: where shared memory is posted; -1 */
+	struct rmd_identity identity; /* not PRIVATE: who we are there */
 	uint64_t shared_bytes;       /* to share with a coordinator here; 0: none */
 	uint32_t open_timeout_ms;
 	struct rmd_pool_spec *default_spec; /* NULL: the runtime's default pool will do */
@@ -112,6 +114,8 @@ struct remuda {
 	uint8_t session[RMD_SESSION_BYTES];
 	uint64_t next;               /* number of the next submit */
 	uint64_t window;             /* submits up to this number may be sent */
+	_Atomic uint64_t accepted;   /* submits up to this number are; written without it */
+	atomic_uint accept_waiters;  /* threads in remuda_accepted, which wait on `changed` */
 	uint64_t payload_max_bytes;
 	uint64_t next_transfer;
 	struct rmd_shared *shared;   /* owned; NULL: none. Set by the client's thread */

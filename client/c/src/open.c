@@ -79,6 +79,7 @@ static void client_free(struct remuda *client)
 	rmd_free(client->address);
 	rmd_free(client->client_name);
 	rmd_free(client->server_path);
+	rmd_identity_fini(&client->identity);
 	if (client->private_fd >= 0)
 		close(client->private_fd);
 	if (client->memory_fd >= 0)
@@ -222,8 +223,8 @@ static int start_thread(struct remuda *client, struct remuda_error **ret_err)
 	client->threaded = false;
 	rmd_loop_destroy(client->loop);
 	rmd_client_unref(client);
-	*ret_err = remuda_error_create("SystemError", "cannot start the client's thread: %s",
-				       strerror(failure));
+	*ret_err = remuda_error_create(
+		"SystemError", "cannot start the client's thread: %s", strerror(failure));
 	return REMUDA_ESYS;
 }
 
@@ -244,7 +245,7 @@ static int set_address(struct remuda *client, const char *address,
 	}
 	rmd_free(client->address);
 	client->address = copy;
-	client->reach = strcmp(address, "private") == 0	     ? RMD_REACH_PRIVATE
+	client->reach = strcmp(address, "private") == 0	    ? RMD_REACH_PRIVATE
 			: strncmp(address, "unix:", 5) == 0 ? RMD_REACH_UNIX
 							    : RMD_REACH_REMOTE;
 	return 0;
@@ -272,6 +273,27 @@ static int resolve(struct remuda *client, const struct remuda_options *options,
 		"is no `remuda up` socket. Start one with `remuda up`, or give an "
 		"address");
 	return REMUDA_EUNREACHABLE;
+}
+
+/* Who we are there. */
+static int identify(struct remuda *client, const struct remuda_options *options,
+		    struct remuda_error **ret_err)
+{
+	struct rmd_identity_options said = {.ca_file = options->ca_file,
+					    .cert_file = options->cert_file,
+					    .key_file = options->key_file,
+					    .server_name = options->tls_name,
+					    .token = options->token,
+					    .tls = options->tls};
+	char *why = NULL;
+	int rc = rmd_identity_load(&said, &client->identity, &why);
+	if (rc == 0)
+		return 0;
+	*ret_err =
+		remuda_error_create(rc == RMD_ENOMEM ? "OutOfMemory" : "InvalidOptions",
+				    "%s", why != NULL ? why : "for a client");
+	rmd_free(why);
+	return rc == RMD_ENOMEM ? REMUDA_ENOMEM : REMUDA_EINVAL;
 }
 
 static int start_private(struct remuda *client, const struct remuda_options *options,
@@ -349,6 +371,8 @@ static int open_client(struct remuda *client, const struct remuda_options *optio
 		code = rmd_share_wanted(&client->shared_bytes, ret_err);
 	if (code == 0)
 		code = resolve(client, options, ret_err);
+	if (code == 0 && client->reach != RMD_REACH_PRIVATE)
+		code = identify(client, options, ret_err);
 	if (code == 0 && client->reach == RMD_REACH_PRIVATE)
 		code = start_private(client, options, ret_err);
 	if (code == 0)
@@ -514,7 +538,7 @@ void remuda_session_hex(const struct remuda *client, char ret_hex[33])
 void remuda_close(struct remuda *client)
 {
 	if (client == NULL || rmd_client_forked(client) || rmd_client_is_here(client))
-		return;                      /* a child leaves everything to its parent */
+		return; /* a child leaves everything to its parent */
 	RMD_CHECK_OBJ(client, CLIENT_MAGIC);
 	if (client->threaded) {
 		client->close_post.run = close_posted;
@@ -526,7 +550,7 @@ void remuda_close(struct remuda *client)
 	pthread_mutex_unlock(&client->lock);
 	struct remuda_future *future;
 	while ((future = rmd_done_queue_pop(&client->queue)) != NULL)
-		rmd_future_unref(future);    /* each holds the client */
+		rmd_future_unref(future); /* each holds the client */
 	rmd_client_unref(client);
 }
 

@@ -314,7 +314,8 @@ static void patience_fired(struct rmd_timer *timer)
 static struct rmd_channel *open_channel(struct remuda *client, char **ret_why)
 {
 	if (client->reach != RMD_REACH_PRIVATE)
-		return rmd_channel_open(client->loop, client->address, ret_why);
+		return rmd_identity_open(&client->identity, client->loop, client->address,
+					 ret_why);
 	int fd = client->private_fd;
 	client->private_fd = -1;
 	return rmd_channel_open_fd(client->loop, fd, ret_why);
@@ -359,7 +360,10 @@ void rmd_session_close(struct remuda *client)
 	rmd_session_send_acks(client);
 	uint64_t number = 0;
 	pthread_mutex_lock(&client->table_lock);
-	for (; rmd_table_next(&client->table, &number) != NULL; number++) {
+	struct remuda_future *future;
+	for (; (future = rmd_table_next(&client->table, &number)) != NULL; number++) {
+		if (future->detached)
+			continue;
 		rmd_session_request_put_cancels(rmd_stream_begin(client->call), &number,
 						1);
 		rmd_stream_end(client->call);

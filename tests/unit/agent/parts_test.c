@@ -198,7 +198,7 @@ static void command_line_mistakes_are_usage_errors(void **state)
 		assert_int_equal(code, RMD_AGENT_EXIT_USAGE);                           \
 	} while (0)
 	REFUSED("--insecure");
-	REFUSED(c, "tcp:h:1");
+	REFUSED(c, "tcp:h:1", "--insecure", "--tls-ca", "x");
 	REFUSED(c, "unix:/x", "more");
 	REFUSED(c, "unix:/x", "--workers-max", "4097");
 	REFUSED(c, "unix:/x", "--workers-max", "-1");

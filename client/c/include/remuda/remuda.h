@@ -104,12 +104,27 @@ struct remuda_options {
 	/* The program's name and version for people (`remuda ps`); NULL: the process
 	 * name. */
 	const char *client_name;
+	/* For tcp: and dns: addresses: TLS, with the system's authorities, or with those of
+	 * ca_file (PEM). NULL, false: as the environment variables REMUDA_TLS=1 and
+	 * REMUDA_CA say; without any of these, no TLS. */
+	bool tls;
+	const char *ca_file;
+	/* Our own certificate and private key (PEM), where the coordinator wants one. NULL:
+	 * REMUDA_CERT, REMUDA_KEY. */
+	const char *cert_file, *key_file;
+	/* What the coordinator's certificate must be for. NULL: REMUDA_TLS_NAME, else the
+	 * host of the address. */
+	const char *tls_name;
+	/* The token that goes with each call; never over TCP without TLS. NULL: the first
+	 * line of the file REMUDA_TOKEN_FILE, else REMUDA_TOKEN. */
+	const char *token;
 };
 #define REMUDA_OPTIONS_VERSION 1u
 #ifdef __cplusplus
 #define REMUDA_OPTIONS_INIT                                                          \
 	{REMUDA_OPTIONS_VERSION, REMUDA_START_PRIVATE, nullptr, nullptr, 0, 0,       \
-	 nullptr, nullptr, 0, nullptr}
+	 nullptr, nullptr, 0, nullptr, false, nullptr, nullptr, nullptr, nullptr,    \
+	 nullptr}
 #else
 #define REMUDA_OPTIONS_INIT {.version = REMUDA_OPTIONS_VERSION}
 #endif
@@ -166,11 +181,37 @@ struct remuda_task_options {
 	void *log_ctx;
 	/* "key=value" for `remuda ps`, at most 16, ended by NULL. */
 	const char *const *labels;
+	uint64_t queue_deadline_ms;  /* from acceptance until it begins; 0: no limit */
+	uint64_t run_deadline_ms;    /* of each attempt; 0: no limit */
+	/* After which failures another attempt is made, as far as max_attempts allows: a sum
+	 * of enum remuda_retry; 0, and no error_types: all but REMUDA_RETRY_RUN_DEADLINE.
+	 * Never after a cancel, nor once the task has ended as many workers as the
+	 * coordinator allows one task (3 by default). */
+	uint32_t retry_on;
+	/* And errors of these types that the task raises, at most 16, ended by NULL. */
+	const char *const *error_types;
+	/* Before the second attempt, doubled for each further one up to the longest, half of
+	 * it left to chance; at most a day. 0: at once; of the longest: a minute. */
+	uint64_t backoff_ms, backoff_max_ms;
+	/* It goes on when this client is closed or gone, and its outcome waits: `remuda wait`
+	 * and Executor.Await find it by its id (remuda_session_hex, remuda_number; see
+	 * remuda_accepted). A private coordinator refuses it. */
+	bool detached;
 };
 #define REMUDA_TASK_OPTIONS_VERSION 1u
+
+/* Why an attempt failed, for remuda_task_options.retry_on. */
+enum remuda_retry {
+	REMUDA_RETRY_TASK_ERROR = 1 << 1,    /* the task raised an error, of any type */
+	REMUDA_RETRY_WORKER_LOST = 1 << 2,   /* its worker crashed or exited */
+	REMUDA_RETRY_OUT_OF_MEMORY = 1 << 3, /* … was killed for want of memory */
+	REMUDA_RETRY_AGENT_LOST = 1 << 4,
+	REMUDA_RETRY_RUN_DEADLINE = 1 << 5,
+};
 #ifdef __cplusplus
 #define REMUDA_TASK_OPTIONS_INIT                                                     \
-	{REMUDA_TASK_OPTIONS_VERSION, 0, 0, 0, 0, nullptr, nullptr, nullptr}
+	{REMUDA_TASK_OPTIONS_VERSION, 0, 0, 0, 0, nullptr, nullptr, nullptr,         \
+	 0, 0, 0, nullptr, 0, 0, false}
 #else
 #define REMUDA_TASK_OPTIONS_INIT {.version = REMUDA_TASK_OPTIONS_VERSION}
 #endif
@@ -269,6 +310,11 @@ REMUDA_API void remuda_future_free(struct remuda_future *future);
 /* The task's number in its client's session, from 1: with remuda_session_hex, what
  * `remuda ps` shows. 0: it was never sent. */
 REMUDA_API uint64_t remuda_number(const struct remuda_future *future);
+/* Waits until the coordinator has accepted the task: a detached one goes on from then on even
+ * if this program ends. 0 (one that was refused has ended: remuda_done); REMUDA_EINVAL: it
+ * was never sent; REMUDA_ETIMEOUT (timeout_ms below 0: for ever); REMUDA_EUNREACHABLE; not
+ * from a callback. */
+REMUDA_API int remuda_accepted(const struct remuda_future *future, int64_t timeout_ms);
 /* The session's 16 bytes as 32 hex digits and a NUL. */
 REMUDA_API void remuda_session_hex(const struct remuda *client, char ret_hex[33]);
 
