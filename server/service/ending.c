@@ -276,15 +276,6 @@ struct rmd_buf *rmd_outcome_pool_broken(const struct rmd_core_pool *pool)
 			       : rmd_outcome_refused("BrokenPool", "the pool is broken");
 }
 
-struct rmd_buf *rmd_outcome_pool_broken(const struct rmd_core_pool *pool)
-{
-	struct rmd_piece why = {{NULL, 0}, NULL};
-	if (!rmd_core_pool_broken(pool, &why))
-		return NULL;
-	return why.buf != NULL ? rmd_buf_ref(why.buf)
-			       : rmd_outcome_refused("BrokenPool", "the pool is broken");
-}
-
 struct rmd_buf *rmd_outcome_submit_refused(const struct rmd_coordinator *coordinator,
 					   int rc, struct rmd_slice function)
 {

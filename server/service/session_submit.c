@@ -64,18 +64,6 @@ void rmd_session_open_pool(struct rmd_session *session,
 	rmd_free(why);
 }
 
-/* Whether some number of the session stands for the pool. */
-static bool session_names(const struct rmd_session *session,
-			  const struct rmd_core_pool *pool)
-{
-	const struct rmd_core_pool *named;
-	size_t cursor = 0;
-	while ((named = rmd_map_next(&session->pools, &cursor)) != NULL)
-		if (named == pool)
-			return true;
-	return false;
-}
-
 void rmd_session_close_pool(struct rmd_session *session,
 			    const struct rmd_session_close_pool *asked)
 {
