@@ -111,7 +111,8 @@ static void drop_helper(struct rmd_acrash *crash)
 	crash->helper_runs = false;
 }
 
-/* Lets the worker die. */
+/* Lets the worker die. One that lies does not: the end of the task that it runs shows
+ * that. Where it runs none, nothing would (its record can come after its outcome). */
 static void finish(struct rmd_acrash *crash)
 {
 	if (crash->state == OVER)
@@ -121,6 +122,7 @@ static void finish(struct rmd_acrash *crash)
 	crash->state = OVER;
 	drop_helper(crash);
 	say(crash->worker, RMD_CRASH_DONE, 0);
+	rmd_aworker_distrust(crash->worker, "it said that it crashed, and did not end");
 }
 
 /* Takes the worker's record; false: there was none. */

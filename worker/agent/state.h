@@ -416,6 +416,9 @@ void rmd_aworker_begin(struct rmd_aworker *worker);
 void rmd_aworker_stop(struct rmd_aworker *worker);
 /* Has it end now, for a reason (borrowed for ever) that its error gives. */
 void rmd_aworker_kill(struct rmd_aworker *worker, const char *reason);
+/* It says that it crashes, and runs nothing that could end before it: it gets no more, and
+ * if it has not ended by itself soon it is made to. Nothing where it is busy. */
+void rmd_aworker_distrust(struct rmd_aworker *worker, const char *reason);
 /* Has the task that it runs end: cancel word, then TERM, then KILL. */
 void rmd_aworker_cancel(struct rmd_aworker *worker, struct rmd_alease *lease);
 /* Sends what has gathered for workers. */

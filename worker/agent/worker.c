@@ -328,6 +328,15 @@ void rmd_aworker_stop(struct rmd_aworker *worker)
 	urge(worker, RMD_AWORKER_ASKED, ASKED_MS);
 }
 
+void rmd_aworker_distrust(struct rmd_aworker *worker, const char *reason)
+{
+	if (worker->state != RMD_WORKER_STATE_IDLE || worker->end != RMD_AWORKER_UNURGED)
+		return;
+	worker->ended_for = reason;
+	rmd_aworker_place(worker, worker->state, RMD_AWORKER_STUCK, worker->in_hands);
+	urge(worker, RMD_AWORKER_ASKED, ASKED_MS);
+}
+
 void rmd_aworker_kill(struct rmd_aworker *worker, const char *reason)
 {
 	if (worker->end == RMD_AWORKER_KILLED)

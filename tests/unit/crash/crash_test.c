@@ -531,6 +531,28 @@ static void nonsense_on_the_channel_costs_the_worker_its_own_stack(void **state)
 	}
 }
 
+static void a_record_that_comes_after_its_task_keeps_nobody_waiting(void **state)
+{
+	(void)state;
+	NEEDS_HANDLER();
+	pid_t pid;
+	char go[64];
+	struct rig *rig = start(plain, CRASH_HELPER);
+	lease(rig, 1, "crashing.forges_late", NULL);
+	rig_send(rig);
+	rig_wait_end(rig, 1, RIG_VALUE);
+	RIG_WAIT(rig, rig_workers(rig, 1, RMD_WORKER_STATE_IDLE, &pid, 1) == 1);
+	snprintf(go, sizeof go, "/tmp/remuda-forge-%d", (int)pid);
+	int fd = open(go, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	close(fd);
+	await_end_of(pid);
+	lease(rig, 2, "crashing.null_write", NULL);
+	rig_send(rig);
+	rig_wait_end(rig, 2, RIG_ERROR);
+	rig_stop(rig);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc > 1 && strcmp(argv[1], "--spawner") == 0)
@@ -556,6 +578,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(many_workers_that_crash_at_once_are_all_told),
 		cmocka_unit_test(a_forged_crash_is_not_believed),
 		cmocka_unit_test(nonsense_on_the_channel_costs_the_worker_its_own_stack),
+		cmocka_unit_test(a_record_that_comes_after_its_task_keeps_nobody_waiting),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

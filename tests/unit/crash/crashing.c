@@ -272,15 +272,41 @@ REMUDA_TASK(void, sleeps)
 
 /* Says `count` times on the worker's own channel that it has crashed: in a way that makes
  * sense, or not. Then it exits, or returns. */
-REMUDA_TASK(void, forges, (int, count), (bool, sense), (bool, ends))
+static const char record[] = {8, SIGSEGV};
+
+static int channel_fd(void)
 {
-	static const char record[] = {8, SIGSEGV};
 	int channel = -1, type;
 	socklen_t len = sizeof type;
 	for (int fd = 0; fd < 1024; fd++)
 		if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
 		    type == SOCK_SEQPACKET)
 			channel = fd; /* the protocol's own lies below */
+	return channel;
+}
+
+static void *forge_later(void *arg)
+{
+	char go[64];
+	(void)arg;
+	snprintf(go, sizeof go, "/tmp/remuda-forge-%d", (int)getpid());
+	while (unlink(go) < 0)
+		nanosleep(&(struct timespec){0, 1000000}, NULL);
+	(void)!send(channel_fd(), record, sizeof record, MSG_DONTWAIT | MSG_NOSIGNAL);
+	return NULL;
+}
+
+/* Says that it has crashed when it is over and /tmp/remuda-forge-PID is there. */
+REMUDA_TASK(void, forges_late)
+{
+	pthread_t thread;
+	if (pthread_create(&thread, NULL, forge_later, NULL) == 0)
+		pthread_detach(thread);
+}
+
+REMUDA_TASK(void, forges, (int, count), (bool, sense), (bool, ends))
+{
+	int channel = channel_fd();
 	for (int i = 0; i < count; i++)
 		(void)!send(channel, sense ? record : "nonsense", sense ? 2 : 8,
 			    MSG_DONTWAIT | MSG_NOSIGNAL);
