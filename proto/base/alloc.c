@@ -1,4 +1,5 @@
 #include "proto/base/alloc.h"
+#include "proto/base/alloc_fault.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -13,10 +14,15 @@
 /* Counting costs one relaxed load while no test has switched it on. */
 static atomic_bool counting;
 static atomic_uint_fast64_t asked, fail_at;
+/* Only the threads count that have said so. */
+static atomic_bool some_threads;
+static _Thread_local bool this_thread;
 
 static bool must_fail(void)
 {
 	if (!atomic_load_explicit(&counting, memory_order_relaxed))
+		return false;
+	if (atomic_load_explicit(&some_threads, memory_order_relaxed) && !this_thread)
 		return false;
 	return atomic_fetch_add(&asked, 1) + 1 == atomic_load(&fail_at);
 }
@@ -25,6 +31,16 @@ void rmd_alloc_fail_at(uint64_t n)
 {
 	atomic_store(&asked, 0);
 	atomic_store(&fail_at, n);
+	atomic_store(&some_threads, false);
+	atomic_store(&counting, n != 0);
+}
+
+void rmd_alloc_fail_here(uint64_t n)
+{
+	rmd_alloc_fail_at(0);
+	this_thread = n != 0;
+	atomic_store(&fail_at, n);
+	atomic_store(&some_threads, true);
 	atomic_store(&counting, n != 0);
 }
 

@@ -56,7 +56,8 @@ struct remuda_error *rmd_future_error(const struct remuda_future *future)
 	if (rc == 0)
 		return err;
 	return remuda_error_create(
-		"ProtocolError", "the task failed, and its error cannot be read: %s (%s)",
+		rc == RMD_ENOMEM ? "OutOfMemory" : "ProtocolError",
+		"the task failed, and its error cannot be read: %s (%s)",
 		rmd_errcode_text(rc), field != NULL ? field : "ErrorChain");
 }
 
@@ -90,7 +91,8 @@ static int decode(struct remuda_future *future, struct remuda_error **ret_err)
 	if (rc < 0) {
 		rmd_decoded_free(decoded);
 		return give(rc == RMD_ENOMEM ? REMUDA_ENOMEM : REMUDA_EPROTO,
-			    remuda_error_create("ProtocolError",
+			    remuda_error_create(rc == RMD_ENOMEM ? "OutOfMemory"
+								 : "ProtocolError",
 						"the result cannot be read: %s",
 						rmd_errcode_text(rc)),
 			    ret_err);
