@@ -220,39 +220,6 @@ int rmd_ticket_submit(struct rmd_executor *executor, struct rmd_slice function,
 	return 0;
 }
 
-struct rmd_outcome rmd_outcome_fit(const struct rmd_task_id *id,
-				   struct rmd_ticket *ticket, uint64_t inline_max_bytes,
-				   const struct rmd_outcome *outcome,
-				   struct rmd_buf **ret_buf)
-{
-	size_t size = outcome->bytes.len;
-	bool ours = ticket != NULL && ticket->number != 0;
-	struct rmd_outcome fit = {.kind = RMD_OUTCOME_ERROR};
-	if (inline_max_bytes == 0)
-		inline_max_bytes = RMD_OUTCOME_INLINE_DEFAULT_BYTES;
-	*ret_buf = NULL;
-	if (outcome->kind != RMD_OUTCOME_VALUE || size <= inline_max_bytes)
-		return *outcome;
-	if (!ours || size <= RMD_UNARY_RETAINED_MAX_BYTES) {
-		*ret_buf = rmd_value_reference(
-			id, size, ours ? RMD_UNARY_RETENTION_MS : 0);
-		fit.kind = RMD_OUTCOME_VALUE_REFERENCE;
-	}
-	if (*ret_buf == NULL) {
-		*ret_buf = rmd_outcome_refused(
-			"ResultTooLarge",
-			"the result has %zu bytes; for a call at most %llu are kept: "
-			"use Session, which has no such limit",
-			size, (unsigned long long)RMD_UNARY_RETAINED_MAX_BYTES);
-		fit.kind = RMD_OUTCOME_ERROR;
-	} else if (ours) {
-		ticket->retained = true;
-	}
-	if (*ret_buf != NULL)
-		fit.bytes = rmd_buf_slice(*ret_buf);
-	return fit;
-}
-
 /* ---- Run and Submit ---- */
 
 struct run {
@@ -390,33 +357,8 @@ static void remember(struct rmd_executor *executor, struct rmd_ticket *ticket,
 	}
 }
 
-/* The arguments that lie in a blob: a reference of the caller's own. False: there are
- * none, and the call has ended. */
-static bool lend_blob(struct run *run, const struct rmd_run_request *request,
-		      struct rmd_buf **ret_arguments)
-{
-	if (request->arg_count + request->kwarg_count != 0) {
-		rmd_call_bad_request(run->stream, RMD_EPROTO,
-				     "arguments_blob (and args or kwargs)");
-		return false;
-	}
-	struct rmd_digest digest;
-	memcpy(digest.bytes, request->arguments_blob.data, sizeof digest.bytes);
-	const struct rmd_blob *blob = rmd_blobs_find(run->executor->coordinator->blobs,
-						     &digest, rmd_clock_mono_ms());
-	if (blob == NULL) {
-		rmd_stream_set_reason(run->stream, "UNKNOWN_BLOB");
-		rmd_stream_finish(run->stream, RMD_RPC_NOT_FOUND,
-				  "no blob has the SHA-256 of arguments_blob, or it was "
-				  "not used for too long: put it by Blobs.Put");
-		return false;
-	}
-	*ret_arguments = rmd_buf_ref(blob->bytes.buf);
-	return true;
-}
-
-/* Who waits for a Run waits no longer than the deadline of the call: that is the task's too,
- * and so that of its children. */
+/* Who waits for a Run waits no longer than the deadline of the call: that is the task's
+ * too, and so that of its children. */
 static void heed_deadline(const struct rmd_stream *stream, const struct run *run,
 			  struct rmd_task_options *options)
 {
@@ -455,7 +397,8 @@ static void on_message(struct rmd_stream *stream, void *ctx, struct rmd_piece me
 	struct rmd_buf *arguments = NULL, *error = NULL;
 	heed_deadline(stream, run, &request.options);
 	run->inline_max_bytes = request.inline_max_bytes;
-	if (request.arguments_blob.len != 0 && !lend_blob(run, &request, &arguments))
+	if (request.arguments_blob.len != 0 &&
+	    !rmd_call_lend_blob(run->executor, stream, &request, &arguments))
 		return;
 	rc = arguments != NULL ? 0 : rmd_run_request_arguments(&request, &arguments);
 	if (rc == 0)

@@ -3,7 +3,7 @@
  * Their tasks belong to one core client of the coordinator's own, whose session id it
  * made. A ticket stands for each task: who waits for it, and how long its outcome is
  * kept. Loop's thread. executor.c has the tickets, Run and Submit; await.c Await and
- * Cancel; map.c Map. */
+ * Cancel; map.c Map; large.c what exceeds a message. */
 #pragma once
 
 #include "proto/codec/frames_unary.h"
@@ -93,6 +93,10 @@ struct rmd_task_id rmd_executor_task_id(const struct rmd_executor *executor, uin
 struct rmd_outcome rmd_outcome_fit(const struct rmd_task_id *id, struct rmd_ticket *ticket,
 				   uint64_t inline_max_bytes, const struct rmd_outcome *outcome,
 				   struct rmd_buf **ret_buf);
+/* Gives the arguments that a request has put into a blob, a reference of the caller's own.
+ * False: there are none, and the call has been ended with the reason. */
+bool rmd_call_lend_blob(struct rmd_executor *executor, struct rmd_stream *stream,
+			const struct rmd_run_request *request, struct rmd_buf **ret_arguments);
 
 /* The methods. */
 void rmd_await_open(struct rmd_stream *stream, void *executor);
