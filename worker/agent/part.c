@@ -87,10 +87,9 @@ bool rmd_apart_sort(struct rmd_alease *lease)
 	struct rmd_capture capture;
 	const char *field = "Arguments.capture";
 	int rc = rmd_capture_find(lease->arguments.bytes, &raw);
-	if (rc == 0)
-		return true;
-	if (rc > 0)
-		rc = rmd_capture_read(raw, &capture, &field);
+	if (rc <= 0)
+		return true; /* what makes no sense its worker will say */
+	rc = rmd_capture_read(raw, &capture, &field);
 	if (rc < 0) {
 		fail(lease, remuda_error_create("DecodeError",
 						"its capture makes no sense: %s: %s",

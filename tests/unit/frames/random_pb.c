@@ -105,6 +105,7 @@ static const struct rule rules[] = {
 	{"Lease", "arguments_transfer", NEVER, 0},
 	{"Lease", "deadline_ms", AT_MOST, 1000000},
 	{"ModuleImage", "digest", BYTES, 32},
+	{"AttachRequest", "images_wanted", BYTES, 32},
 	{"ModuleImage", "transfer", FROM_1, 0},
 	{"Arguments", "args", ALWAYS, 0},
 	{"Error", "cause", NEVER, 0},
