@@ -220,8 +220,8 @@ void rmd_core_client_close(struct rmd_core *core, uint64_t now_ms,
 /* The client's stream is gone: its tasks go on, and outcomes wait, for `linger_ms`; then
  * port->client_expired, unless rmd_core_client_resume or _close came first. A client that
  * has detached tasks is abandoned instead: its other tasks are cancelled and forgotten, it
- * submits no more and does not resume, and expires when the last outcome of a detached
- * task was acknowledged or its retention ended. */
+ * submits no more and does not resume, and expires when the retention of the last outcome
+ * of a detached task has ended. */
 void rmd_core_client_leave(struct rmd_core *core, uint64_t now_ms,
 			   struct rmd_core_client *client, uint64_t linger_ms);
 /* The client is back. Its outcomes are to be sent again: rmd_core_client_outcome_next. */
@@ -314,6 +314,12 @@ enum rmd_core_pool_close {
  * have ended and nobody holds it. Safe to repeat, also with a harsher `how`. */
 void rmd_core_pool_close(struct rmd_core *core, uint64_t now_ms,
 			 struct rmd_core_pool *pool, enum rmd_core_pool_close how);
+/* Whether tasks wait in it (or back off). */
+bool rmd_core_pool_has_queued(const struct rmd_core_pool *pool);
+/* The queued tasks of `from` that clients have submitted go to `to`, which is open, in their
+ * order; children stay with their parents' pool, and so does what there is no memory for. */
+void rmd_core_pool_hand_over(struct rmd_core *core, uint64_t now_ms,
+			     struct rmd_core_pool *from, struct rmd_core_pool *to);
 /* The client is done with the pool and holds it no more: an unnamed one closes; of a
  * named one only the client's own tasks are touched, in the same way (END_POOL_CLOSED).
  * RMD_ENOTFOUND: it does not hold it. */
@@ -397,7 +403,8 @@ struct rmd_core_task *rmd_core_task_find(const struct rmd_core_client *client,
  * then. Nothing happens to a task that has ended. */
 void rmd_core_cancel(struct rmd_core *core, uint64_t now_ms, struct rmd_core_task *task,
 		     enum rmd_core_end why);
-/* The client has the outcome of task `number`: it is freed. RMD_ENOTFOUND: no such task
+/* The client has the outcome of task `number`: it is freed; that of a detached task waits
+ * for its time first, from now on. RMD_ENOTFOUND: no such task
  * (ignore); RMD_EPROTO: it has not ended. */
 int rmd_core_ack(struct rmd_core *core, uint64_t now_ms, struct rmd_core_client *client,
 		 uint64_t number);

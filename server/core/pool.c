@@ -209,6 +209,44 @@ void rmd_core_pool_close(struct rmd_core *core, uint64_t now_ms,
 	rmd_core_pool_touch(pool);
 }
 
+bool rmd_core_pool_has_queued(const struct rmd_core_pool *pool)
+{
+	RMD_CHECK_OBJ(pool, RMD_CORE_POOL_MAGIC);
+	return pool->queued + pool->later > 0;
+}
+
+static void hand_over_share(struct rmd_core_share *share, struct rmd_core_pool *to)
+{
+	struct rmd_core_client *client = share->client;
+	struct rmd_core_share *target;
+	struct rmd_core_task *task;
+	if (rmd_core_share_get(client, to, &target) < 0)
+		return;
+	TAILQ_FOREACH (task, &client->all, client_link)
+		if (task->share == share && task->state == RMD_CORE_TASK_QUEUED &&
+		    task->depth == 0 && rmd_core_task_rehome(task, target) < 0)
+			break;
+	rmd_core_share_drop(target);
+	rmd_core_share_drop(share);
+}
+
+void rmd_core_pool_hand_over(struct rmd_core *core, uint64_t now_ms,
+			     struct rmd_core_pool *from, struct rmd_core_pool *to)
+{
+	struct rmd_core_share *next;
+	rmd_core_enter(core, now_ms);
+	RMD_CHECK_OBJ(from, RMD_CORE_POOL_MAGIC);
+	RMD_CHECK_OBJ(to, RMD_CORE_POOL_MAGIC);
+	RMD_CHECK(from != to && to->state == RMD_CORE_POOL_OPEN);
+	for (struct rmd_core_share *share = LIST_FIRST(&from->shares); share != NULL;
+	     share = next) {
+		next = LIST_NEXT(share, pool_link);
+		hand_over_share(share, to);
+	}
+	rmd_core_pool_touch(from);
+	rmd_core_pool_touch(to);
+}
+
 /* Tells the agent that the pool is no more, once, and forgets its ledger when it is
  * empty. */
 static void dismiss(struct rmd_core_ledger *ledger)

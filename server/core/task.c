@@ -99,6 +99,23 @@ void rmd_core_task_move(struct rmd_core_task *task, enum rmd_core_task_state to)
 	rmd_core_pool_touch(task->share->pool);
 }
 
+int rmd_core_task_rehome(struct rmd_core_task *task, struct rmd_core_share *to)
+{
+	RMD_CHECK_OBJ(task, RMD_CORE_TASK_MAGIC);
+	RMD_CHECK(task->state == RMD_CORE_TASK_QUEUED && task->depth == 0);
+	bool backs_off = task->backs_off;
+	int rc = rmd_core_queue_reserve(&to->queue, task->priority, task->depth);
+	if (rc < 0)
+		return rc;
+	quit(task);
+	task->share->open--;
+	task->share = to;
+	to->open++;
+	task->backs_off = backs_off;
+	join(task, RMD_CORE_TASK_QUEUED);
+	return 0;
+}
+
 /* Room in a task for a small outcome: most fit, and pin no frame. */
 #define ROOM_MIN 32u
 

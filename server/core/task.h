@@ -78,6 +78,10 @@ void rmd_core_task_finish(struct rmd_core_task *task, struct rmd_core_ending *en
  * Children are doomed when their parent's lease ends. */
 void rmd_core_task_doom(struct rmd_core_task *task, enum rmd_core_end why);
 
+/* A queued task without a parent goes to `to`, a share of its own client in another pool.
+ * Its old share is not dropped. RMD_ENOMEM: it stays. */
+int rmd_core_task_rehome(struct rmd_core_task *task, struct rmd_core_share *to);
+
 /* The task's deadline has come. */
 void rmd_core_task_expired(struct rmd_core_task *task);
 

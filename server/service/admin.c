@@ -8,7 +8,7 @@
 #include "proto/base/clock.h"
 #include "proto/base/errcode.h"
 #include "proto/codec/wire.h"
-#include "remuda/v1/admin.pb-c.h"
+#include "server/service/explain.h"
 #include "server/service/hub.h"
 #include "server/service/unary.h"
 
@@ -98,9 +98,9 @@ static void fill_id(struct rmd_coordinator *coordinator, const struct rmd_core_t
 		coordinator, rmd_core_client_user(client));
 }
 
-static Remuda__V1__TaskInfo *task_info(struct rmd_unary *call,
-				       struct rmd_coordinator *coordinator,
-				       const struct rmd_core_task *task)
+Remuda__V1__TaskInfo *rmd_admin_task_info(struct rmd_unary *call,
+					  struct rmd_coordinator *coordinator,
+					  const struct rmd_core_task *task)
 {
 	struct rmd_arena *arena = rmd_unary_arena(call);
 	Remuda__V1__TaskInfo *info = rmd_arena_alloc(arena, sizeof *info);
@@ -158,7 +158,8 @@ static void handle_list_tasks(struct rmd_unary *call, const void *request_messag
 	       (task = rmd_core_task_next(core, task)) != NULL) {
 		if (rmd_core_task_client(task) == NULL)
 			continue;
-		Remuda__V1__TaskInfo *info = task_info(call, admin->coordinator, task);
+		Remuda__V1__TaskInfo *info =
+			rmd_admin_task_info(call, admin->coordinator, task);
 		if (info == NULL)
 			break;
 		response.tasks[response.n_tasks++] = info;
@@ -228,6 +229,25 @@ static void handle_list_workers(struct rmd_unary *call, const void *request, voi
 
 /* ---- ListModules, CancelTasks ---- */
 
+/* Its message, in the call's arena; NULL: out of memory. */
+static Remuda__V1__BlobInfo *module_info(struct rmd_unary *call,
+					 struct rmd_coordinator *coordinator,
+					 struct rmd_blob *blob)
+{
+	Remuda__V1__BlobInfo *info = rmd_arena_alloc(rmd_unary_arena(call), sizeof *info);
+	if (info == NULL)
+		return NULL;
+	remuda__v1__blob_info__init(info);
+	info->digest = (ProtobufCBinaryData){RMD_DIGEST_BYTES, blob->digest.bytes};
+	info->size_bytes = blob->bytes.bytes.len;
+	info->name = blob->name;
+	info->purpose = rmd_unary_text(call, rmd_slice_of_string("module"));
+	info->prefix = blob->facts.prefix;
+	info->functions = blob->facts.functions;
+	info->newest = rmd_blobs_module_newest(coordinator->blobs, blob);
+	return info;
+}
+
 static void handle_list_modules(struct rmd_unary *call, const void *request, void *ctx)
 {
 	(void)request;
@@ -243,16 +263,57 @@ static void handle_list_modules(struct rmd_unary *call, const void *request, voi
 	for (struct rmd_blob *blob = first; response.modules != NULL && blob != NULL;
 	     blob = blob->next) {
 		Remuda__V1__BlobInfo *info =
-			blob->module ? rmd_arena_alloc(arena, sizeof *info) : NULL;
-		if (info == NULL)
+			blob->module ? module_info(call, admin->coordinator, blob) : NULL;
+		if (info != NULL)
+			response.modules[response.n_modules++] = info;
+	}
+	rmd_unary_reply(call, &response.base);
+}
+
+/* Whether the request means this module. */
+static bool module_meant(const Remuda__V1__RemoveModulesRequest *request,
+			 const struct rmd_blob *blob)
+{
+	if (request->digest.len != 0)
+		return memcmp(request->digest.data, blob->digest.bytes, RMD_DIGEST_BYTES) == 0;
+	return strcmp(request->name, blob->name) == 0 ||
+	       strcmp(request->name, blob->facts.prefix) == 0;
+}
+
+static void handle_remove_modules(struct rmd_unary *call, const void *request_message,
+				  void *ctx)
+{
+	const struct rmd_admin *admin = ctx;
+	const Remuda__V1__RemoveModulesRequest *request = request_message;
+	struct rmd_coordinator *coordinator = admin->coordinator;
+	struct rmd_blob *first = rmd_blobs_first(coordinator->blobs);
+	Remuda__V1__RemoveModulesResponse response =
+		REMUDA__V1__REMOVE_MODULES_RESPONSE__INIT;
+	size_t count = 0;
+	if ((request->digest.len != 0) == (request->name[0] != '\0') ||
+	    (request->digest.len != 0 && request->digest.len != RMD_DIGEST_BYTES)) {
+		rmd_unary_fail(call, RMD_RPC_INVALID_ARGUMENT, "BAD_MODULE",
+			       "give either a name or a digest of 32 bytes");
+		return;
+	}
+	for (struct rmd_blob *blob = first; blob != NULL; blob = blob->next)
+		count += blob->module && module_meant(request, blob);
+	if (count == 0) {
+		rmd_unary_fail(call, RMD_RPC_NOT_FOUND, "UNKNOWN_MODULE",
+			       "no such module was pushed (remuda module list shows them)");
+		return;
+	}
+	response.modules = rmd_arena_calloc(rmd_unary_arena(call), count,
+					    sizeof *response.modules);
+	for (struct rmd_blob *blob = first; blob != NULL; blob = blob->next) {
+		if (!blob->module || !module_meant(request, blob))
 			continue;
-		remuda__v1__blob_info__init(info);
-		info->digest =
-			(ProtobufCBinaryData){RMD_DIGEST_BYTES, blob->digest.bytes};
-		info->size_bytes = blob->bytes.bytes.len;
-		info->name = blob->name;
-		info->purpose = rmd_unary_text(call, rmd_slice_of_string("module"));
-		response.modules[response.n_modules++] = info;
+		Remuda__V1__BlobInfo *info = response.modules == NULL
+						     ? NULL
+						     : module_info(call, coordinator, blob);
+		if (info != NULL)
+			response.modules[response.n_modules++] = info;
+		rmd_coordinator_remove_module(coordinator, blob);
 	}
 	rmd_unary_reply(call, &response.base);
 }
@@ -396,7 +457,15 @@ static void logs_open(struct rmd_stream *stream, void *ctx)
 
 /* ---- the service ---- */
 
+static void handle_explain(struct rmd_unary *call, const void *request, void *ctx)
+{
+	const struct rmd_admin *admin = ctx;
+	rmd_admin_explain(call, request, admin->coordinator);
+}
+
 static const struct rmd_unary_method methods[] = {
+	{"/remuda.v1.Admin/Explain", &remuda__v1__explain_request__descriptor,
+	 handle_explain},
 	{"/remuda.v1.Admin/Status", &remuda__v1__status_request__descriptor,
 	 handle_status},
 	{"/remuda.v1.Admin/ListTasks", &remuda__v1__list_tasks_request__descriptor,
@@ -405,6 +474,8 @@ static const struct rmd_unary_method methods[] = {
 	 handle_list_workers},
 	{"/remuda.v1.Admin/ListModules", &remuda__v1__list_modules_request__descriptor,
 	 handle_list_modules},
+	{"/remuda.v1.Admin/RemoveModules", &remuda__v1__remove_modules_request__descriptor,
+	 handle_remove_modules},
 	{"/remuda.v1.Admin/CancelTasks", &remuda__v1__cancel_tasks_request__descriptor,
 	 handle_cancel_tasks},
 	{"/remuda.v1.Admin/Shutdown", &remuda__v1__shutdown_request__descriptor,

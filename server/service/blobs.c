@@ -50,9 +50,14 @@ static void handle_find_missing(struct rmd_unary *call, const void *request_mess
 				       request->digests[i].len);
 			return;
 		}
-		if (response.missing != NULL &&
-		    rmd_blobs_find(coordinator->blobs, &digest, rmd_clock_mono_ms()) ==
-			    NULL)
+		struct rmd_blob *blob =
+			rmd_blobs_find(coordinator->blobs, &digest, rmd_clock_mono_ms());
+		/* An offer to put it will be answered with what is wrong. */
+		bool here = blob != NULL &&
+			    (strcmp(request->purpose, "module") != 0 ||
+			     (blob->module &&
+			      rmd_coordinator_push_module(coordinator, blob) == 0));
+		if (response.missing != NULL && !here)
 			response.missing[response.n_missing++] = request->digests[i];
 	}
 	rmd_unary_reply(call, &response.base);
@@ -65,7 +70,7 @@ struct put {
 	struct rmd_coordinator *coordinator;
 	struct rmd_stream *stream; /* NULL: the caller is gone */
 	struct rmd_upload *upload; /* NULL: none yet, or given to its job */
-	bool verifying;
+	bool module, verifying;
 };
 
 static void put_fail(struct put *put, enum rmd_rpc_status status, const char *reason,
@@ -88,9 +93,10 @@ static void put_begin(struct put *put, const Remuda__V1__BlobInfo *info)
 			 "a name of at most 256");
 		return;
 	}
+	put->module = strcmp(info->purpose, "module") == 0;
 	int rc = rmd_upload_begin(put->coordinator->blobs, &digest, info->size_bytes,
-				  rmd_slice_of_string(info->name),
-				  strcmp(info->purpose, "module") == 0, &put->upload);
+				  rmd_slice_of_string(info->name), put->module,
+				  &put->upload);
 	if (rc == RMD_ETOOBIG)
 		put_fail(put, RMD_RPC_INVALID_ARGUMENT, "BLOB_TOO_LARGE",
 			 "a blob has at most 1 GiB");
@@ -134,23 +140,34 @@ static void put_free(struct put *put)
 	rmd_free(put);
 }
 
-static void put_verified(void *ctx, int rc, struct rmd_blob *blob, bool existed)
+/* `why`: of RMD_EPROTO. */
+static void put_refuse(struct put *put, int rc, const char *why)
 {
-	struct put *put = ctx;
-	RMD_CHECK_OBJ(put, PUT_MAGIC);
-	put->verifying = false;
 	if (rc == RMD_EINVAL)
 		put_fail(
 			put, RMD_RPC_INVALID_ARGUMENT, "DIGEST_MISMATCH",
 			"the bytes that came have another SHA-256 than info.digest says");
-	else if (rc < 0)
+	else if (rc == RMD_EPROTO)
+		put_fail(put, RMD_RPC_INVALID_ARGUMENT, "NO_MODULE", why);
+	else if (rc == RMD_ELIMIT)
+		put_fail(put, RMD_RPC_FAILED_PRECONDITION, "TOO_MANY_MODULES",
+			 "modules of 64 prefixes are pushed already: remove one first "
+			 "(remuda module remove NAME)");
+	else
 		put_fail(put, RMD_RPC_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY",
 			 "out of memory");
-	if (rc == 0 && blob->module && blob->holders == 0) {
-		/* A pushed module stays. */
-		rmd_blobs_hold(put->coordinator->blobs, blob);
-		rmd_coordinator_renew_default_pool(put->coordinator);
-	}
+}
+
+static void put_verified(void *ctx, int rc, const char *why, struct rmd_blob *blob,
+			 bool existed)
+{
+	struct put *put = ctx;
+	RMD_CHECK_OBJ(put, PUT_MAGIC);
+	put->verifying = false;
+	if (rc == 0 && put->module)
+		rc = rmd_coordinator_push_module(put->coordinator, blob);
+	if (rc < 0)
+		put_refuse(put, rc, why);
 	if (rc == 0 && put->stream != NULL) {
 		struct rmd_wire_writer *writer = rmd_stream_begin(put->stream);
 		rmd_wire_put_bytes(writer, 1,

@@ -122,9 +122,12 @@ void rmd_coordinator_touch(struct rmd_coordinator *coordinator);
 /* The pool of `runtime` for tasks that name none; opened anew where it has gone. */
 int rmd_coordinator_default_pool(struct rmd_coordinator *coordinator, struct rmd_slice runtime,
 				 struct rmd_core_pool **ret_pool);
-/* The modules have changed: what was accepted for the present default pool ends there, what comes
- * next goes to one whose workers load them all. */
-void rmd_coordinator_renew_default_pool(struct rmd_coordinator *coordinator);
+/* `blob`, a module, was pushed (again): from now on it is the newest of its prefix, and what the
+ * default pool's workers load. What runs or is leased there ends on the old ones; what is
+ * queued goes to the new. RMD_ELIMIT: there are RMD_POOL_MODULES_MAX other prefixes. */
+int rmd_coordinator_push_module(struct rmd_coordinator *coordinator, struct rmd_blob *blob);
+/* `blob` is a module no more: it goes when nobody uses it. The default pool as above. */
+void rmd_coordinator_remove_module(struct rmd_coordinator *coordinator, struct rmd_blob *blob);
 /* Opens a pool for `client` (NULL: for nobody) from its spec; *ret_why (free with
  * rmd_free) says why not: which field or module. */
 int rmd_coordinator_open_pool(struct rmd_coordinator *coordinator, struct rmd_core_client *client,

@@ -157,7 +157,7 @@ int rmd_coordinator_open_pool(struct rmd_coordinator *coordinator,
 	return rc;
 }
 
-/* All modules that were stored, for the default pools; at most as many as a spec can
+/* The newest module of each prefix, for the default pools; at most as many as a spec can
  * hold. */
 static size_t all_modules(struct rmd_coordinator *coordinator,
 			  struct rmd_digest ret_modules[RMD_POOL_MODULES_MAX])
@@ -165,7 +165,7 @@ static size_t all_modules(struct rmd_coordinator *coordinator,
 	size_t count = 0;
 	for (struct rmd_blob *blob = rmd_blobs_first(coordinator->blobs);
 	     blob != NULL && count < RMD_POOL_MODULES_MAX; blob = blob->next)
-		if (blob->module)
+		if (rmd_blobs_module_newest(coordinator->blobs, blob))
 			ret_modules[count++] = blob->digest;
 	return count;
 }
@@ -198,12 +198,47 @@ int rmd_coordinator_default_pool(struct rmd_coordinator *coordinator,
 	return rc;
 }
 
-void rmd_coordinator_renew_default_pool(struct rmd_coordinator *coordinator)
+/* The modules have changed: another default pool, which takes over what is queued. */
+static void renew_default_pool(struct rmd_coordinator *coordinator)
 {
-	struct rmd_core_pool *stale = coordinator->default_native;
+	struct rmd_core_pool *stale = coordinator->default_native, *fresh;
+	uint64_t now_ms = rmd_clock_mono_ms();
 	coordinator->default_native = NULL;
-	if (stale != NULL)
-		rmd_core_pool_close(coordinator->core, rmd_clock_mono_ms(), stale,
-				    RMD_CORE_POOL_DRAIN);
+	if (stale != NULL) {
+		rmd_core_pool_close(coordinator->core, now_ms, stale, RMD_CORE_POOL_DRAIN);
+		if (rmd_core_pool_has_queued(stale) &&
+		    rmd_coordinator_default_pool(
+			    coordinator, rmd_slice_of_string("native"), &fresh) == 0)
+			rmd_core_pool_hand_over(coordinator->core, now_ms, stale, fresh);
+	}
 	rmd_coordinator_touch(coordinator);
+}
+
+int rmd_coordinator_push_module(struct rmd_coordinator *coordinator, struct rmd_blob *blob)
+{
+	struct rmd_blobs *blobs = coordinator->blobs;
+	if (rmd_blobs_module_newest(blobs, blob))
+		return 0;
+	size_t prefixes = 0;
+	for (const struct rmd_blob *other = rmd_blobs_first(blobs); other != NULL;
+	     other = other->next)
+		prefixes += rmd_blobs_module_newest(blobs, other) &&
+			    strcmp(other->facts.prefix, blob->facts.prefix) != 0;
+	if (prefixes >= RMD_POOL_MODULES_MAX)
+		return RMD_ELIMIT;
+	if (blob->pushed == 0)
+		rmd_blobs_hold(blobs, blob); /* a pushed module stays */
+	rmd_blobs_push_module(blobs, blob);
+	renew_default_pool(coordinator);
+	return 0;
+}
+
+void rmd_coordinator_remove_module(struct rmd_coordinator *coordinator, struct rmd_blob *blob)
+{
+	bool used = rmd_blobs_module_newest(coordinator->blobs, blob);
+	if (blob->pushed != 0)
+		rmd_blobs_release(coordinator->blobs, blob, rmd_clock_mono_ms());
+	rmd_blobs_drop_module(coordinator->blobs, blob);
+	if (used)
+		renew_default_pool(coordinator);
 }

@@ -15,6 +15,7 @@ struct rmd_blobs {
 	struct rmd_jobs *jobs;
 	uint64_t budget_bytes, used_bytes, ttl_ms;
 	struct rmd_blob *first;
+	uint64_t pushes;             /* of modules, so far */
 	struct rmd_map by_digest;    /* key: the digest's first 8 bytes; equal ones are refused */
 };
 
@@ -26,6 +27,8 @@ struct rmd_upload {
 	uint64_t got_bytes, now_ms;
 	char *name;
 	bool module;
+	struct rmd_module_facts facts;
+	const char *why;
 	int rc;
 	rmd_upload_done *done;
 	void *ctx;
@@ -98,6 +101,30 @@ void rmd_blobs_release(struct rmd_blobs *blobs, struct rmd_blob *blob, uint64_t 
 	RMD_CHECK(blob->holders > 0);
 	blob->holders--;
 	blob->expires_ms = now_ms + blobs->ttl_ms;
+}
+
+void rmd_blobs_push_module(struct rmd_blobs *blobs, struct rmd_blob *blob)
+{
+	RMD_CHECK_OBJ(blobs, BLOBS_MAGIC);
+	RMD_CHECK(blob->module);
+	blob->pushed = ++blobs->pushes;
+}
+
+void rmd_blobs_drop_module(struct rmd_blobs *blobs, struct rmd_blob *blob)
+{
+	RMD_CHECK_OBJ(blobs, BLOBS_MAGIC);
+	blob->module = false;
+	blob->pushed = 0;
+}
+
+bool rmd_blobs_module_newest(const struct rmd_blobs *blobs, const struct rmd_blob *blob)
+{
+	RMD_CHECK_OBJ(blobs, BLOBS_MAGIC);
+	for (const struct rmd_blob *other = blobs->first; other != NULL; other = other->next)
+		if (other->module && other->pushed > blob->pushed &&
+		    strcmp(other->facts.prefix, blob->facts.prefix) == 0)
+			return false;
+	return blob->module && blob->pushed != 0;
 }
 
 struct rmd_blob *rmd_blobs_first(struct rmd_blobs *blobs)
@@ -183,6 +210,11 @@ static void verify(struct rmd_job *job)
 	struct rmd_upload *upload =
 		(struct rmd_upload *)((char *)job - offsetof(struct rmd_upload, job));
 	upload->rc = rmd_digest_of(rmd_buf_slice(upload->buf), &upload->found);
+	if (upload->rc == 0 && !rmd_digest_equal(&upload->announced, &upload->found))
+		upload->rc = RMD_EINVAL;
+	if (upload->rc == 0 && upload->module)
+		upload->rc = rmd_module_file_read(rmd_buf_slice(upload->buf), &upload->facts,
+						  &upload->why);
 }
 
 /* Makes the verified upload a blob: takes its buf and name. */
@@ -196,6 +228,7 @@ static int store(struct rmd_upload *upload, struct rmd_blob **ret_blob)
 				  .bytes = {rmd_buf_slice(upload->buf), upload->buf},
 				  .name = upload->name,
 				  .module = upload->module,
+				  .facts = upload->facts,
 				  .expires_ms = upload->now_ms + blobs->ttl_ms,
 				  .next = blobs->first};
 	int rc = rmd_map_put(&blobs->by_digest, key_of(&blob->digest), blob);
@@ -218,17 +251,17 @@ static void verified(struct rmd_job *job)
 	int rc = upload->rc;
 	bool existed = false;
 	struct rmd_blob *blob = NULL;
-	if (rc == 0 && !rmd_digest_equal(&upload->announced, &upload->found))
-		rc = RMD_EINVAL;
 	if (rc == 0) {
 		blob = rmd_blobs_find(upload->blobs, &upload->found, upload->now_ms);
 		existed = blob != NULL;
-		if (existed)
-			blob->module |= upload->module;
-		else
+		if (existed && upload->module) {
+			blob->module = true;
+			blob->facts = upload->facts;
+		}
+		if (!existed)
 			rc = store(upload, &blob);
 	}
-	upload->done(upload->ctx, rc, blob, existed);
+	upload->done(upload->ctx, rc, upload->why, blob, existed);
 	rmd_upload_abort(upload);    /* what store() took is not in it any more */
 }
 

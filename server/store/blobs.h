@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 #include "proto/base/digest.h"
+#include "proto/task/module_file.h"
 #include "server/store/jobs.h"
 
 /* Largest blob. */
@@ -20,6 +21,8 @@ struct rmd_blob {                    /* read-only for others */
 	struct rmd_piece bytes;
 	char *name;                  /* for people; "" if none */
 	bool module;
+	struct rmd_module_facts facts; /* of a module */
+	uint64_t pushed;             /* modules: a later push has a larger number; 0: none */
 	uint32_t holders;
 	uint64_t expires_ms;
 	struct rmd_blob *next;
@@ -34,6 +37,12 @@ struct rmd_blob *rmd_blobs_find(struct rmd_blobs *blobs, const struct rmd_digest
 				uint64_t now_ms);
 void rmd_blobs_hold(struct rmd_blobs *blobs, struct rmd_blob *blob);
 void rmd_blobs_release(struct rmd_blobs *blobs, struct rmd_blob *blob, uint64_t now_ms);
+/* The module is from now on the newest of its prefix. */
+void rmd_blobs_push_module(struct rmd_blobs *blobs, struct rmd_blob *blob);
+/* It is a module no more, only bytes. */
+void rmd_blobs_drop_module(struct rmd_blobs *blobs, struct rmd_blob *blob);
+/* Whether it is a module, and the newest of its prefix. */
+bool rmd_blobs_module_newest(const struct rmd_blobs *blobs, const struct rmd_blob *blob);
 /* All blobs, newest first: blob->next. NULL: none. */
 struct rmd_blob *rmd_blobs_first(struct rmd_blobs *blobs);
 /* Drops what has outlived its time; gives when to call again, 0: nothing waits. */
@@ -42,8 +51,9 @@ uint64_t rmd_blobs_tick(struct rmd_blobs *blobs, uint64_t now_ms);
 struct rmd_upload;
 
 /* What comes of an upload: 0 and the blob; RMD_EINVAL: another digest than announced;
- * RMD_ENOMEM. */
-typedef void rmd_upload_done(void *ctx, int rc, struct rmd_blob *blob, bool existed);
+ * RMD_EPROTO: announced as a module and is none, `why` says it (a static text); RMD_ENOMEM. */
+typedef void rmd_upload_done(void *ctx, int rc, const char *why, struct rmd_blob *blob,
+			     bool existed);
 
 /* Begins an upload of `size_bytes`; `name` is copied. RMD_ETOOBIG: over
  * RMD_BLOB_BYTES_MAX; RMD_ELIMIT: over the budget; RMD_ENOMEM. */

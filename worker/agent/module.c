@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -12,6 +13,7 @@
 #include "proto/base/log.h"
 
 #define SOURCE "agent"
+#define MEMFD_NAME_MAX 200u          /* the kernel takes 249 bytes */
 
 /* A module: first being loaded by a thread of its own, then here or failed. The thread
  * owns `bytes`, `fd` and `rc` until it has posted; the agent's thread everything after.
@@ -20,6 +22,7 @@ struct rmd_amodule {
 	struct rmd_agent *agent;
 	struct rmd_digest digest;
 	char *name;
+	char memfd_name[MEMFD_NAME_MAX];
 	pthread_t thread;
 	bool joinable;
 	bool loading;
@@ -47,7 +50,8 @@ static int write_all(int fd, struct rmd_slice bytes)
 static int keep(struct rmd_amodule *module)
 {
 	struct rmd_digest digest;
-	module->fd = memfd_create("remuda-module", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	/* The kernel shows a memfd's name: workers and debuggers find it there. */
+	module->fd = memfd_create(module->memfd_name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (module->fd < 0)
 		return RMD_ESYS;
 	int rc = write_all(module->fd, module->bytes.bytes);
@@ -159,6 +163,8 @@ int rmd_amodule_load(struct rmd_agent *agent, const struct rmd_module_image *ima
 		.loading = true,
 		.joinable = true,
 	};
+	(void)snprintf(module->memfd_name, sizeof module->memfd_name, "%s",
+		       *module->name != '\0' ? module->name : "module");
 	/* On the list first: the thread may be done before pthread_create returns. */
 	LIST_INSERT_HEAD(&agent->module_list, module, link);
 	agent->modules_held++;

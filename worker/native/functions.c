@@ -75,6 +75,33 @@ const struct rmd_function *rmd_functions_find(struct rmd_functions *functions,
 	return found;
 }
 
+/* Takes the functions of the module that was added last out again, as far as there is
+ * memory for it. */
+static void forget_last_module(struct rmd_functions *functions)
+{
+	struct rmd_functions kept = *functions;
+	kept.module_count--;
+	kept.count = 0;
+	kept.last = NULL;
+	kept.table = rmd_calloc(functions->table_size + 1, sizeof *kept.table);
+	if (kept.table == NULL)
+		return;
+	for (size_t i = 0; i < functions->table_size; i++) {
+		struct rmd_function *at = functions->table[i];
+		if (at != NULL && at->module == kept.module_count) {
+			rmd_free(at->name);
+			rmd_free(at);
+		} else if (at != NULL) {
+			*place_of(&kept, rmd_slice_of(at->name, at->name_len), at->hash) =
+				at;
+			kept.count++;
+		}
+	}
+	rmd_free(functions->modules[kept.module_count].path);
+	rmd_free(functions->table);
+	*functions = kept;
+}
+
 /* ---- adding ---- */
 
 static struct remuda_error *module_error(const char *path, const char *reason)
@@ -261,34 +288,53 @@ int rmd_functions_add(struct rmd_functions *functions, const char *path,
 			      : add_function(functions, functions->module_count - 1, *at);
 		if (err != NULL) {
 			*ret_err = err;
+			forget_last_module(functions);
 			return RMD_EINVAL;
 		}
 	}
 	return 0;
 }
 
+/* The loader's words, with the module's name where they begin with our path to it. */
+static struct remuda_error *load_error(const char *path, const char *shown)
+{
+	const char *reason = dlerror();
+	size_t len = strlen(path);
+	if (reason == NULL)
+		return remuda_error_create("LoadError", "dlopen gives no reason");
+	if (strncmp(reason, path, len) == 0)
+		return remuda_error_create("LoadError", "%s%s", shown, reason + len);
+	return remuda_error_create("LoadError", "%s", reason);
+}
+
 int rmd_functions_load(struct rmd_functions *functions, const char *path,
 		       struct remuda_error **ret_err)
 {
+	char name[PATH_MAX];
+	bool pushed = rmd_functions_pushed(path, name);
+	const char *shown = pushed ? name : path;
+	size_t before = functions->module_count;
 	void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	if (handle == NULL) {
-		const char *reason = dlerror();
-		struct remuda_error *cause = remuda_error_create(
-			"LoadError", "%s",
-			reason == NULL ? "dlopen gives no reason" : reason);
-		*ret_err = remuda_error_wrap(cause, "ModuleError",
-					     "module %s: cannot be loaded", path);
+		*ret_err = remuda_error_wrap(load_error(path, shown), "ModuleError",
+					     "module %s: cannot be loaded", shown);
 		return RMD_EINVAL;
 	}
 	rmd_catch_note_images();
 	const struct remuda_module *module = dlsym(handle, REMUDA_MODULE_SYMBOL);
 	if (module == NULL) {
-		*ret_err = module_error(path, "it is no module of remuda: it has no "
+		*ret_err = module_error(shown, "it is no module of remuda: it has no "
 					      "symbol " REMUDA_MODULE_SYMBOL
 					      " (put REMUDA_MODULE(\"name\"); in it)");
 		return RMD_EINVAL;
 	}
-	return rmd_functions_add(functions, path, module, ret_err);
+	if (!pushed && module->abi_version == REMUDA_ABI_VERSION && module->prefix != NULL &&
+	    rmd_functions_prefix_pushed(functions, module->prefix))
+		return 0;
+	int rc = rmd_functions_add(functions, shown, module, ret_err);
+	if (rc == 0 && functions->module_count > before)
+		functions->modules[before].pushed = pushed;
+	return rc;
 }
 
 void rmd_functions_fini(struct rmd_functions *functions)
@@ -300,6 +346,9 @@ void rmd_functions_fini(struct rmd_functions *functions)
 	}
 	for (size_t i = 0; i < functions->module_count; i++)
 		rmd_free(functions->modules[i].path);
+	for (size_t i = 0; i < functions->fault_count; i++)
+		remuda_error_free(functions->faults[i].err);
+	rmd_free(functions->faults);
 	rmd_free(functions->table);
 	rmd_free(functions->modules);
 	*functions = (struct rmd_functions){0};

@@ -77,9 +77,34 @@ static void append(char *text, const char *separator, const char *more)
 	(void)snprintf(text + len, TEXT_MAX - len, "%s%s", separator, more);
 }
 
+/* Why the pushed module of the function is not there; NULL: none is known. */
+static struct remuda_error *fault_of(const struct rmd_functions *functions,
+				     struct rmd_slice name)
+{
+	for (size_t i = 0; i < functions->fault_count; i++) {
+		const struct rmd_module_fault *fault = &functions->faults[i];
+		size_t len = strlen(fault->prefix);
+		if (len == 0 || name.len <= len ||
+		    memrchr(name.data, '.', name.len) != name.data + len ||
+		    memcmp(name.data, fault->prefix, len) != 0)
+			continue;
+		const struct remuda_error *cause = remuda_error_cause(fault->err);
+		return remuda_error_create(
+			"ModuleError", "%s%s%s", remuda_error_message(fault->err),
+			cause != NULL ? ": " : "",
+			cause != NULL ? remuda_error_message(cause) : "");
+	}
+	return NULL;
+}
+
 struct remuda_error *rmd_functions_unknown(const struct rmd_functions *functions,
 					   struct rmd_slice name)
 {
+	struct remuda_error *known = fault_of(functions, name);
+	if (known != NULL) {
+		rmd_error_set_origin(known, REMUDA_ORIGIN_LOOKUP);
+		return known;
+	}
 	struct near nearest[NEAREST] = {{0}};
 	char near_text[TEXT_MAX] = "", module_text[TEXT_MAX] = "";
 	for (size_t i = 0; i < functions->table_size; i++)
@@ -91,6 +116,8 @@ struct remuda_error *rmd_functions_unknown(const struct rmd_functions *functions
 	for (size_t i = 0; i < functions->module_count; i++) {
 		append(module_text, i == 0 ? "" : ", ",
 		       functions->modules[i].module->prefix);
+		if (functions->modules[i].path[0] == '(')
+			continue; /* our own, which is no file */
 		append(module_text, " (", functions->modules[i].path);
 		append(module_text, ")", "");
 	}
@@ -107,8 +134,9 @@ struct remuda_error *rmd_functions_unknown(const struct rmd_functions *functions
 	else
 		err = remuda_error_create(
 			"UnknownFunction",
-			"no function %.*s; nearest: %s; modules of this worker: %s", len,
-			text, near_text, module_text);
+			"no function %.*s; nearest: %s; modules of this worker: %s "
+			"(add one: --module FILE, or remuda module push FILE)",
+			len, text, near_text, module_text);
 	rmd_error_set_origin(err, REMUDA_ORIGIN_LOOKUP);
 	return err;
 }

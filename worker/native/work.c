@@ -34,21 +34,17 @@ static int report(struct rmd_wpw *end, struct remuda_error *err)
 static int load(struct rmd_wpw *end, const struct rmd_wpw_setup *setup, const char *host,
 		const struct rmd_work *work, struct rmd_functions *functions)
 {
-	for (size_t i = 0; i <= setup->module_count; i++) {
-		struct remuda_error *err = NULL;
-		int rc = 0;
-		if (i > 0)
-			rc = rmd_functions_load(functions, setup->modules[i - 1], &err);
-		else if (work->add != NULL)
-			rc = work->add(functions, &err);
-		if (rc == 0)
-			continue;
-		rmd_error_set_place_deep(err, host, setup->worker, 0);
-		int code = report(end, err);
-		remuda_error_free(err);
-		return code;
-	}
-	return 0;
+	struct remuda_error *err = NULL;
+	int rc = work->add == NULL ? 0 : work->add(functions, &err);
+	if (rc == 0)
+		rc = rmd_functions_load_all(functions, setup->modules, setup->module_count,
+					    &err);
+	if (rc == 0)
+		return 0;
+	rmd_error_set_place_deep(err, host, setup->worker, 0);
+	int code = report(end, err);
+	remuda_error_free(err);
+	return code;
 }
 
 /* Takes and runs tasks to the end. */

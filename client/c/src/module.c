@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@
 #include "proto/base/digest.h"
 #include "proto/base/errcode.h"
 #include "proto/codec/wire.h"
+#include "proto/task/module_file.h"
 
 #define MODULE_MAX_BYTES (UINT64_C(1) << 30)
 #define PIECE_BYTES      (1u << 20)
@@ -22,6 +24,7 @@
  */
 enum {
 	FIND_DIGESTS = 1,
+	FIND_PURPOSE = 2,
 	FOUND_MISSING = 1,
 	PUT_INFO = 1,
 	PUT_DATA = 2,
@@ -95,6 +98,8 @@ static int push(struct remuda *client, struct upload *upload,
 	struct rmd_buf *response = NULL;
 	rmd_wire_put_bytes(&request, FIND_DIGESTS,
 			   rmd_slice_of(upload->digest.bytes, RMD_DIGEST_BYTES));
+	/* A module that is there already is from now on the newest of its prefix. */
+	rmd_wire_put_bytes(&request, FIND_PURPOSE, rmd_slice_of_string(upload->purpose));
 	struct rmd_client_call find = {
 		.path = "/remuda.v1.Blobs/FindMissing",
 		.request = rmd_slice_of(request.data, request.len),
@@ -146,7 +151,25 @@ static int not_readable(const struct upload *upload, int failure,
 	return failure == ENOENT ? REMUDA_ENOTFOUND : REMUDA_ESYS;
 }
 
-/* Opens the file and finds its digest. */
+/* A person's slip, told before a worker meets it. */
+static int check(const struct upload *upload, struct remuda_error **ret_err)
+{
+	struct rmd_module_facts facts;
+	const char *why;
+	void *bytes = mmap(NULL, (size_t)upload->size_bytes, PROT_READ, MAP_PRIVATE,
+			   upload->fd, 0);
+	if (bytes == MAP_FAILED)
+		return not_readable(upload, errno, ret_err);
+	int rc = rmd_module_file_read(rmd_slice_of(bytes, (size_t)upload->size_bytes),
+				      &facts, &why);
+	munmap(bytes, (size_t)upload->size_bytes);
+	if (rc == 0)
+		return 0;
+	*ret_err = remuda_error_create("ModuleError", "module %s: %s", upload->path, why);
+	return REMUDA_EINVAL;
+}
+
+/* Opens the file, looks whether it is a module, and finds its digest. */
 static int prepare(struct upload *upload, struct remuda_error **ret_err)
 {
 	struct stat st;
@@ -162,6 +185,9 @@ static int prepare(struct upload *upload, struct remuda_error **ret_err)
 		return REMUDA_EINVAL;
 	}
 	upload->size_bytes = (uint64_t)st.st_size;
+	int code = check(upload, ret_err);
+	if (code < 0)
+		return code;
 	if (rmd_digest_of_fd(upload->fd, &upload->digest) < 0)
 		return not_readable(upload, errno, ret_err);
 	return 0;

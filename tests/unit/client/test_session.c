@@ -502,9 +502,14 @@ static void a_module_is_put_once_whole_and_under_its_name(void **state)
 	struct remuda_error *err = NULL;
 	size_t len = (3u << 20) + 12345;
 	uint8_t *data = malloc(len);
+	FILE *module = fopen(REMUDA_TEST_MODULE, "rb");
 	(void)state;
 	for (size_t i = 0; i < len; i++)
 		data[i] = (uint8_t)(i * 7 + (i >> 10));
+	/* What comes behind a module's end does not matter. */
+	assert_non_null(module);
+	assert_true(fread(data, 1, len, module) > 0);
+	fclose(module);
 	int fd = mkstemp(path);
 	assert_int_equal(write(fd, data, len), len);
 	close(fd);
@@ -516,6 +521,9 @@ static void a_module_is_put_once_whole_and_under_its_name(void **state)
 	assert_int_equal(remuda_module_push(client, path, again, &err), 0);
 	assert_memory_equal(again, digest, 32);
 	assert_int_equal(fake_counts(fake).puts, 1);
+	assert_int_equal(truncate(path, 100), 0);
+	assert_int_equal(remuda_module_push(client, path, digest, &err), REMUDA_EINVAL);
+	expect_error(err, "ModuleError", path);
 	unlink(path);
 	assert_int_equal(remuda_module_push(client, path, digest, &err),
 			 REMUDA_ENOTFOUND);

@@ -345,10 +345,52 @@ static void a_failed_start_beside_running_workers_fails_nothing(void **state)
 	assert_int_equal(rig->ends, 0);
 }
 
+static void what_is_queued_can_be_handed_over_to_another_pool(void **state)
+{
+	struct rig *rig = *state;
+	struct rmd_core_client *a = rig_client(rig, "uid:1"),
+			       *b = rig_client(rig, "uid:2");
+	struct rmd_core_pool *from = rig_pool(rig, a, "from", 1);
+	struct rmd_core_pool *to = rig_pool(rig, a, "to", 1);
+	struct rmd_core_submit urgent = {.priority = 7};
+	rig_pool(rig, b, "from", 1);
+	struct rmd_core_agent *agent = rig_agent(rig, "host", 2);
+	rig_submit(rig, a, from);
+	rig_tick(rig);
+	rig_ready(rig, agent, from, 1);
+	rig_tick(rig);
+	assert_int_equal(rig->grants, 1);
+	rig_submit_many(rig, a, from, 3);
+	assert_int_equal(rig_submit_with(rig, a, from, urgent), 0);
+	rig_submit_many(rig, b, from, 2);
+	assert_true(rmd_core_pool_has_queued(from));
+	rmd_core_pool_close(rig->core, rig->now_ms, from, RMD_CORE_POOL_DRAIN);
+	rmd_core_pool_hand_over(rig->core, rig->now_ms, from, to);
+	assert_false(rmd_core_pool_has_queued(from));
+	assert_int_equal(info(to).queued, 6);
+	assert_int_equal(info(from).leased, 1); /* ends where it is */
+	rig_tick(rig);
+	rig_ready(rig, agent, to, 6);
+	rig_tick(rig);
+	assert_int_equal(rig->grants, 7);
+	uint64_t last = 0;
+	for (size_t i = 1; i < 7; i++) {
+		if (rig->leases[i].client != a || rig->leases[i].number == 5)
+			continue;
+		assert_true(rig->leases[i].number > last); /* their order is kept */
+		last = rig->leases[i].number;
+	}
+	for (size_t i = 0; i < 7; i++)
+		assert_int_equal(rig_value(rig, i), 0);
+	assert_int_equal(rig->ends_by[RMD_CORE_END_VALUE], 7);
+	rig_tick(rig);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
+		T(what_is_queued_can_be_handed_over_to_another_pool),
 		T(a_named_pool_is_shared_and_as_large_as_the_largest_asks),
 		T(a_differing_spec_is_refused_by_the_field_that_differs),
 		T(specs_out_of_range_are_refused),

@@ -18,6 +18,7 @@ struct rig {
 	struct rmd_jobs *jobs;
 	struct rmd_blobs *blobs;
 	int rc;                      /* of the last upload */
+	const char *why;
 	bool existed;
 	struct rmd_blob *blob;
 };
@@ -42,9 +43,10 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void on_done(void *ctx, int rc, struct rmd_blob *blob, bool existed)
+static void on_done(void *ctx, int rc, const char *why, struct rmd_blob *blob, bool existed)
 {
 	struct rig *rig = ctx;
+	rig->why = why;
 	rig->rc = rc;
 	rig->blob = blob;
 	rig->existed = existed;
@@ -79,14 +81,14 @@ static void stored_blob_is_found_by_its_digest(void **state)
 {
 	struct rig *rig = *state;
 	struct rmd_digest digest = digest_of("some bytes"), other = digest_of("others");
-	upload(rig, "some bytes", "some bytes", true, 0);
+	upload(rig, "some bytes", "some bytes", false, 0);
 	assert_int_equal(rig->rc, 0);
 	assert_false(rig->existed);
 	struct rmd_blob *blob = rmd_blobs_find(rig->blobs, &digest, 0);
 	assert_non_null(blob);
 	assert_true(rmd_slice_equal(blob->bytes.bytes, rmd_slice_of_string("some bytes")));
 	assert_string_equal(blob->name, "a name");
-	assert_true(blob->module);
+	assert_false(blob->module);
 	assert_null(rmd_blobs_find(rig->blobs, &other, 0));
 }
 
@@ -95,12 +97,26 @@ static void second_upload_of_the_same_bytes_is_told_so(void **state)
 	struct rig *rig = *state;
 	upload(rig, "twice", "twice", false, 0);
 	struct rmd_blob *first = rig->blob;
-	upload(rig, "twice", "twice", true, 0);
+	upload(rig, "twice", "twice", false, 0);
 	assert_int_equal(rig->rc, 0);
 	assert_true(rig->existed);
 	assert_ptr_equal(rig->blob, first);
-	assert_true(first->module);
 	assert_null(first->next);
+}
+
+static void bytes_that_are_no_module_are_refused_as_one(void **state)
+{
+	struct rig *rig = *state;
+	struct rmd_digest digest = digest_of("text");
+	upload(rig, "text", "text", true, 0);
+	assert_int_equal(rig->rc, RMD_EPROTO);
+	assert_non_null(strstr(rig->why, "no shared object"));
+	assert_null(rmd_blobs_find(rig->blobs, &digest, 0));
+	upload(rig, "text", "text", false, 0);
+	assert_int_equal(rig->rc, 0);
+	upload(rig, "text", "text", true, 0); /* the bytes are there, but no module */
+	assert_int_equal(rig->rc, RMD_EPROTO);
+	assert_false(rmd_blobs_find(rig->blobs, &digest, 0)->module);
 }
 
 static void bytes_with_another_digest_are_refused(void **state)
@@ -176,6 +192,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 		T(stored_blob_is_found_by_its_digest),
 		T(second_upload_of_the_same_bytes_is_told_so),
+		T(bytes_that_are_no_module_are_refused_as_one),
 		T(bytes_with_another_digest_are_refused),
 		T(budget_counts_uploads_from_their_beginning),
 		T(more_or_fewer_bytes_than_announced_are_refused),
