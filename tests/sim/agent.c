@@ -256,7 +256,7 @@ static uint32_t slots_of(const struct sim_agent *agent, const struct sim_apool *
 {
 	uint32_t ready = pool->idle + pool->busy - pool->waiting;
 	uint32_t workers = ready < pool->wanted ? ready : pool->wanted;
-	if (pool->closed || agent->draining)
+	if (pool->closed || pool->broken || agent->draining)
 		return 0;
 	if (pool->failures == 0)
 		workers = pool->wanted;
@@ -281,7 +281,8 @@ void sim_agent_report(struct sim_world *world, uint32_t slot)
 			      (struct sim_message){
 				      .word = SIM_A_POOL,
 				      .number = pool->number,
-				      .flag = pool->failed,
+				      .flag = pool->failed || pool->broken,
+				      .flag2 = pool->broken,
 				      .count = {pool->slots_told,
 						pool->starting + pool->idle + pool->busy,
 						pool->starting, pool->idle}});
@@ -349,7 +350,7 @@ static void hear_lease(struct sim_world *world, uint32_t slot,
 				   .history = message->history,
 				   .attempt = message->count[1],
 				   .worker = SIM_NONE};
-	if (agent->draining)
+	if (agent->draining || pool->broken)
 		give_back(world, slot, agent->lease_count - 1);
 	else if (sim_has(world, SIM_ERRORS) && sim_chance(&world->farm, 30))
 		refuse(world, slot, agent->lease_count - 1);

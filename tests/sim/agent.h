@@ -41,6 +41,7 @@ struct sim_apool {
 	uint64_t number;
 	uint32_t wanted, failures;
 	bool closed, changed, failed;
+	bool broken; /* its initializer failed, or a worker was lost: runs no more */
 	bool nested; /* tasks of it have waited for others */
 	uint32_t starting, idle, busy, stopping, held;
 	uint32_t waiting; /* of the busy: their task waits for its children */

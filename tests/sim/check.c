@@ -156,6 +156,8 @@ void sim_check_grant(struct sim_world *world, struct rmd_core_agent *agent,
 		 h->counted, h->max_attempts);
 	SIM_MUST(world, h->due_ms == 0 || h->due_ms > service->core_ms,
 		 "task %" PRIu32 " is granted after its deadline", number);
+	SIM_MUST(world, !rmd_core_pool_broken(pool, NULL),
+		 "task %" PRIu32 " is granted, and its pool is broken", number);
 	SIM_MUST(world, !h->cancel_asked && !h->stop_asked,
 		 "task %" PRIu32 " is granted after it was cancelled", number);
 	SIM_MUST(world,
@@ -200,7 +202,10 @@ static bool end_fits(const struct sim_world *world, const struct rmd_core_task *
 	if (end == RMD_CORE_END_STOPPED || end == RMD_CORE_END_SHUTDOWN)
 		return h->stop_asked;
 	if (end == RMD_CORE_END_POOL_CLOSED)
-		return pool_closes(task);
+		return pool_closes(task) || h->left;
+	if (end == RMD_CORE_END_POOL_BROKEN)
+		return rmd_core_pool_broken(rmd_core_task_pool(task), NULL) &&
+		       rmd_slice_equal(ending->outcome.bytes, rmd_slice_of_string("why"));
 	if (end == RMD_CORE_END_DEADLINE)
 		return h->due_ms != 0 && h->due_ms <= world->service.core_ms;
 	if (end == RMD_CORE_END_START_FAILED)
@@ -248,6 +253,7 @@ void sim_check_end(struct sim_world *world, const struct rmd_core_task *task,
 		SIM_MUST(world,
 			 ending->end == RMD_CORE_END_CANCELLED ||
 				 ending->end == RMD_CORE_END_POISONED ||
+				 ending->end == RMD_CORE_END_POOL_BROKEN ||
 				 ending->outcome.bytes.len == 0,
 			 "task %" PRIu32 " ends without an outcome, and has one", number);
 }

@@ -36,6 +36,7 @@ struct sim_history {
 	bool leased, running;
 	bool cancel_told; /* its agent was asked to end this lease */
 	bool cancel_asked, stop_asked, closed_under;
+	bool left; /* its client has left its pool, and wants it to end */
 	bool orphan; /* its parent's lease is over: nobody hears of it */
 	bool was_leased;
 	uint8_t outcome_attempt; /* whose outcome is held */

@@ -194,6 +194,9 @@ static void expect(struct sim_world *world, const char *what, uint64_t lease, bo
 static void check_over(struct sim_world *world, const struct sim_history *h, bool must)
 {
 	bool over = h->ended > 0 || h->gone > 0;
+	/* What its pool wants no more is not tried again (end_fits has checked that). */
+	if (over && (h->end == RMD_CORE_END_POOL_CLOSED || h->end == RMD_CORE_END_POOL_BROKEN))
+		return;
 	SIM_MUST(world, over == must,
 		 "task %td %s (the agent said: %s; %d of %d attempts%s)",
 		 h - world->histories.items,
@@ -301,6 +304,7 @@ static void hear_pool(struct sim_world *world, struct sim_hub *hub,
 		.starting = message->count[2],
 		.idle = message->count[3],
 		.start_failed = message->flag,
+		.broken = message->flag2,
 		.start_error = {rmd_slice_of_string("why"), NULL},
 	};
 	sim_memory_short(world);

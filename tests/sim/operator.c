@@ -135,6 +135,28 @@ static void release(struct sim_world *world, struct rmd_core_pool *pool)
 		 rmd_errcode_text(rc));
 }
 
+/* A session is done with a pool, in one of the three ways. */
+static void leave(struct sim_world *world, struct rmd_core_pool *pool)
+{
+	struct sim_session *session =
+		&world->service.sessions[sim_draw(&world->trouble, 16)];
+	enum rmd_core_pool_close how =
+		(enum rmd_core_pool_close)sim_draw(&world->trouble, 3);
+	struct rmd_core_task *task = NULL;
+	if (!session->used)
+		return;
+	bool held = rmd_core_pool_held_by(pool, session->client);
+	while (held && how != RMD_CORE_POOL_DRAIN &&
+	       (task = rmd_core_task_next(world->service.core, task)) != NULL)
+		if (rmd_core_task_client(task) == session->client &&
+		    rmd_core_task_pool(task) == pool)
+			sim_history_of(world, task)->left = true;
+	int rc = rmd_core_pool_leave(world->service.core, now_ms(world), session->client,
+				     pool, how);
+	SIM_MUST(world, rc == (held ? 0 : RMD_ENOTFOUND), "to leave is answered by %s",
+		 rmd_errcode_text(rc));
+}
+
 static void act_on_pool(struct sim_world *world, struct rmd_core_pool *pool)
 {
 	struct rmd_core *core = world->service.core;
@@ -149,7 +171,10 @@ static void act_on_pool(struct sim_world *world, struct rmd_core_pool *pool)
 		rmd_core_pool_close(core, now_ms(world), pool,
 				    (enum rmd_core_pool_close)sim_draw(draw, 3));
 	} else if (what < 6 && sim_has(world, SIM_CLOSES)) {
-		release(world, pool);
+		if (sim_chance(&world->trouble, 500))
+			release(world, pool);
+		else
+			leave(world, pool);
 	} else if (what < 7 && sim_has(world, SIM_CANCELS)) {
 		cancel_in_pool(world, pool);
 	}

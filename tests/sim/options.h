@@ -31,7 +31,8 @@
 	X(SIM_PRIORITIES, "priorities", "tasks have priorities")               \
 	X(SIM_NESTS, "nests", "tasks submit tasks, and wait for them")         \
 	X(SIM_RULES, "rules", "tasks have deadlines of queue and runs, retry rules") \
-	X(SIM_DETACHED, "detached", "tasks go on when their client is gone")
+	X(SIM_DETACHED, "detached", "tasks go on when their client is gone")        \
+	X(SIM_BREAKS, "breaks", "initializers fail, crashes break pools")
 
 #define SIM_ENUM(name, word, text) name,
 enum sim_fault { SIM_FAULTS(SIM_ENUM) SIM_FAULT_COUNT };

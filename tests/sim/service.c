@@ -379,6 +379,7 @@ int sim_service_open(struct sim_world *world, struct rmd_core_client *client,
 		.labels = &label,
 		.label_count = sort == 2 ? 1 : 0,
 		.idle_timeout_ms = sort == 7 ? 100 : 0,
+		.broken_on_crash = sort == 1 || sort == 4,
 	};
 	const char *field = NULL;
 	bool reused;

@@ -239,7 +239,7 @@ void sim_workers_balance(struct sim_world *world, uint32_t slot, uint32_t p)
 	struct sim_agent *agent = &world->agents[slot];
 	struct sim_apool *pool = &agent->pools[p];
 	bool up = agent->state == SIM_AGENT_UP && !(pool->closed && pool->held == 0);
-	uint32_t wanted = up ? pool->wanted : 0;
+	uint32_t wanted = up && !pool->broken ? pool->wanted : 0;
 	/* First those that are too many stop: others wait for their places. */
 	uint32_t have = stop_surplus(world, slot, pool, wanted);
 	if (agent->state == SIM_AGENT_UP)
@@ -249,7 +249,7 @@ void sim_workers_balance(struct sim_world *world, uint32_t slot, uint32_t p)
 		have++;
 	}
 	/* Nobody here will run what waits: better elsewhere. */
-	if (have + pool->waiting == 0 && pool->failures > 0 &&
+	if ((pool->broken || (have + pool->waiting == 0 && pool->failures > 0)) &&
 	    agent->state == SIM_AGENT_UP)
 		sim_agent_give_back(world, slot, pool->number, UINT32_MAX);
 	if (pool->closed && have + pool->stopping + pool->waiting == 0 && pool->held == 0)
@@ -262,6 +262,9 @@ static void started(struct sim_world *world, struct sim_worker *worker)
 {
 	struct sim_agent *agent = agent_of(world, worker);
 	struct sim_apool *pool = pool_of(world, worker);
+	/* Its initializer fails, or it is lost as soon as it is there. */
+	if (sim_has(world, SIM_BREAKS) && sim_chance(&world->farm, 15))
+		pool->broken = true;
 	if (!sim_has(world, SIM_STARTS) || !sim_chance(&world->farm, 250)) {
 		pool->failures = 0;
 		move(world, worker, SIM_WORKER_IDLE);

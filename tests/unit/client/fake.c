@@ -204,6 +204,8 @@ static void hear_item(struct fake_connection *connection, struct rmd_stream *str
 		fake_count(fake, &fake->counts.pools);
 		break;
 	}
+	case RMD_SESSION_REQUEST_CLOSE_POOL:
+		return;
 	case RMD_SESSION_REQUEST_GOODBYE:
 		fake_count(fake, &fake->counts.goodbyes);
 		if (session->open == 0)

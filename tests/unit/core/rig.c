@@ -311,6 +311,21 @@ int rig_start_failed(struct rig *rig, struct rmd_core_agent *agent,
 	return rc;
 }
 
+int rig_broken(struct rig *rig, struct rmd_core_agent *agent, struct rmd_core_pool *pool,
+	       const char *why)
+{
+	struct rmd_buf *buf = rmd_buf_copy(rig_text(why));
+	struct rmd_core_agent_pool state = {
+		.pool = rmd_core_pool_number(pool),
+		.start_failed = true,
+		.start_error = {rmd_buf_slice(buf), buf},
+		.broken = true,
+	};
+	int rc = rmd_core_agent_pool(rig->core, rig->now_ms, agent, &state);
+	rmd_buf_unref(buf);
+	return rc;
+}
+
 static int outcome(struct rig *rig, size_t i, enum rmd_core_end end, bool began)
 {
 	struct rmd_buf *buf = rmd_buf_copy(rig_text("result"));

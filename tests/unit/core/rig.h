@@ -89,6 +89,9 @@ int rig_report(struct rig *rig, struct rmd_core_agent *agent, struct rmd_core_po
 /* The agent could not start a worker. */
 int rig_start_failed(struct rig *rig, struct rmd_core_agent *agent,
 		     struct rmd_core_pool *pool, const char *why);
+/* The agent says that the pool is broken. */
+int rig_broken(struct rig *rig, struct rmd_core_agent *agent, struct rmd_core_pool *pool,
+	       const char *why);
 /* What the agent was told to have of the pool, and what it holds. */
 uint32_t rig_wanted(const struct rmd_core_agent *agent, const struct rmd_core_pool *pool);
 uint32_t rig_held(const struct rmd_core_agent *agent, const struct rmd_core_pool *pool);
