@@ -99,23 +99,6 @@ static int hear(void *ctx, struct rmd_slice message)
 	return rmd_report_flush();
 }
 
-static int find_task(struct rmd_caller *caller, const char *word,
-		     struct rmd_taskid *ret_id)
-{
-	struct rmd_taskid_pattern pattern;
-	Remuda__V1__ListTasksResponse *tasks = NULL;
-	int rc = RMD_EXIT_OK;
-
-	if (rmd_taskid_parse(word, &pattern) == 0 &&
-	    !rmd_taskid_is_whole(&pattern, ret_id))
-		rc = rmd_tasks_list(caller, RMD_TASKS_MAX, &tasks);
-	if (rc == RMD_EXIT_OK)
-		rc = rmd_tasks_find(tasks, word, ret_id);
-	if (tasks != NULL)
-		remuda__v1__list_tasks_response__free_unpacked(tasks, NULL);
-	return rc;
-}
-
 static int run(const void *settings, int count, char **arguments)
 {
 	const struct settings *set = settings;
@@ -131,7 +114,7 @@ static int run(const void *settings, int count, char **arguments)
 	int rc = rmd_caller_open(set->address, &caller);
 
 	if (rc == RMD_EXIT_OK && count > 0) {
-		rc = find_task(caller, arguments[0], &id);
+		rc = rmd_tasks_resolve(caller, arguments[0], &id);
 		task.session.data = id.session;
 		task.session.len = sizeof id.session;
 		task.number = id.number;

@@ -30,24 +30,6 @@ static const struct rmd_column columns[] = {
 	{"WAITS FOR", "waiting_for", RMD_COLUMN_TEXT},
 };
 
-static const char *state_name(Remuda__V1__TaskState state)
-{
-	switch (state) {
-	case REMUDA__V1__TASK_STATE__TASK_STATE_QUEUED:
-		return "queued";
-	case REMUDA__V1__TASK_STATE__TASK_STATE_LEASED:
-		return "leased";
-	case REMUDA__V1__TASK_STATE__TASK_STATE_RUNNING:
-		return "running";
-	case REMUDA__V1__TASK_STATE__TASK_STATE_DONE:
-		return "done";
-	case REMUDA__V1__TASK_STATE__TASK_STATE_UNSPECIFIED:
-	case _REMUDA__V1__TASK_STATE_IS_INT_SIZE:
-		break;
-	}
-	return "?"; /* of a newer coordinator */
-}
-
 /* "3/10", "3" where the total is not known, "" where the task says nothing. */
 static void format_progress(const Remuda__V1__TaskInfo *task, char ret_text[48])
 {
@@ -69,7 +51,7 @@ static void put_task(struct rmd_rows *rows, const Remuda__V1__TaskInfo *task, bo
 	else
 		rmd_taskid_format_short(&id, text);
 	rmd_rows_text(rows, text);
-	rmd_rows_text(rows, state_name(task->state));
+	rmd_rows_text(rows, rmd_tasks_state_name(task->state));
 	rmd_rows_text(rows, task->function);
 	rmd_rows_number(rows, task->pool);
 	rmd_rows_number(rows, task->age_ms);

@@ -1,4 +1,5 @@
 /* remuda run: one task. */
+#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 
@@ -10,6 +11,8 @@
 #include "client/cli/submit.h"
 #include "proto/base/buf.h"
 #include "proto/base/errcode.h"
+
+#define ACCEPT_TIMEOUT_MS 30000
 
 static int read_arguments(struct rmd_submitter *submitter, int count, char **words,
 			  struct rmd_argument_list *arguments)
@@ -75,6 +78,27 @@ static int show(struct rmd_submitter *submitter, struct remuda_future *future)
 	return RMD_EXIT_OK;
 }
 
+/* Prints the id of a detached task once it is accepted, and leaves it alone. */
+static int leave(struct rmd_submitter *submitter, struct remuda_future *future)
+{
+	char session[33];
+	int code = remuda_accepted(future, ACCEPT_TIMEOUT_MS), rc = RMD_EXIT_OK;
+
+	if (code < 0 && code != REMUDA_EINVAL) {
+		rmd_report("the coordinator did not accept the task: %s",
+			   remuda_code_text(code));
+		rc = RMD_EXIT_SERVICE;
+	} else if (remuda_done(future) && remuda_result(future, NULL, NULL) < 0) {
+		rc = show(submitter, future); /* refused, or it has failed already */
+	} else {
+		remuda_session_hex(submitter->client, session);
+		printf("%s-%" PRIu64 "\n", session, remuda_number(future));
+		rc = rmd_report_flush();
+	}
+	remuda_future_free(future);
+	return rc;
+}
+
 static int submit_and_wait(struct rmd_submitter *submitter,
 			   const struct rmd_argument_list *arguments)
 {
@@ -83,6 +107,8 @@ static int submit_and_wait(struct rmd_submitter *submitter,
 
 	if (future == NULL)
 		return rmd_report_no_memory();
+	if (submitter->settings->detach)
+		return leave(submitter, future);
 	if (remuda_enqueue(future, NULL, NULL) < 0) {
 		remuda_future_free(future);
 		return RMD_EXIT_SERVICE;
@@ -121,6 +147,9 @@ static int run(const void *settings, int count, char **words)
 
 static const struct rmd_option options[] = {
 	RMD_SUBMIT_ROWS_ARGUMENT,
+	RMD_SUBMIT_ROW("detach", 'd', FLAG, NULL, detach, 0, 0,
+		       "do not wait: print the task's id, for 'remuda wait'; it goes on "
+		       "without this program"),
 	RMD_SUBMIT_ROWS_TASK,
 };
 
@@ -141,6 +170,7 @@ const struct rmd_command rmd_command_run = {
 		       "A negative number is an argument, not an option; any other that "
 		       "begins with a dash is written behind '--'.",
 	.examples = "remuda run native:demo.square 21\n"
+		    "remuda run --detach native:demo.sleep_ms 60000\n"
 		    "remuda run -m ./numbers.so native:numbers.mean '[1, 2, 4]'\n"
 		    "remuda run -r native:files.sha256 /etc/hostname\n"
 		    "remuda run --spread native:demo.add '[1, 2]'",

@@ -15,6 +15,7 @@
 
 #define LABELS_MAX 16u
 #define ENVIRONMENT_MAX 256u
+#define ERROR_TYPES_MAX 16u
 
 /* Checks that each is of the form, with something before the '=', and that there are at
  * most `most`. */
@@ -32,6 +33,49 @@ static int check_pairs(const struct rmd_option_texts *texts, const char *option,
 			return RMD_EXIT_USAGE;
 		}
 	}
+	return RMD_EXIT_OK;
+}
+
+/* Reads --retry-on: causes by name, and types of errors. */
+static int read_retry(struct rmd_submitter *submitter)
+{
+	static const struct {
+		const char *word;
+		uint32_t cause;
+	} causes[] = {
+		{"error", REMUDA_RETRY_TASK_ERROR},
+		{"worker", REMUDA_RETRY_WORKER_LOST},
+		{"memory", REMUDA_RETRY_OUT_OF_MEMORY},
+		{"agent", REMUDA_RETRY_AGENT_LOST},
+		{"run-deadline", REMUDA_RETRY_RUN_DEADLINE},
+	};
+	struct remuda_task_options *options = &submitter->options;
+	size_t types = 0;
+	char *rest = NULL;
+
+	if (submitter->settings->retry_on == NULL)
+		return RMD_EXIT_OK;
+	submitter->retry_words = rmd_strdup(submitter->settings->retry_on);
+	if (submitter->retry_words == NULL)
+		return rmd_report_no_memory();
+	for (char *word = strtok_r(submitter->retry_words, ",", &rest); word != NULL;
+	     word = strtok_r(NULL, ",", &rest)) {
+		uint32_t cause = 0;
+
+		for (size_t i = 0; i < sizeof causes / sizeof *causes; i++)
+			if (strcmp(word, causes[i].word) == 0)
+				cause = causes[i].cause;
+		options->retry_on |= cause;
+		if (cause == 0 && types == ERROR_TYPES_MAX) {
+			rmd_report("--retry-on takes at most %u types of errors",
+				   ERROR_TYPES_MAX);
+			return RMD_EXIT_USAGE;
+		}
+		if (cause == 0)
+			submitter->error_types[types++] = word;
+	}
+	if (types != 0)
+		options->error_types = submitter->error_types;
 	return RMD_EXIT_OK;
 }
 
@@ -188,8 +232,15 @@ int rmd_submitter_check(struct rmd_submitter *submitter,
 	submitter->options.max_attempts = (uint32_t)settings->attempts.value;
 	submitter->options.deadline_ms = (uint64_t)settings->deadline.value;
 	submitter->options.labels = settings->labels.items;
+	submitter->options.queue_deadline_ms = (uint64_t)settings->queue_deadline.value;
+	submitter->options.run_deadline_ms = (uint64_t)settings->run_deadline.value;
+	submitter->options.backoff_ms = (uint64_t)settings->backoff.value;
+	submitter->options.backoff_max_ms = (uint64_t)settings->backoff_max.value;
+	submitter->options.detached = settings->detach;
 	rmd_argument_list_init(&submitter->named_values);
 	rc = check(submitter);
+	if (rc == RMD_EXIT_OK)
+		rc = read_retry(submitter);
 	return rc == RMD_EXIT_OK ? read_named(submitter) : rc;
 }
 
@@ -197,7 +248,7 @@ int rmd_submitter_open(struct rmd_submitter *submitter)
 {
 	int rc;
 
-	if (!submitter->settings->quiet) {
+	if (!submitter->settings->quiet && !submitter->settings->detach) {
 		submitter->output = rmd_output_create();
 		if (submitter->output == NULL)
 			return rmd_report_no_memory();
@@ -237,6 +288,7 @@ void rmd_submitter_fini(struct rmd_submitter *submitter)
 	}
 	rmd_output_destroy(submitter->output);
 	rmd_free(submitter->named);
+	rmd_free(submitter->retry_words);
 	rmd_modules_free(&submitter->modules);
 	rmd_argument_list_fini(&submitter->named_values);
 }

@@ -16,6 +16,9 @@ struct rmd_submit_settings {
 	const char *address, *pool;
 	bool text, spread, raw, quiet;
 	struct rmd_option_number workers, priority, deadline, attempts;
+	struct rmd_option_number queue_deadline, run_deadline, backoff, backoff_max;
+	const char *retry_on;
+	bool detach; /* run */
 	struct rmd_option_texts modules, labels, environment, named;
 	/* map */
 	bool nul, unordered, keep_going, json, no_progress;
@@ -46,8 +49,22 @@ struct rmd_submit_settings {
 		"a task that has not ended after this time (500ms, 30s, 5m, 2h; "    \
 		"a bare number is seconds) fails (default: no limit)"),              \
 	RMD_SUBMIT_ROW("max-attempts", 0, NUMBER, "N", attempts, 1, 100,             \
-		"begin a task again when its worker is lost, up to N times in all "  \
-		"(default 1)"),                                                      \
+		"begin a task again when it fails, up to N times in all (default "   \
+		"1)"),                                                               \
+	RMD_SUBMIT_ROW("retry-on", 0, TEXT, "CAUSES", retry_on, 0, 0,                \
+		"begin it again only after these failures: error, worker, memory, "  \
+		"agent, run-deadline, or types of errors, with commas between "      \
+		"(default: error,worker,memory,agent)"),                             \
+	RMD_SUBMIT_ROW("backoff", 0, DURATION, "TIME", backoff, 0, 0,                \
+		"wait so long before the second attempt, twice as long before each " \
+		"further one, half of it by chance (default: not at all)"),          \
+	RMD_SUBMIT_ROW("backoff-max", 0, DURATION, "TIME", backoff_max, 0, 0,        \
+		"wait no longer than this (default 1m)"),                            \
+	RMD_SUBMIT_ROW("queue-deadline", 0, DURATION, "TIME", queue_deadline, 0, 0,  \
+		"a task that has not begun after this time fails (default: no "      \
+		"limit)"),                                                           \
+	RMD_SUBMIT_ROW("run-deadline", 0, DURATION, "TIME", run_deadline, 0, 0,      \
+		"an attempt that runs longer than this fails (default: no limit)"),  \
 	RMD_SUBMIT_ROW("priority", 'p', NUMBER, "N", priority, -1000, 1000,          \
 		"higher goes first among your own tasks (default 0)"),               \
 	RMD_SUBMIT_ROW("label", 'l', TEXTS, "KEY=VALUE", labels, 0, 0,               \
@@ -79,6 +96,8 @@ struct rmd_submitter {
 	struct remuda_named_arg *named;	       /* owned */
 	size_t named_count;
 	struct rmd_option_texts modules; /* owned: whole paths (modules.h) */
+	char *retry_words;		 /* owned: what error_types point into */
+	const char *error_types[17];
 };
 
 /* Checks the settings and the function's name, before anything is started. An enum

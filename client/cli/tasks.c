@@ -74,6 +74,41 @@ int rmd_tasks_find(const Remuda__V1__ListTasksResponse *tasks, const char *word,
 	return RMD_EXIT_OK;
 }
 
+int rmd_tasks_resolve(struct rmd_caller *caller, const char *word,
+		      struct rmd_taskid *ret_id)
+{
+	struct rmd_taskid_pattern pattern;
+	Remuda__V1__ListTasksResponse *tasks = NULL;
+	int rc = RMD_EXIT_OK;
+
+	if (rmd_taskid_parse(word, &pattern) == 0 &&
+	    !rmd_taskid_is_whole(&pattern, ret_id))
+		rc = rmd_tasks_list(caller, RMD_TASKS_MAX, &tasks);
+	if (rc == RMD_EXIT_OK)
+		rc = rmd_tasks_find(tasks, word, ret_id);
+	if (tasks != NULL)
+		remuda__v1__list_tasks_response__free_unpacked(tasks, NULL);
+	return rc;
+}
+
+const char *rmd_tasks_state_name(Remuda__V1__TaskState state)
+{
+	switch (state) {
+	case REMUDA__V1__TASK_STATE__TASK_STATE_QUEUED:
+		return "queued";
+	case REMUDA__V1__TASK_STATE__TASK_STATE_LEASED:
+		return "leased";
+	case REMUDA__V1__TASK_STATE__TASK_STATE_RUNNING:
+		return "running";
+	case REMUDA__V1__TASK_STATE__TASK_STATE_DONE:
+		return "done";
+	case REMUDA__V1__TASK_STATE__TASK_STATE_UNSPECIFIED:
+	case _REMUDA__V1__TASK_STATE_IS_INT_SIZE:
+		break;
+	}
+	return "?"; /* of a newer coordinator */
+}
+
 int rmd_tasks_write_ids(FILE *out)
 {
 	struct rmd_caller *caller = NULL;

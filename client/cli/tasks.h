@@ -22,6 +22,12 @@ struct rmd_taskid rmd_tasks_id(const Remuda__V1__TaskId *task);
  * is wrong: not an id, no such task, several. An enum rmd_exit. */
 int rmd_tasks_find(const Remuda__V1__ListTasksResponse *tasks, const char *word,
 		   struct rmd_taskid *ret_id);
+/* The task that `word` names, for which the coordinator is asked where it is not a whole
+ * id. As rmd_tasks_find. */
+int rmd_tasks_resolve(struct rmd_caller *caller, const char *word,
+		      struct rmd_taskid *ret_id);
+/* "queued"; "?" for one that a newer coordinator knows. Borrowed for ever. */
+const char *rmd_tasks_state_name(Remuda__V1__TaskState state);
 /* Writes "ID\tFUNCTION" of every task, for completion; nothing where nobody is up.
  * RMD_EXIT_OK. */
 int rmd_tasks_write_ids(FILE *out);

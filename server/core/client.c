@@ -67,10 +67,14 @@ static void forget_outcome(struct rmd_core_task *task)
 	uint64_t bytes = task->payload.bytes.len, most = core->config.outcome_bytes_max;
 	bool came_under = core->outcome_bytes > most &&
 			  core->outcome_bytes - bytes <= most;
+	if (task->terms != NULL && task->terms->retained) {
+		core->retained_bytes -= bytes;
+		core->retained_count--;
+		rmd_core_task_free(task);
+		return;
+	}
 	task->client->outcome_bytes -= bytes;
 	core->outcome_bytes -= bytes;
-	if (task->terms != NULL && task->terms->retained)
-		core->retained_bytes -= bytes;
 	rmd_core_task_free(task);
 	if (came_under)
 		rmd_core_clients_unpause(core);
@@ -191,7 +195,12 @@ int rmd_core_ack(struct rmd_core *core, uint64_t now_ms, struct rmd_core_client 
 		return RMD_ENOTFOUND;
 	if (task->state != RMD_CORE_TASK_DONE)
 		return RMD_EPROTO;
-	rmd_core_client_forget(task);
+	if (rmd_core_task_detached(task)) {
+		rmd_core_retain(task);
+		rmd_core_client_throttle(client);
+	} else {
+		rmd_core_client_forget(task);
+	}
 	return 0;
 }
 

@@ -1,14 +1,18 @@
-/* server/core/retain.c: clients that are gone and have detached tasks: those go on, and
- * their outcomes wait for whoever asks by their id. */
+/* server/core/retain.c: outcomes of detached tasks, which wait for whoever asks by their id
+ * once their client has them or is gone; and clients that are gone, whose detached tasks go
+ * on. What is retained counts by itself: it keeps no client from being granted tasks. */
 #include "server/core/client.h"
 #include "server/core/kin.h"
 #include "server/core/state.h"
 #include "server/core/task.h"
 #include "server/core/terms.h"
 
+#define RETAINED_MAX 100000u
+
 static bool too_many(const struct rmd_core *core)
 {
-	return core->retained_bytes > core->config.retained_bytes_max;
+	return core->retained_bytes > core->config.retained_bytes_max ||
+	       core->retained_count > RETAINED_MAX;
 }
 
 /* The first of the list is the one that goes first, by time and by bytes. */
@@ -34,7 +38,10 @@ void rmd_core_retain(struct rmd_core_task *task)
 	terms->retained = true;
 	terms->forget_ms = core->now_ms + (wait_ms < longest ? wait_ms : longest);
 	TAILQ_INSERT_TAIL(&core->retained, terms, retained_link);
+	core->retained_count++;
 	core->retained_bytes += task->payload.bytes.len;
+	task->client->outcome_bytes -= task->payload.bytes.len;
+	core->outcome_bytes -= task->payload.bytes.len;
 	arm(core);
 }
 

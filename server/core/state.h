@@ -59,7 +59,7 @@ struct rmd_core {
 	struct rmd_core_heap timers;
 	struct rmd_core_timer turn_timer, offer_timer, rest_timer, retain_timer, home_timer;
 	TAILQ_HEAD(, rmd_core_terms) retained; /* outcomes of detached tasks, oldest first */
-	uint64_t retained_bytes;
+	uint64_t retained_bytes, retained_count;
 	uint64_t random; /* of back-offs */
 	struct rmd_core_unfit_text unfit;
 

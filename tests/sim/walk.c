@@ -9,6 +9,7 @@
 #include "server/core/share.h"
 #include "server/core/state.h"
 #include "server/core/task.h"
+#include "server/core/terms.h"
 #include "tests/sim/check.h"
 #include "tests/sim/world.h"
 
@@ -64,7 +65,9 @@ static void walk_client(struct sim_world *world, const struct rmd_core_client *c
 		nested += task->depth > 0;
 		waiting += task->waiting;
 		payload += ended ? 0 : rmd_core_task_bytes(task);
-		outcome += ended ? task->payload.bytes.len : 0;
+		outcome += ended && (task->terms == NULL || !task->terms->retained)
+				   ? task->payload.bytes.len
+				   : 0;
 		SIM_MUST(world, task->client == client, "a task of another client");
 		SIM_MUST(world, rmd_core_index_get(&client->tasks, task->number) == task,
 			 "a task is not found by its number");

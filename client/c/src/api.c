@@ -151,6 +151,34 @@ static struct remuda_error *put_labels(const char *const *labels,
 	return writer->failed ? remuda_error_create("OutOfMemory", "for labels") : NULL;
 }
 
+/* The rule for other attempts, raw; nothing where it is the default. */
+static struct remuda_error *put_retry(const struct remuda_task_options *options,
+				      struct rmd_wire_writer *writer,
+				      struct rmd_task_options *ret_options)
+{
+	struct rmd_retry_rule rule = {
+		.causes = options->retry_on, /* the contract's numbers */
+		.backoff_ms = options->backoff_ms,
+		.backoff_max_ms = options->backoff_max_ms,
+	};
+	for (; options->error_types != NULL &&
+	       options->error_types[rule.error_type_count] != NULL;
+	     rule.error_type_count++)
+		rule.error_types[rule.error_type_count] =
+			rmd_slice_of_string(options->error_types[rule.error_type_count]);
+	if (rule.causes == 0 && rule.error_type_count == 0 && rule.backoff_ms == 0 &&
+	    rule.backoff_max_ms == 0)
+		return NULL;
+	rmd_retry_rule_encode(writer, &rule);
+	ret_options->raw_retry = rmd_slice_of(writer->data, writer->len);
+	return writer->failed ? remuda_error_create("OutOfMemory", "for a retry rule")
+			      : NULL;
+}
+
+_Static_assert(REMUDA_RETRY_TASK_ERROR == 1 << RMD_FAILURE_TASK_ERROR &&
+		       REMUDA_RETRY_RUN_DEADLINE == 1 << RMD_FAILURE_RUN_DEADLINE,
+	       "causes have the contract's numbers");
+
 /* A mistake of the caller's, or a lack of memory? */
 static int encode_code(const struct remuda_error *err)
 {
@@ -165,7 +193,7 @@ static struct remuda_future *submit_values(struct remuda *client,
 					   struct remuda_future *future)
 {
 	const struct remuda_task_options *options = call->options;
-	struct rmd_wire_writer labels = {0};
+	struct rmd_wire_writer labels = {0}, retry = {0};
 	struct remuda_error *err = check_args(call);
 	struct rmd_submission submission = {
 		.capture = capture,
@@ -184,7 +212,13 @@ static struct remuda_future *submit_values(struct remuda *client,
 			.max_attempts = options->max_attempts,
 			.stream_logs = options->on_log != NULL,
 			.raw_labels = rmd_slice_of(labels.data, labels.len),
+			.queue_deadline_ms = options->queue_deadline_ms,
+			.run_deadline_ms = options->run_deadline_ms,
+			.detached = options->detached,
 		};
+		if (err == NULL)
+			err = put_retry(options, &retry, &submission.spec.options);
+		future->detached = options->detached;
 		if (options->deadline_ms != 0)
 			submission.until_ns = rmd_until_ns((int64_t)options->deadline_ms);
 		if (options->on_log != NULL)
@@ -200,6 +234,7 @@ static struct remuda_future *submit_values(struct remuda *client,
 		rmd_submit(client, &submission, future);
 	}
 	rmd_wire_writer_fini(&labels);
+	rmd_wire_writer_fini(&retry);
 	return future;
 }
 

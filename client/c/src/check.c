@@ -218,6 +218,11 @@ struct remuda_error *rmd_check_value(const char *function, size_t index, const c
 
 /* ---- names and options ---- */
 
+#define RETRY_ALL                                                          \
+	((uint32_t)REMUDA_RETRY_TASK_ERROR | REMUDA_RETRY_WORKER_LOST |    \
+	 REMUDA_RETRY_OUT_OF_MEMORY | REMUDA_RETRY_AGENT_LOST |            \
+	 REMUDA_RETRY_RUN_DEADLINE)
+
 struct remuda_error *rmd_check_function(const char *function)
 {
 	size_t len = function == NULL ? 0 : strlen(function);
@@ -268,6 +273,29 @@ struct remuda_error *rmd_check_pairs(const char *const *pairs, const char *what,
 	return NULL;
 }
 
+/* What is wrong with the rules by which the task ends; NULL: nothing. */
+static const char *rules_mistake(const struct remuda_task_options *options)
+{
+	size_t count = 0;
+	if (options->queue_deadline_ms > RMD_DEADLINE_MAX_MS ||
+	    options->run_deadline_ms > RMD_DEADLINE_MAX_MS)
+		return "queue_deadline_ms and run_deadline_ms must be at most 10 years";
+	if (options->backoff_ms > RMD_BACKOFF_MAX_MS ||
+	    options->backoff_max_ms > RMD_BACKOFF_MAX_MS)
+		return "backoff_ms and backoff_max_ms must be at most a day";
+	if ((options->retry_on & ~RETRY_ALL) != 0)
+		return "retry_on must be a sum of enum remuda_retry";
+	for (; options->error_types != NULL && options->error_types[count] != NULL;
+	     count++) {
+		struct rmd_slice type = rmd_slice_of_string(options->error_types[count]);
+		if (count == RMD_ERROR_TYPES_MAX || type.len == 0 ||
+		    type.len > RMD_ERROR_TYPE_MAX_BYTES || !rmd_wire_utf8_valid(type))
+			return "error_types must be at most 16 texts of 1 to 128 bytes, "
+			       "ended by NULL";
+	}
+	return NULL;
+}
+
 struct remuda_error *rmd_check_task_options(const struct remuda_task_options *options)
 {
 	size_t count;
@@ -283,6 +311,8 @@ struct remuda_error *rmd_check_task_options(const struct remuda_task_options *op
 		why = "max_attempts must be at most 100";
 	else if (options->deadline_ms > RMD_DEADLINE_MAX_MS)
 		why = "deadline_ms must be at most 10 years";
+	else
+		why = rules_mistake(options);
 	if (why != NULL)
 		return encode_error(remuda_error_create("InvalidOptions",
 							"remuda_task_options: %s", why));

@@ -277,6 +277,28 @@ uint64_t remuda_number(const struct remuda_future *future)
 	return future == NULL ? 0 : future->number;
 }
 
+int remuda_accepted(const struct remuda_future *future, int64_t timeout_ms)
+{
+	uint64_t until_ns = rmd_until_ns(timeout_ms);
+	int rc = 0;
+	if (future == NULL || future->number == 0)
+		return REMUDA_EINVAL;
+	struct remuda *client = future->client;
+	if (rmd_client_forked(client))
+		return REMUDA_EFORKED;
+	pthread_mutex_lock(&client->lock);
+	atomic_fetch_add(&client->accept_waiters, 1);
+	while (rc == 0 && atomic_load(&client->accepted) < future->number) {
+		if (client->state >= RMD_CLIENT_LOST)
+			rc = REMUDA_EUNREACHABLE;
+		else if (!rmd_client_wait(client, until_ns))
+			rc = REMUDA_ETIMEOUT;
+	}
+	atomic_fetch_sub(&client->accept_waiters, 1);
+	pthread_mutex_unlock(&client->lock);
+	return rc;
+}
+
 int remuda_on_done(struct remuda_future *future, remuda_done_fn *done, void *ctx)
 {
 	if (done == NULL || future == NULL)

@@ -36,6 +36,7 @@ struct remuda_future {
 	int code;                    /* what get returns for this kind; 0: by the kind */
 	struct remuda *client;       /* one reference */
 	uint64_t number;             /* 0: never sent */
+	bool detached;               /* its task goes on without the client */
 	uint32_t pool;               /* it was submitted to; 0: the default one */
 	struct rmd_slice bytes;      /* raw Value, ErrorChain, or a reason */
 	struct rmd_buf *buf;         /* what they lie in; NULL: in `small` */

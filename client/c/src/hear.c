@@ -256,6 +256,17 @@ static void hear_marks(struct reading *reading)
 	pthread_mutex_unlock(&client->lock);
 }
 
+/* After the outcomes: what was refused has ended when it counts as accepted. */
+static void tell_accepted(struct remuda *client, uint64_t accepted)
+{
+	atomic_store(&client->accepted, accepted);
+	if (atomic_load(&client->accept_waiters) == 0)
+		return;
+	pthread_mutex_lock(&client->lock);
+	pthread_cond_broadcast(&client->changed);
+	pthread_mutex_unlock(&client->lock);
+}
+
 void rmd_session_hear(struct rmd_stream *stream, void *ctx, struct rmd_piece message)
 {
 	struct reading reading;
@@ -271,6 +282,8 @@ void rmd_session_hear(struct rmd_stream *stream, void *ctx, struct rmd_piece mes
 			break;
 	hear_marks(&reading);                /* first: callbacks may submit */
 	flush_outcomes(&reading);
+	if (reading.accepted != 0)
+		tell_accepted(reading.client, reading.accepted);
 	if (rc < 0) {                        /* nonsense: cut it off; `closed` follows */
 		reading.client->misunderstood = true;
 		rmd_stream_cancel(stream);

@@ -20,6 +20,7 @@ int rmd_unaccepted_add(struct remuda *client, uint64_t number,
 		       const struct rmd_task_spec *spec, struct rmd_buf *arguments)
 {
 	size_t len = spec->function.len + spec->options.raw_labels.len +
+		     spec->options.raw_retry.len +
 		     (arguments == NULL ? spec->arguments.len : 0);
 	struct rmd_unaccepted *kept = rmd_malloc(sizeof *kept + len);
 	if (kept == NULL)
@@ -30,6 +31,8 @@ int rmd_unaccepted_add(struct remuda *client, uint64_t number,
 	kept->spec = *spec;
 	kept->spec.function = put(&at, spec->function);
 	kept->spec.options.raw_labels = put(&at, spec->options.raw_labels);
+	if (spec->options.raw_retry.data != NULL)
+		kept->spec.options.raw_retry = put(&at, spec->options.raw_retry);
 	kept->arguments = NULL;
 	if (arguments != NULL)
 		kept->arguments = rmd_buf_ref(arguments);

@@ -136,6 +136,13 @@ uint64_t remuda_number(const struct remuda_future *future)
 	return 0;
 }
 
+int remuda_accepted(const struct remuda_future *future, int64_t timeout_ms)
+{
+	(void)future;
+	(void)timeout_ms;
+	return REMUDA_EINVAL;
+}
+
 void remuda_session_hex(const struct remuda *client, char ret_hex[33])
 {
 	(void)client;
