@@ -75,7 +75,7 @@ static int live(struct remuda *client, enum shape shape, uint64_t fail_at,
 static void each_allocation_that_fails_in_a_submit_fails_that_task_alone(void **state)
 {
 	struct pair *pair = *state;
-	for (int shape = 0; shape < SHAPES; shape++) {
+	for (enum shape shape = SMALL; shape < SHAPES; shape++) {
 		uint64_t count, ignored, failed = 0;
 		assert_int_equal(live(pair->client, shape, UINT64_MAX, &count), 0);
 		for (uint64_t n = 1; n <= count; n++) {

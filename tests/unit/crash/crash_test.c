@@ -20,6 +20,8 @@
 #include "worker/spawner/spawner.h"
 
 static const char *const plain[] = {CRASH_MODULES "/plain.so"};
+/* As clang makes it: no table from addresses to units. */
+static const char *const no_table[] = {CRASH_MODULES "/no_table.so"};
 static const char *const stripped[] = {CRASH_MODULES "/stripped.so"};
 static const struct rig_spec spec;
 
@@ -160,6 +162,16 @@ static void all_calls_that_led_there_are_named(void **state)
 	text = crash(plain, CRASH_HELPER, "crashing.inline_crash", NULL);
 	assert_frame(text, "inline_crash", "inline_crash\n");
 	assert_frame(text, "inlined", "inlined (worker 1");
+	free(text);
+}
+
+static void lines_are_found_without_a_table_of_addresses(void **state)
+{
+	(void)state;
+	NEEDS_HANDLER();
+	char *text = crash(no_table, CRASH_HELPER, "crashing.three_deep", NULL);
+	assert_frame(text, "three_deep", "three_deep\n");
+	assert_frame(text, "innermost", "innermost (worker 1");
 	free(text);
 }
 
@@ -560,6 +572,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_bad_access_names_address_line_and_function),
 		cmocka_unit_test(all_calls_that_led_there_are_named),
+		cmocka_unit_test(lines_are_found_without_a_table_of_addresses),
 		cmocka_unit_test(a_call_through_a_bad_pointer_names_the_caller),
 		cmocka_unit_test(a_stack_overflow_is_told_in_any_thread),
 		cmocka_unit_test(a_crash_in_a_thread_of_the_task_is_told),

@@ -41,6 +41,19 @@ static bool describes_function(Dwarf_Die *die)
 	}
 }
 
+/* The compilation unit that an address lies in. elfutils finds it by a table that gcc
+ * writes and clang does not (.debug_aranges): without, each unit says where its code is. */
+static Dwarf_Die *unit_at(const struct rmd_call *call, Dwarf_Addr *ret_bias)
+{
+	Dwarf_Die *unit = dwfl_module_addrdie(call->module, call->pc, ret_bias);
+	if (unit != NULL)
+		return unit;
+	while ((unit = dwfl_module_nextcu(call->module, unit, ret_bias)) != NULL)
+		if (dwarf_haspc(unit, call->pc - *ret_bias) == 1)
+			break;
+	return unit;
+}
+
 /* `file` as the compiler was told it, which is what an error that was raised there says
  * too: without the folder that the compiler ran in. */
 static const char *as_compiled(Dwarf_Die *unit, const char *file)
@@ -85,7 +98,7 @@ static bool add_functions(struct list *list, const struct rmd_call *call,
 			  struct remuda_frame *frame, bool ours)
 {
 	Dwarf_Addr bias;
-	Dwarf_Die *unit = dwfl_module_addrdie(call->module, call->pc, &bias);
+	Dwarf_Die *unit = unit_at(call, &bias);
 	Dwarf_Die *scopes = NULL, *nested = NULL;
 	int count = unit != NULL ? dwarf_getscopes(unit, call->pc - bias, &scopes) : -1;
 	int at = 0;
@@ -130,6 +143,20 @@ static bool is_ours(const struct rmd_process_image *image)
 	       strncmp(base, "libc-2", 6) == 0;
 }
 
+/* The file and line of the address, where they are known. */
+static void set_source(struct remuda_frame *frame, const struct rmd_call *call)
+{
+	Dwarf_Addr bias;
+	Dwarf_Die *unit = unit_at(call, &bias);
+	Dwarf_Line *line = unit == NULL ? NULL : dwarf_getsrc_die(unit, call->pc - bias);
+	int number;
+	if (line == NULL)
+		return;
+	frame->file = as_compiled(unit, dwarf_linesrc(line, NULL, NULL));
+	if (frame->file != NULL && dwarf_lineno(line, &number) == 0 && number > 0)
+		frame->line = (uint32_t)number;
+}
+
 static void add_call(struct list *list, const struct rmd_process *process,
 		     const struct rmd_call *call)
 {
@@ -148,14 +175,7 @@ static void add_call(struct list *list, const struct rmd_process *process,
 			       ? call->pc - bias
 			       : call->pc - image->start;
 	frame.function = symbol_at(call->module, call->pc);
-	Dwfl_Line *line = dwfl_module_getsrc(call->module, call->pc);
-	int number;
-	if (line != NULL &&
-	    (frame.file = dwfl_lineinfo(line, NULL, &number, NULL, NULL, NULL)) != NULL) {
-		frame.line = number > 0 ? (uint32_t)number : 0;
-		frame.file = as_compiled(dwfl_module_addrdie(call->module, call->pc, &bias),
-					 frame.file);
-	}
+	set_source(&frame, call);
 	if (!add_functions(list, call, &frame, is_ours(image)))
 		add(list, &frame, is_ours(image));
 }
