@@ -42,7 +42,8 @@ static bool describes_function(Dwarf_Die *die)
 }
 
 /* The compilation unit that an address lies in. elfutils finds it by a table that gcc
- * writes and clang does not (.debug_aranges): without, each unit says where its code is. */
+ * writes and clang does not (.debug_aranges); without it each unit says where its code
+ * is. */
 static Dwarf_Die *unit_at(const struct rmd_call *call, Dwarf_Addr *ret_bias)
 {
 	Dwarf_Die *unit = dwfl_module_addrdie(call->module, call->pc, ret_bias);
