@@ -12,6 +12,7 @@
 #define CANCEL_GRACE_MS 1000u
 #define START_TIMEOUT_MS 60000u
 #define WORKER_PROGRAM "remuda-worker-native"
+#define PYTHON_PROGRAM "remuda-worker-python"
 #define CRASH_PROGRAM "remuda-crash"
 
 static uint32_t own_cpu_milli(void)
@@ -113,6 +114,11 @@ int rmd_agent_copy_options(struct rmd_agent *agent,
 	agent->worker_path = options->worker_path != NULL
 				     ? rmd_strdup(options->worker_path)
 				     : find_program(WORKER_PROGRAM);
+	agent->python_path = find_program(PYTHON_PROGRAM);
+	if (agent->python_path != NULL && access(agent->python_path, X_OK) != 0) {
+		rmd_free(agent->python_path);
+		agent->python_path = NULL;
+	}
 	agent->crash_path = options->crash_path != NULL
 				    ? rmd_strdup(options->crash_path)
 				    : find_program(CRASH_PROGRAM);
@@ -143,6 +149,15 @@ int rmd_agent_copy_options(struct rmd_agent *agent,
 	return rc;
 }
 
+const char *rmd_agent_program(const struct rmd_agent *agent, struct rmd_slice runtime)
+{
+	if (rmd_slice_equal(runtime, rmd_slice_of_string("native")))
+		return agent->worker_path;
+	if (rmd_slice_equal(runtime, rmd_slice_of_string("python")))
+		return agent->python_path;
+	return NULL;
+}
+
 static void free_list(char **list, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
@@ -155,6 +170,7 @@ void rmd_agent_free_options(struct rmd_agent *agent)
 	rmd_free(agent->name);
 	rmd_free(agent->version);
 	rmd_free(agent->worker_path);
+	rmd_free(agent->python_path);
 	rmd_free(agent->crash_path);
 	rmd_free(agent->preload_path);
 	rmd_free(agent->run_dir);

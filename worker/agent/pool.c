@@ -313,6 +313,7 @@ static void back_off(struct rmd_apool *pool)
 void rmd_apool_start_failed(struct rmd_apool *pool, struct remuda_error *err)
 {
 	struct rmd_agent *agent = pool->agent;
+	const char *program = rmd_agent_program(agent, pool->spec->runtime);
 	size_t modules = agent->module_count + pool->spec->module_count;
 	back_off(pool);
 	if (pool->whole != NULL) {
@@ -323,7 +324,7 @@ void rmd_apool_start_failed(struct rmd_apool *pool, struct remuda_error *err)
 		err, "WorkerStartFailed",
 		"a worker of runtime %.*s could not be started (program %s, %s%s%s)",
 		(int)pool->spec->runtime.len, (const char *)pool->spec->runtime.data,
-		agent->worker_path,
+		program != NULL ? program : "none",
 		modules == 0   ? "no modules"
 		: modules == 1 ? "module "
 			       : "modules ",
@@ -385,15 +386,17 @@ static bool modules_here(struct rmd_apool *pool)
 
 static bool runtime_known(struct rmd_apool *pool)
 {
-	if (rmd_slice_equal(pool->spec->runtime, rmd_slice_of_string("native")))
+	if (rmd_agent_program(pool->agent, pool->spec->runtime) != NULL)
 		return true;
 	if (pool->retry.place == 0)
 		rmd_apool_start_failed(
 			pool,
 			remuda_error_create("UnknownRuntime",
-					    "this agent has no runtime %.*s, only native",
+					    "this agent has no runtime %.*s, only native%s",
 					    (int)pool->spec->runtime.len,
-					    (const char *)pool->spec->runtime.data));
+					    (const char *)pool->spec->runtime.data,
+					    pool->agent->python_path != NULL ? " and python"
+									     : ""));
 	return false;
 }
 

@@ -19,7 +19,7 @@ static uint64_t memory_bytes(void)
 
 void rmd_agent_say_hello(struct rmd_agent *agent)
 {
-	static const char *const runtimes[] = {"native"};
+	static const char *const runtimes[] = {"native", "python"};
 	enum { LABELS_FIELD = 1 };
 	struct rmd_wire_writer labels = {0};
 	for (size_t i = 0; i < agent->label_count; i++) {
@@ -40,8 +40,8 @@ void rmd_agent_say_hello(struct rmd_agent *agent)
 	};
 	struct rmd_pairs pairs = {
 		rmd_wire_reader_of(rmd_slice_of(labels.data, labels.len)), LABELS_FIELD};
-	rmd_attach_request_put_hello(rmd_link_begin(agent->link), &hello, runtimes, 1,
-				     pairs);
+	rmd_attach_request_put_hello(rmd_link_begin(agent->link), &hello, runtimes,
+				     agent->python_path != NULL ? 2 : 1, pairs);
 	rmd_link_end(agent->link);
 	rmd_wire_writer_fini(&labels);
 }

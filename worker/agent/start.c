@@ -142,8 +142,8 @@ static int launch(struct rmd_aworker *worker)
 {
 	struct rmd_apool *pool = worker->pool;
 	struct rmd_agent *agent = worker->agent;
-	struct plan plan = {.program = agent->worker_path,
-			    .argv = {"remuda-worker-native", NULL}};
+	const char *program = rmd_agent_program(agent, pool->spec->runtime);
+	struct plan plan = {.program = program, .argv = {program, NULL}};
 	int fds[RMD_WP_CHILD_FDS], numbers[RMD_WP_CHILD_FDS];
 	int crash_fd = -1;
 	rmd_wp_child_fds(worker->wp, fds, numbers);

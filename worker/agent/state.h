@@ -220,6 +220,7 @@ struct rmd_agent {
 
 	/* options, owned */
 	char *name, *version, *worker_path, *run_dir;
+	char *python_path; /* program of python workers; NULL: this host has none */
 	char *crash_path; /* program of crash helpers; NULL: there is none */
 	char *preload_path; /* what makes a captured program a worker; NULL: there is none */
 	char **modules, **labels;
@@ -511,6 +512,8 @@ void rmd_amodule_free_all(struct rmd_agent *agent);
 
 /* ---- options.c ---- */
 
+/* Program of the workers of `runtime`, borrowed; NULL: the agent has no such runtime. */
+const char *rmd_agent_program(const struct rmd_agent *agent, struct rmd_slice runtime);
 /* Copies the options, with their defaults filled in. RMD_ENOMEM, RMD_EINVAL. */
 int rmd_agent_copy_options(struct rmd_agent *agent,
 			   const struct rmd_agent_options *options);

@@ -542,7 +542,8 @@ void rmd_aworker_reported(struct rmd_aworker *worker,
 		if (worker->start_error == NULL)
 			worker->start_error = remuda_error_create(
 				"SystemError", "cannot %s %s: %s", stages[report->stage],
-				agent->worker_path, strerror(report->error));
+				rmd_agent_program(agent, worker->pool->spec->runtime),
+				strerror(report->error));
 		rmd_aworker_ended(worker, NULL);
 		return;
 	case RMD_SPAWN_EXITED:
