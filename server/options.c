@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "proto/base/errcode.h"
 #include "proto/base/log.h"
@@ -150,6 +151,24 @@ static int add_to(const char *name, const char **list, size_t *count, size_t mos
 	return 0;
 }
 
+/* By its whole path: workers run elsewhere, and the loader looks for a bare name in the
+ * system's folders. */
+static int add_module(struct rmd_server_config *config, const char *value)
+{
+	static char *paths[RMD_MODULES_MAX]; /* kept to the end */
+	if (config->module_count < RMD_MODULES_MAX) {
+		char *path = realpath(value, NULL);
+		if (path == NULL || access(path, R_OK) < 0) {
+			fprintf(stderr, "remudad: --module %s: %s\n", value, strerror(errno));
+			free(path);
+			return RMD_EINVAL;
+		}
+		paths[config->module_count] = path;
+		value = paths[config->module_count];
+	}
+	return add_to("module", config->modules, &config->module_count, RMD_MODULES_MAX, value);
+}
+
 static int add_listener(struct rmd_server_config *config, const char *address)
 {
 	if (strncmp(address, "unix:", 5) != 0 && strncmp(address, "tcp:", 4) != 0) {
@@ -256,8 +275,7 @@ static int take(struct rmd_server_config *config, int code, const char *value)
 	case OPT_LISTEN:
 		return add_listener(config, value);
 	case OPT_MODULE:
-		return add_to("module", config->modules, &config->module_count,
-			      RMD_MODULES_MAX, value);
+		return add_module(config, value);
 	case OPT_INSECURE:
 		config->insecure = true;
 		return 0;

@@ -56,6 +56,17 @@ static void report_start_error(const char *agent, const Remuda__V1__AgentPool *p
 	rmd_free(message);
 }
 
+/* The agent itself, where its workers don't tell of it, or not all: no worker, no pool. */
+static void put_alone(struct rmd_rows *rows, const char *name, bool draining)
+{
+	rmd_rows_text(rows, name);
+	rmd_rows_number(rows, 0);
+	rmd_rows_number(rows, 0);
+	rmd_rows_number(rows, 0);
+	rmd_rows_text(rows, draining ? "draining" : "no workers");
+	rmd_rows_number(rows, 0);
+}
+
 static size_t put_agent(struct rmd_rows *rows, const Remuda__V1__AgentInfo *agent)
 {
 	const char *name = agent->hello != NULL ? agent->hello->name : "?";
@@ -76,6 +87,8 @@ static size_t put_agent(struct rmd_rows *rows, const Remuda__V1__AgentInfo *agen
 		}
 		report_start_error(name, pool);
 	}
+	if (workers == 0 || agent->draining)
+		put_alone(rows, name, agent->draining);
 	return workers;
 }
 
@@ -124,9 +137,9 @@ const struct rmd_command rmd_command_workers = {
 	.name = "workers",
 	.arguments = "",
 	.summary = "list worker processes and the agents they run under",
-	.description = "Lists the worker processes by agent: number and process id "
-		       "there, pool, state "
-		       "and the tasks each has ended.",
+	.description = "Lists the worker processes by agent: number and process id there, "
+		       "pool, state and the tasks each has ended. An agent that has no "
+		       "workers now, or that drains, has a line of its own (worker 0).",
 	.options = options,
 	.option_count = RMD_COUNT(options),
 	.settings_bytes = sizeof(struct settings),

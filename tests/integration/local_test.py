@@ -1,6 +1,7 @@
 """Local developer mode: no server to start, nothing left behind."""
 
 import hashlib
+import json
 import os
 import pty
 import shutil
@@ -58,6 +59,20 @@ class Run(Case):
     def test_a_deadline_ends_a_task(self):
         _, err = self.remuda("run", "-t", "300ms", "native:demo.sleep_ms", "60000", code=1)
         self.assertIn("DeadlineExceeded", err)
+
+    def test_the_socket_of_a_coordinator_that_was_killed_is_as_good_as_none(self):
+        self.remuda("up")
+        status = json.loads(self.remuda("status", "--json")[0])
+        os.kill(int(status["pid"]), signal.SIGKILL)
+        harness.wait_until(lambda: not harness.processes_with(self.mark), "it is gone")
+        socket = os.path.join(self.env["XDG_RUNTIME_DIR"], "remuda", "up.sock")
+        self.assertTrue(os.path.exists(socket))
+        out, _ = self.remuda("run", "native:demo.square", "21")
+        self.assertEqual(out, "441\n")
+        out, _ = self.remuda("map", "native:demo.square", input="2\n3\n")
+        self.assertEqual(out, "4\n9\n")
+        self.remuda("up")
+        self.remuda("down")
 
     def test_a_module_is_found_by_its_bare_name(self):
         shutil.copy(harness.DEMO, os.path.join(self.folder, "bare.so"))

@@ -127,6 +127,23 @@ class Modules(Case):
             self.assertIn("lacking.so", err)
             self.assertNotIn("/proc/self/fd", err)
 
+    def test_a_module_is_found_from_the_folder_it_was_named_in(self):
+        self.version(7, "bare.so")
+        with Coordinator(self, workers=None) as hub:
+            agent = self.start(os.path.join(BIN, "remuda-agent"), "--coordinator", hub.address,
+                               "--module", "bare.so", stdout=None, stderr=None)
+            self.assertEqual(self.remuda("run", "--address", hub.address,
+                                         "native:build.version")[0], "7\n")
+            agent.terminate()
+            agent.wait()
+        for program, words in (("remudad", ("--listen", f"unix:{self.folder}/s",
+                                            "--local-workers", "1")),
+                               ("remuda-agent", ("--coordinator", f"unix:{self.folder}/s"))):
+            _, err = self.run_program(os.path.join(BIN, program), *words, "--module", "nope.so",
+                                      code=2)
+            self.assertIn("nope.so", err)
+            self.assertIn("No such file", err)
+
     def test_modules_are_removed_by_name_prefix_or_digest(self):
         with Coordinator(self) as there:
             at = ["--address", there.address]

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "proto/base/errcode.h"
 #include "proto/base/log.h"
@@ -159,6 +160,24 @@ static int add_to(const char *name, const char **list, size_t *count, size_t mos
 	return 0;
 }
 
+/* By its whole path: workers run elsewhere, and the loader looks for a bare name in the
+ * system's folders. */
+static int add_module(struct rmd_agent_config *config, const char *value)
+{
+	static char *paths[RMD_AGENT_MODULES_GIVEN_MAX]; /* kept to the end */
+	if (config->module_count < RMD_AGENT_MODULES_GIVEN_MAX) {
+		char *path = realpath(value, NULL);
+		if (path == NULL || access(path, R_OK) < 0) {
+			fprintf(stderr, PROGRAM ": --module %s: %s\n", value, strerror(errno));
+			free(path);
+			return RMD_EINVAL;
+		}
+		paths[config->module_count] = path;
+		value = paths[config->module_count];
+	}
+	return add_to("module", config->modules, &config->module_count, RMD_AGENT_MODULES_GIVEN_MAX, value);
+}
+
 static int add_label(struct rmd_agent_config *config, const char *text)
 {
 	const char *equals = strchr(text, '=');
@@ -218,8 +237,7 @@ static int take(struct rmd_agent_config *config, int code, const char *value)
 		config->name = value;
 		return 0;
 	case OPT_MODULE:
-		return add_to("module", config->modules, &config->module_count,
-			      RMD_AGENT_MODULES_GIVEN_MAX, value);
+		return add_module(config, value);
 	case OPT_LABEL:
 		return add_label(config, value);
 	case OPT_WORKER:

@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "proto/base/errcode.h"
@@ -32,6 +34,23 @@ int rmd_locate_run_dir(char ret_path[RMD_PATH_MAX])
 	return format_path(ret_path, "%s/remuda-%s", "/tmp", uid);
 }
 
+/* False: nobody listens there: its coordinator was killed. The file is left to the next
+ * `remuda up`, which holds the lock beside it. */
+static bool answers(const char *path)
+{
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	if (strlen(path) >= sizeof name.sun_path)
+		return true; /* others will say so */
+	strcpy(name.sun_path, path);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return true;
+	int rc = connect(fd, (struct sockaddr *)&name, sizeof name);
+	bool refused = rc < 0 && errno == ECONNREFUSED;
+	close(fd);
+	return !refused;
+}
+
 int rmd_locate_up(char ret_address[RMD_PATH_MAX], struct remuda_error **ret_err)
 {
 	char dir[RMD_PATH_MAX], path[RMD_PATH_MAX];
@@ -52,6 +71,8 @@ int rmd_locate_up(char ret_address[RMD_PATH_MAX], struct remuda_error **ret_err)
 		return RMD_EINVAL;
 	}
 	if (lstat(path, &st) < 0 || !S_ISSOCK(st.st_mode) || st.st_uid != geteuid())
+		return RMD_ENOTFOUND;
+	if (!answers(path))
 		return RMD_ENOTFOUND;
 	return format_path(ret_address, "%s%s", "unix:", path) < 0 ? RMD_ENOTFOUND : 0;
 }
