@@ -24,7 +24,13 @@
 #define STACK_BYTES \
 	((size_t)48 << 10) /* more than the handler, and what the kernel puts */
 #define GUARD_BYTES ((size_t)4096)
-#define OTHER_MS 500 /* beyond RMD_CRASH_WAIT_MS: for a thread that crashes second */
+#define OTHER_MS 500 /* beyond what the first waits: for a thread that crashes second */
+
+#ifdef RMD_CATCH_SANITIZED
+#define HANDLES false
+#else
+#define HANDLES true
+#endif
 
 static const int caught[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
 
@@ -101,7 +107,7 @@ static void send_word(enum rmd_crash_op op)
 static void await_agent(void)
 {
 	struct pollfd ready = {.fd = catcher.fd, .events = POLLIN};
-	int64_t until = now_ms() + RMD_CRASH_WAIT_MS;
+	int64_t until = now_ms() + RMD_CRASH_LINE_MS;
 	for (int64_t left; (left = until - now_ms()) > 0;) {
 		struct rmd_crash_word word;
 		int n = poll(&ready, 1, (int)left);
@@ -117,6 +123,7 @@ static void await_agent(void)
 		if (word.op == RMD_CRASH_TRACER && word.pid > 0) {
 			/* EINVAL: this kernel needs no such permission. */
 			(void)prctl(PR_SET_PTRACER, (unsigned long)word.pid, 0, 0, 0);
+			until = now_ms() + RMD_CRASH_WAIT_MS;
 			send_word(RMD_CRASH_AGREED);
 		}
 	}
@@ -140,7 +147,8 @@ static void on_crash(int signal_number, siginfo_t *info, void *context)
 		if (atomic_compare_exchange_strong(&catcher.thread, &first, self))
 			tell(signal_number, info, context);
 		else /* the other one will end us both */
-			(void)poll(NULL, 0, RMD_CRASH_WAIT_MS + OTHER_MS);
+			(void)poll(NULL, 0,
+				   RMD_CRASH_LINE_MS + RMD_CRASH_WAIT_MS + OTHER_MS);
 	}
 	/* Blocked until we return; then it kills, and the wait status is the truth. */
 	struct sigaction standard = {.sa_handler = SIG_DFL};
@@ -270,9 +278,8 @@ static void set_handlers(void)
 
 void rmd_catch_open(void)
 {
-#ifndef RMD_CATCH_SANITIZED
 	struct stat st;
-	if (fstat(RMD_CRASH_CHILD_FD, &st) < 0 || !S_ISSOCK(st.st_mode))
+	if (!HANDLES || fstat(RMD_CRASH_CHILD_FD, &st) < 0 || !S_ISSOCK(st.st_mode))
 		return;
 	catcher.fd = fcntl(RMD_CRASH_CHILD_FD, F_DUPFD_CLOEXEC, FD_MIN);
 	(void)close(RMD_CRASH_CHILD_FD);
@@ -282,5 +289,4 @@ void rmd_catch_open(void)
 	rmd_catch_note_images();
 	(void)rmd_catch_thread_begin();
 	set_handlers();
-#endif
 }

@@ -3,7 +3,8 @@
  * A SEQPACKET socketpair of its own for each worker, so that a crash in the midst of
  * anything can use it. Worker: the record. Agent: TRACER, the process that is to look at
  * the worker; the worker allows it to, and answers AGREED. Agent: DONE; the worker dies
- * of its signal. The worker waits RMD_CRASH_WAIT_MS for all this, and no longer.
+ * of its signal. The worker waits RMD_CRASH_LINE_MS for the first word and, once there is
+ * a tracer, RMD_CRASH_WAIT_MS for its work, and no longer.
  *
  * Every byte from the worker may be forged by user code: it can spoil its own error
  * message, and nothing else. */
@@ -18,8 +19,10 @@
 #define RMD_CRASH_CHILD_FD 15
 /* Most bytes of a record: one packet. */
 #define RMD_CRASH_RECORD_MAX remuda_local_CrashRecord_size
-/* How long a dying worker waits for its stack to be taken. */
+/* How long a dying worker waits for its stack to be taken, … */
 #define RMD_CRASH_WAIT_MS 2000
+/* … and before that for somebody to take it: many may crash at once, on a busy host. */
+#define RMD_CRASH_LINE_MS 10000
 
 enum rmd_crash_op { RMD_CRASH_TRACER = 1, RMD_CRASH_AGREED = 2, RMD_CRASH_DONE = 3 };
 

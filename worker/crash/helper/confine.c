@@ -21,12 +21,12 @@
 #define CPU_SECONDS 2
 #define WALL_SECONDS 3
 
-static int limit(int resource, rlim_t to)
+static int limit(__rlimit_resource_t resource, rlim_t to)
 {
 	struct rlimit both = {to, to}, now;
 	if (getrlimit(resource, &now) == 0 && now.rlim_max < to)
 		both = (struct rlimit){now.rlim_max, now.rlim_max};
-	return setrlimit((__rlimit_resource_t)resource, &both) < 0 ? RMD_ESYS : 0;
+	return setrlimit(resource, &both) < 0 ? RMD_ESYS : 0;
 }
 
 /* Of the capabilities keeps those that let it see what a worker can see. Without the one
