@@ -61,7 +61,10 @@ endfunction()
 
 # remuda_fuzz(NAME SOURCES a.c ... DEPS target ... CORPUS dir): LLVMFuzzerTestOneInput in
 # a.c. With REMUDA_FUZZ a libFuzzer program; always an ordinary test that runs the corpus
-# in `dir` (tests/fuzz/standalone.c is its main).
+# in `dir` (tests/fuzz/standalone.c is its main). The target remuda_fuzzers builds them all.
+if(REMUDA_FUZZ)
+  add_custom_target(remuda_fuzzers)
+endif()
 function(remuda_fuzz name)
   cmake_parse_arguments(ARG "" "CORPUS" "SOURCES;DEPS" ${ARGN})
   if(NOT REMUDA_TESTS)
@@ -77,5 +80,7 @@ function(remuda_fuzz name)
     set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/fuzz)
     target_link_libraries(${name} PRIVATE remuda_flags ${ARG_DEPS})
     target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+    file(WRITE ${PROJECT_BINARY_DIR}/fuzz/${name}.corpus ${ARG_CORPUS})
+    add_dependencies(remuda_fuzzers ${name})
   endif()
 endfunction()
