@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "proto/base/alloc.h"
+#include "proto/base/descriptors.h"
 #include "proto/base/errcode.h"
 #include "proto/base/log.h"
 #include "proto/rpc/rpc.h"
@@ -42,7 +43,7 @@ struct program {
 	size_t address_count;
 	int spawner_fd;
 	pid_t spawner_pid;
-	bool stopping, stopping_now, down;
+	bool serving, stopping, stopping_now, down;
 };
 
 static void notify(const char *state)
@@ -162,6 +163,7 @@ static int start_agent(struct program *program)
 		.worker_path = config->worker_path,
 		.modules = config->modules,
 		.module_count = config->module_count,
+		.cancel_grace_ms = config->cancel_grace_ms,
 		.spawner_fd = program->spawner_fd,
 		.spawner_pid = program->spawner_pid,
 	};
@@ -293,9 +295,11 @@ static enum rmd_exit start(struct program *program)
 					    program);
 	program->watch =
 		rmd_watch_start(program->loop, config->client_pidfd, on_watch, program);
-	if (program->watch == NULL || rmd_server_start(program->server) < 0 ||
-	    (config->agent && start_agent(program) < 0)) {
-		fprintf(stderr, "remudad: cannot start: %s\n", strerror(errno));
+	program->serving = program->watch != NULL &&
+			   rmd_server_start(program->server) == 0;
+	if (!program->serving || (config->agent && start_agent(program) < 0)) {
+		fprintf(stderr, "remudad: cannot start: %s%s\n", strerror(errno),
+			rmd_descriptors_advice(errno));
 		return RMD_EXIT_SYSTEM;
 	}
 	if (config->client_fd >= 0 &&
@@ -310,6 +314,11 @@ static enum rmd_exit start(struct program *program)
 
 static void finish(struct program *program)
 {
+	if (program->serving && !program->down) { /* it could not start wholly */
+		program->stopping_now = true;
+		tasks_down(program);
+		rmd_loop_run(program->loop);
+	}
 	rmd_watch_stop(program->watch);
 	if (program->agent != NULL) {
 		rmd_direct_link_detach_agent(program->core_end);
@@ -334,8 +343,13 @@ int main(int argc, char **argv)
 		rmd_spawner_main();
 	struct program program = {.spawner_fd = -1};
 	enum rmd_exit code;
+	char why[256];
 	if (rmd_options_parse(argc, argv, &program.config, &code) < 0)
 		return (int)code;
+	if (rmd_descriptors_check(why, sizeof why) < 0) {
+		fprintf(stderr, "remudad: %s\n", why);
+		return RMD_EXIT_SYSTEM;
+	}
 	if (program.config.private_mode && leave_client() < 0) {
 		fprintf(stderr, "remudad: %s\n", strerror(errno));
 		return RMD_EXIT_SYSTEM;

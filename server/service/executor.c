@@ -212,7 +212,11 @@ int rmd_ticket_submit(struct rmd_executor *executor, struct rmd_slice function,
 		*ret_error =
 			rmd_outcome_submit_refused(executor->coordinator, rc, function);
 		rmd_free(ticket);
-		return rc;
+		return rc == RMD_ELIMIT && rmd_buf_slice(arguments).len >=
+						   executor->coordinator->options
+							   .payload_budget_bytes
+			       ? RMD_ETOOBIG
+			       : rc;
 	}
 	executor->last_number++;
 	rmd_coordinator_touch(executor->coordinator);
@@ -287,6 +291,12 @@ static void refused(struct run *run, int rc, struct rmd_buf *error)
 		rmd_stream_finish(
 			run->stream, RMD_RPC_RESOURCE_EXHAUSTED,
 			"the coordinator holds too many tasks or bytes; try again later");
+	} else if (rc == RMD_ETOOBIG) {
+		rmd_stream_set_reason(run->stream, "TOO_LARGE");
+		rmd_stream_finish(
+			run->stream, RMD_RPC_INVALID_ARGUMENT,
+			"the arguments take more bytes than the coordinator may "
+			"hold at all: start it with more --payload-bytes");
 	} else if (rc == RMD_ECLOSED) {
 		rmd_stream_set_reason(run->stream, "DRAINING");
 		rmd_stream_finish(run->stream, RMD_RPC_UNAVAILABLE,

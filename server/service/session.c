@@ -213,11 +213,14 @@ void rmd_session_feed(struct rmd_coordinator *coordinator)
 
 static void welcome(struct rmd_session *session, uint64_t accepted)
 {
+	uint64_t payload_max = session->coordinator->options.payload_budget_bytes;
+	if (payload_max > RMD_TRANSFER_MAX_BYTES)
+		payload_max = RMD_TRANSFER_MAX_BYTES;
 	struct rmd_session_welcome said = {.protocol = RMD_PROTOCOL_VERSION,
 					   .epoch = session->coordinator->epoch,
 					   .version = rmd_slice_of_string(REMUDA_VERSION),
 					   .accepted = accepted,
-					   .payload_max_bytes = RMD_TRANSFER_MAX_BYTES,
+					   .payload_max_bytes = payload_max,
 					   .shared_memory = session->sharing.shared != NULL};
 	rmd_session_response_put_welcome(rmd_stream_begin(session->stream), &said);
 	rmd_stream_end(session->stream);

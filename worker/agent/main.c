@@ -22,6 +22,7 @@
 #include "proto/base/alloc.h"
 #include "proto/base/clock.h"
 #include "proto/base/digest.h"
+#include "proto/base/descriptors.h"
 #include "proto/base/errcode.h"
 #include "proto/base/log.h"
 #include "proto/rpc/identity.h"
@@ -365,6 +366,11 @@ int main(int argc, char **argv)
 	program.signal_posts[1].run = run_second_signal;
 	if (rmd_agent_config_parse(argc, argv, &program.config, &code) < 0)
 		return (int)code;
+	char why[256];
+	if (rmd_descriptors_check(why, sizeof why) < 0) {
+		fprintf(stderr, "remuda-agent: %s\n", why);
+		return RMD_AGENT_EXIT_SYSTEM;
+	}
 	block_signals();
 	if (rmd_spawner_start(&program.spawner_fd, &program.spawner_pid) < 0) {
 		fprintf(stderr, "remuda-agent: the spawner cannot start: %s\n",

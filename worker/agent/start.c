@@ -11,6 +11,7 @@
 
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
+#include "proto/base/descriptors.h"
 #include "proto/base/errcode.h"
 #include "worker/crash/record.h"
 
@@ -218,10 +219,12 @@ static struct rmd_aworker *create(struct rmd_apool *pool,
 	return worker;
 }
 
-static void start_failed(struct rmd_apool *pool, const char *what, const char *why)
+/* `advice` as of rmd_descriptors_advice. */
+static void start_failed(struct rmd_apool *pool, const char *what, const char *why,
+			 const char *advice)
 {
-	rmd_apool_start_failed(
-		pool, remuda_error_create("SystemError", "cannot %s: %s", what, why));
+	rmd_apool_start_failed(pool, remuda_error_create("SystemError", "cannot %s: %s%s",
+							 what, why, advice));
 }
 
 int rmd_aworker_start(struct rmd_apool *pool)
@@ -232,7 +235,8 @@ int rmd_aworker_start(struct rmd_apool *pool)
 	struct rmd_aworker *worker =
 		create(pool, &rmd_aworker_events, rmd_aworker_on_timer);
 	if (worker == NULL) {
-		start_failed(pool, "make the descriptors of a worker", strerror(errno));
+		start_failed(pool, "make the descriptors of a worker", strerror(errno),
+			     rmd_descriptors_advice(errno));
 		return RMD_ESYS;
 	}
 	int rc = launch(worker);
@@ -244,8 +248,9 @@ int rmd_aworker_start(struct rmd_apool *pool)
 		return 0;
 	}
 	const char *why = rc == RMD_ESYS ? strerror(errno) : rmd_errcode_text(rc);
+	const char *advice = rc == RMD_ESYS ? rmd_descriptors_advice(errno) : "";
 	rmd_aworker_destroy(worker);
 	if (rc != RMD_EAGAIN && rc != RMD_ECLOSED)
-		start_failed(pool, "ask the spawner for a worker", why);
+		start_failed(pool, "ask the spawner for a worker", why, advice);
 	return rc == RMD_ECLOSED ? RMD_EAGAIN : rc;
 }

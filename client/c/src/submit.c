@@ -415,7 +415,8 @@ static struct remuda_error *refusal(const struct remuda *client,
 	case RMD_ETOOBIG:
 		return remuda_error_create("PayloadTooLarge",
 					   "the arguments of %.*s take %zu bytes; this "
-					   "coordinator takes at most %llu",
+					   "coordinator takes at most %llu (remudad "
+					   "--payload-bytes, and never over 1 GiB)",
 					   (int)name.len, (const char *)name.data,
 					   submission->spec.arguments.len,
 					   (unsigned long long)client->payload_max_bytes);
