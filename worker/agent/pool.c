@@ -244,7 +244,9 @@ uint32_t rmd_apool_depth(const struct rmd_apool *pool)
 static uint64_t slots_alone(const struct rmd_apool *pool)
 {
 	const struct rmd_agent *agent = pool->agent;
-	if (pool->closed || agent->draining || agent->link_lost)
+	if (pool->closed || pool->broken || agent->draining || agent->link_lost)
+		return 0;
+	if (pool->whole != NULL && pool->whole->broken)
 		return 0;
 	/* Workers that start count: their tasks can be here already. Not so after a
 	 * failure. */

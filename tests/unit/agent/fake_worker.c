@@ -199,7 +199,8 @@ void fake_worker_main(int argc, char **argv)
 {
 	struct rmd_wpw *end;
 	struct rmd_wpw_setup setup;
-	if (argc < 1 || strcmp(argv[0], "remuda-worker-native") != 0)
+	/* An agent starts it under the name of its program, as rig.c says. */
+	if (argc < 1 || strcmp(argv[0], "/proc/self/exe") != 0)
 		return;
 	const char *start = getenv("FAKE_START");
 	if (rmd_wpw_open(&end) < 0 || rmd_wpw_recv_setup(end, &setup) < 0)

@@ -81,6 +81,7 @@ static void heard_pool(struct rig *rig, const struct rmd_agent_pool *said)
 	pool->start_error = remuda_error_string(err);
 	remuda_error_free(err);
 	pool->start_failures++;
+	pool->broken = said->broken;
 }
 
 static void heard_log(struct rig *rig, const struct rmd_lease_log *log)
@@ -329,7 +330,13 @@ void rig_pool(struct rig *rig, uint64_t number, uint32_t workers,
 			.max_tasks_per_worker = given->max_tasks_per_worker,
 			.modules = given->module,
 			.module_count = given->module != NULL ? 1 : 0,
+			.broken_on_crash = given->broken_on_crash,
 		};
+		if (given->initializer != NULL)
+			spec.initializer = rmd_slice_of_string(given->initializer);
+		if (given->initializer_arguments != NULL)
+			spec.initializer_arguments =
+				rmd_slice_of_string(given->initializer_arguments);
 		if (given->environment != NULL) {
 			const char *equals = strchr(given->environment, '=');
 			pair.key = rmd_slice_of(given->environment,

@@ -41,6 +41,7 @@ struct rig_pool {
 	uint32_t slots, idle, worker_count, reports, start_failures;
 	struct rmd_agent_worker workers[RIG_WORKERS_MAX];
 	char *start_error; /* printed chain */
+	bool broken;
 };
 
 struct rig {
@@ -75,6 +76,8 @@ struct rig_spec {
 	const char *runtime;	 /* NULL: native */
 	const struct rmd_digest *module;
 	uint32_t max_tasks_per_worker;
+	const char *initializer, *initializer_arguments; /* NULL: none */
+	bool broken_on_crash;
 };
 void rig_pool(struct rig *rig, uint64_t pool, uint32_t workers,
 	      const struct rig_spec *spec);
