@@ -73,6 +73,35 @@ class Captured(Case):
         _, err = self.run_program(program("pie"), "private", "wrong", code=1)
         self.assertIn("twice: argument 1 (i): expected int64_t, got string", err)
 
+    def test_the_seed_scenario_gives_what_its_page_says(self):
+        seed = os.path.join(BUILD, "examples", "c", "seed_scenario")
+        out, err = self.run_program(seed, "private")
+        self.assertEqual("", err)
+        for line in ("1 detect: 42", "3 switch: 42", "5 wrap: 42"):
+            self.assertIn(line, out.splitlines())
+        self.assertRegex(out, r"EncodeError: Can't encode the function func_async \(.*"
+                         r"seed_scenario\.c:\d+\), which is in argument 1 at \[0\]\[0\]")
+        for way_out in ("remuda_wrap(func_async)", "remuda_set_encoder(REMUDA_ENCODER_CAPTURE)",
+                        "REMUDA_ENCODER=auto"):
+            self.assertIn(way_out, out)
+        self.assertIn("The above error was the direct cause of the following error:\n\n"
+                      "EncodeError: Could not encode the task native:seed_scenario.id to send it "
+                      "to the workers.", out)
+
+    def test_the_environment_switches_the_encoder(self):
+        for encoder, line in (("auto", "nested 42"), ("capture", "nested 42"),
+                              ("schema", "nested failed")):
+            with self.subTest(encoder):
+                self.env["REMUDA_ENCODER"] = encoder
+                code = 0 if line == "nested 42" else 1
+                out, _ = self.run_program(program("pie"), "private", "nested", "function",
+                                          code=code)
+                self.assertEqual([line, "function 42"], out.splitlines())
+
+    def test_a_captured_function_calls_one_by_name_in_its_own_process(self):
+        with Coordinator(self, workers=1) as remudad:
+            self.assertEqual(["by_name 49"], self.lines(program("pie"), remudad.address, "by_name"))
+
     def test_images_and_modules_share_one_worker_in_turn(self):
         with Coordinator(self, workers=1) as remudad:
             self.env["PROGRAM_WORKERS"] = "1"

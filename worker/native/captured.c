@@ -35,6 +35,7 @@ struct rmd_captured {
 	struct remuda_module self;
 	char name[NAME_BYTES];
 	struct rmd_map by_entry; /* entry -> struct rmd_function, owned */
+	struct rmd_digest image; /* as the last capture says */
 	uint64_t last_entry;	 /* tasks come in runs of one function */
 	const struct rmd_function *last;
 	struct saved saved[RMD_CAPTURE_GLOBALS_MAX];
@@ -243,9 +244,54 @@ const struct rmd_function *rmd_captured_find(struct rmd_run *run,
 		return NULL;
 	captured->last_entry = capture.entry;
 	captured->last = function;
+	captured->image = capture.image;
 	if (capture.global_count > 0 && (*ret_err = put_globals(run, &capture)) != NULL) {
 		rmd_captured_restore(run);
 		return NULL;
 	}
 	return function;
+}
+
+static int digit_of(uint8_t c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Reads hexadecimal digits up to a colon. False: there are none, or too many. */
+static bool read_entry(struct rmd_slice text, uint64_t *ret_entry)
+{
+	uint64_t entry = 0;
+	size_t i = 0;
+	for (; i < text.len && i <= 16 && digit_of(text.data[i]) >= 0; i++)
+		entry = entry << 4 | (uint64_t)digit_of(text.data[i]);
+	*ret_entry = entry;
+	return i > 0 && i <= 16 && i < text.len && text.data[i] == ':';
+}
+
+const struct rmd_function *rmd_captured_named(struct rmd_run *run, struct rmd_slice name,
+					      struct remuda_error **ret_err)
+{
+	struct rmd_captured *captured = run->captured;
+	size_t prefix = strlen(REMUDA_CAPTURE_PREFIX);
+	size_t entry_at = prefix + 2 * RMD_DIGEST_BYTES + 1;
+	uint64_t entry;
+	bool ours = captured != NULL && name.len > entry_at;
+	for (size_t i = 0; ours && i < RMD_DIGEST_BYTES; i++) {
+		int high = digit_of(name.data[prefix + 2 * i]);
+		int low = digit_of(name.data[prefix + 2 * i + 1]);
+		ours = high >= 0 && low >= 0 &&
+		       (high << 4 | low) == captured->image.bytes[i];
+	}
+	if (!ours || !read_entry(rmd_slice_of(name.data + entry_at, name.len - entry_at),
+				 &entry)) {
+		*ret_err = remuda_error_create(
+			"CaptureError",
+			"it is of another program than this worker is: only functions of "
+			"the same image can be called");
+		return NULL;
+	}
+	const struct rmd_function *function = rmd_map_get(&captured->by_entry, entry);
+	return function != NULL ? function : make(captured, entry, ret_err);
 }

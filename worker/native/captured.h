@@ -25,5 +25,9 @@ void rmd_captured_destroy(struct rmd_captured *captured);
  * task goes by name, or *ret_err says what is wrong. */
 const struct rmd_function *rmd_captured_find(struct rmd_run *run,
 					     struct remuda_error **ret_err);
+/* The function that "capture:IMAGE:ENTRY:NAME" means, in a worker of that image; NULL:
+ * *ret_err says why it is not here. */
+const struct rmd_function *rmd_captured_named(struct rmd_run *run, struct rmd_slice name,
+					      struct remuda_error **ret_err);
 /* Puts back what the environment took the place of. */
 void rmd_captured_restore(struct rmd_run *run);

@@ -35,6 +35,10 @@ struct rmd_run {
 	struct remuda_error *err; /* raised last; owned; NULL: none */
 	unsigned raises;
 	struct rmd_captured *captured; /* borrowed; NULL: the program is our own */
+	/* A function that the task calls (run_call.c): where its result goes; NULL: none. */
+	struct remuda_value *sink;
+	bool sunk; /* it has */
+	uint32_t calls;
 	uint64_t begun_ns, run_ns;
 	uint64_t silent_below_ns; /* tasks that took less have not printed; 0: can't be
 				     told */
@@ -85,6 +89,10 @@ int rmd_run_get(remuda_ctx *ctx, const struct remuda_place *place, uint64_t task
 		int64_t timeout_ms, struct remuda_value *ret_value,
 		struct remuda_error **ret_err);
 void rmd_run_cancel(remuda_ctx *ctx, uint64_t task);
+/* run_call.c: the entry of the table. */
+int rmd_run_call(remuda_ctx *ctx, const struct remuda_place *place,
+		 const struct remuda_value *function, const struct remuda_value *args,
+		 size_t count, struct remuda_value *ret_value);
 /* `err` becomes part of a chain: it is no longer among the child errors, if it was. */
 void rmd_run_release_error(struct rmd_run *run, const struct remuda_error *err);
 /* The task has ended: forgets its children and their errors. */

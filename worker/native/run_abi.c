@@ -195,4 +195,5 @@ const struct remuda_abi rmd_run_abi = {
 	.cancel = rmd_run_cancel,
 	.error_type = abi_error_type,
 	.error_message = abi_error_message,
+	.call = rmd_run_call,
 };

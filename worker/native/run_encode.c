@@ -142,11 +142,40 @@ static int encode_apart(struct rmd_run *run, const struct remuda_value *value,
 	return 0;
 }
 
+/* The result of a function that the task called stays here: it is a value for the task. */
+static int sink(struct rmd_run *run, const void *result)
+{
+	enum remuda_type type = (enum remuda_type)run->function->task->ret_type;
+	struct remuda_value value;
+	if (run->err != NULL)
+		return -1;
+	if (type != REMUDA_TYPE_MESSAGE)
+		value = rmd_task_from_c(type, result);
+	else if (!value_of_message(run, result, &value))
+		return -1;
+	if (value.kind == REMUDA_ARRAY && value.u.array.rank > 0) {
+		/* Its shape may lie in the function's own memory. */
+		size_t bytes = value.u.array.rank * sizeof *value.u.array.shape;
+		uint64_t *shape = rmd_arena_alloc(&run->arena, bytes);
+		if (shape == NULL) {
+			fail_result(run, "OutOfMemory", "", "no memory for it");
+			return -1;
+		}
+		memcpy(shape, value.u.array.shape, bytes);
+		value.u.array.shape = shape;
+	}
+	*run->sink = value;
+	run->sunk = true;
+	return 0;
+}
+
 int rmd_run_encode(remuda_ctx *ctx, const void *result)
 {
 	struct rmd_run *run = (struct rmd_run *)ctx;
 	RMD_CHECK_OBJ(run, RMD_RUN_MAGIC);
 	RMD_CHECK(run->function != NULL && !run->encoded);
+	if (run->sink != NULL)
+		return sink(run, result);
 	run->run_ns = rmd_clock_mono_ns() - run->begun_ns;
 	if (run->err != NULL)
 		return -1; /* it has raised: what it returns does not matter */

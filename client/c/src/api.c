@@ -8,6 +8,7 @@
 #include "client/c/src/capture.h"
 #include "client/c/src/check.h"
 #include "client/c/src/client.h"
+#include "client/c/src/function_value.h"
 #include "client/c/src/submit.h"
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
@@ -186,11 +187,12 @@ static int encode_code(const struct remuda_error *err)
 								   : REMUDA_EINVAL;
 }
 
-/* Submits a call whose arguments are values only. Takes the reference in `future`. */
-static struct remuda_future *submit_values(struct remuda *client,
-					   const struct remuda_call *call,
-					   const struct rmd_capture *capture,
-					   struct remuda_future *future)
+/* Submits a call whose arguments are values on the wire. Takes the reference in `future`.
+ */
+static struct remuda_future *submit_resolved(struct remuda *client,
+					     const struct remuda_call *call,
+					     const struct rmd_capture *capture,
+					     struct remuda_future *future)
 {
 	const struct remuda_task_options *options = call->options;
 	struct rmd_wire_writer labels = {0}, retry = {0};
@@ -235,6 +237,31 @@ static struct remuda_future *submit_values(struct remuda *client,
 	}
 	rmd_wire_writer_fini(&labels);
 	rmd_wire_writer_fini(&retry);
+	return future;
+}
+
+/* Submits a call whose arguments are values only, functions perhaps among them. Takes the
+ * reference in `future`. */
+static struct remuda_future *submit_values(struct remuda *client,
+					   const struct remuda_call *call,
+					   const struct rmd_capture *capture,
+					   struct remuda_future *future)
+{
+	struct rmd_function_values values;
+	struct remuda_error *err =
+		call->count > RMD_CALL_ARGS_MAX
+			? NULL
+			: rmd_function_values_resolve(client, call, capture, &values);
+	if (call->count > RMD_CALL_ARGS_MAX)
+		return submit_resolved(client, call, capture, future);
+	if (err != NULL) {
+		rmd_future_fail(future, encode_code(err), err);
+	} else {
+		struct remuda_call resolved = *call;
+		resolved.args = values.args;
+		submit_resolved(client, &resolved, capture, future);
+	}
+	rmd_function_values_fini(&values);
 	return future;
 }
 
@@ -283,7 +310,7 @@ struct remuda_future *remuda_submit_call(struct remuda *client,
 
 /* The prefix of the names of the module that `task` lies in: its own, or what the image
  * that holds it exports. NULL: that is no module. */
-static const char *module_of(const struct remuda_task *task)
+const char *rmd_task_module(const struct remuda_task *task)
 {
 	Dl_info info;
 	if (task->module != NULL)
@@ -316,7 +343,7 @@ static struct remuda_error *task_name(struct remuda *client,
 					   "library speaks version %u: compile it again",
 					   (unsigned)task->abi_version,
 					   REMUDA_ABI_VERSION);
-	const char *module = module_of(task);
+	const char *module = rmd_task_module(task);
 	*ret_name = '\0';
 	if (module == NULL)
 		return rmd_capture_task(client, task, ret_captured);

@@ -130,6 +130,7 @@ struct remuda {
 
 	/* What capture.c has sent; owned; NULL: nothing yet. */
 	struct rmd_client_images *_Atomic images;
+	_Atomic int encoder; /* enum remuda_encoder, for this client */
 
 	pthread_mutex_t table_lock;
 	struct rmd_table table;

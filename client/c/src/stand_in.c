@@ -252,6 +252,19 @@ int remuda_module_push(struct remuda *client, const char *path, uint8_t ret_dige
 	return nothing(ret_err);
 }
 
+int remuda_set_encoder(enum remuda_encoder encoder)
+{
+	(void)encoder;
+	return 0;
+}
+
+int remuda_client_set_encoder(struct remuda *client, enum remuda_encoder encoder)
+{
+	(void)client;
+	(void)encoder;
+	return 0;
+}
+
 /* remuda_get of each type: there is no future whose value it could be. */
 #define GET(name, type)                                                \
 	int remuda_get_##name(struct remuda_future *future, type *ret, \

@@ -87,6 +87,17 @@ REMUDA_TASK(static int64_t, parent, (remuda_ctx *, ctx), (int64_t, x))
 	return result.u.int64;
 }
 
+REMUDA_TASK(static struct remuda_value, call_first, (remuda_ctx *, ctx),
+	    (struct remuda_value, function), (int64_t, x))
+{
+	struct remuda_value arg = {.kind = REMUDA_INT64, .u.int64 = x};
+	struct remuda_value result = {.kind = REMUDA_NULL};
+	if (remuda_value_listlike(&function))
+		function = remuda_value_list_item(&function, 0);
+	(void)remuda_call(ctx, &function, &arg, 1, &result);
+	return result;
+}
+
 static int print_int(const char *what, struct remuda_future *future)
 {
 	struct remuda_error *err = NULL;
@@ -148,8 +159,25 @@ static int print_many(struct remuda *client)
 	return 0;
 }
 
+static int print_call(struct remuda *client, const char *what)
+{
+	struct remuda_value items[1] = {remuda_fn(twice)};
+	struct remuda_value list = {.kind = REMUDA_LIST}, name = {.kind = REMUDA_FUNCTION};
+	list.u.list.items = items;
+	list.u.list.len = 1;
+	name.u.string = (struct remuda_string){"native:demo.square", 18};
+	if (strcmp(what, "nested") == 0)
+		return print_int(what, remuda_submit(client, call_first, list, 21));
+	if (strcmp(what, "function") == 0)
+		return print_int(what, remuda_submit(client, call_first, items[0], 21));
+	return print_int(what, remuda_submit(client, call_first, name, 7));
+}
+
 static int run(struct remuda *client, const char *what)
 {
+	if (strcmp(what, "nested") == 0 || strcmp(what, "function") == 0 ||
+	    strcmp(what, "by_name") == 0)
+		return print_call(client, what);
 	if (strcmp(what, "twice") == 0)
 		return print_int(what, remuda_submit(client, twice, 21));
 	if (strcmp(what, "set_up") == 0)

@@ -88,6 +88,23 @@
 #define REMUDA_NAME_WITH_11(client, options, fn, a, b, c, d, e, f, g, h)             \
 	remuda_submit_list_(client, options, fn, REMUDA_ARGS_8(a, b, c, d, e, f, g, h), 8)
 
+/* What a function is until it is submitted: an opaque that holds its descriptor's address. */
+#define REMUDA_FN_CODEC "remuda.fn"
+#define REMUDA_WRAP_CODEC "remuda.wrap"
+
+static inline struct remuda_value
+remuda_function_value_(const struct remuda_task *const *entry, const char *codec)
+{
+	struct remuda_value value;
+	memset(&value, 0, sizeof value);
+	value.kind = REMUDA_OPAQUE;
+	value.u.opaque.codec.data = codec;
+	value.u.opaque.codec.len = strlen(codec);
+	value.u.opaque.data.data = entry;
+	value.u.opaque.data.len = sizeof *entry;
+	return value;
+}
+
 #define REMUDA_TASK_CALL_(client, options, fn, args, count)                          \
 	remuda_submit_task(client, REMUDA_TASK_OF(fn), options, args, count)
 

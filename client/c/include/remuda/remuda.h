@@ -477,6 +477,31 @@ REMUDA_API int remuda_pool_close(struct remuda *client, uint32_t pool,
 REMUDA_API int remuda_module_push(struct remuda *client, const char *path,
 				  uint8_t ret_digest[32], struct remuda_error **ret_err);
 
+/* ---- functions as code ---- */
+
+/* A function that is in no module that workers can find is captured: the program it lies in
+ * is sent, once, and workers are started of it (docs/capture.md). At the top level of a task
+ * (the function itself, and arguments that are functions) that happens by itself. For
+ * functions nested in an argument, such as in a list, the encoder decides. */
+enum remuda_encoder {
+	REMUDA_ENCODER_DEFAULT = 0,  /* client: the process's; process: REMUDA_ENCODER of the
+				      * environment ("schema", "auto", "capture"), else schema */
+	REMUDA_ENCODER_SCHEMA,       /* nested ones go by name, or are refused */
+	REMUDA_ENCODER_CAPTURE,      /* the program's own are captured wherever they are */
+	REMUDA_ENCODER_AUTO,         /* nested ones as at the top level */
+};
+/* Sets the encoder of this process's clients. REMUDA_EINVAL. */
+REMUDA_API int remuda_set_encoder(enum remuda_encoder encoder);
+/* Sets that of one client. REMUDA_EINVAL. */
+REMUDA_API int remuda_client_set_encoder(struct remuda *client, enum remuda_encoder encoder);
+
+/* A function of REMUDA_TASK as a value, to be an argument or part of one; a task calls it
+ * with remuda_call. */
+#define remuda_fn(function) remuda_function_value_(&function##__remuda_entry, REMUDA_FN_CODEC)
+/* The same, captured in any case, whatever the encoder. */
+#define remuda_wrap(function)                                                          \
+	remuda_function_value_(&function##__remuda_entry, REMUDA_WRAP_CODEC)
+
 /* ---- values ---- */
 
 /* Frees what a value from remuda_get or remuda_value_copy points to, and makes it null.

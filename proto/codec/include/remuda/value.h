@@ -46,7 +46,7 @@ enum remuda_kind {
 	REMUDA_ARRAY,                /* u.array */
 	REMUDA_TIMESTAMP,            /* u.time since 1970 UTC, years 1 to 9999; nanos from 0 on */
 	REMUDA_DURATION,             /* u.time, at most 315,576,000,000 s; both of one sign */
-	REMUDA_FUNCTION,             /* u.string: "RUNTIME:NAME" */
+	REMUDA_FUNCTION,             /* u.string: "RUNTIME:NAME", or one that was captured */
 	REMUDA_BLOB,                 /* u.blob */
 	REMUDA_ANY,                  /* u.any: a protobuf message */
 	REMUDA_NAMED,                /* u.named */

@@ -175,6 +175,9 @@ struct remuda_abi {
 	void (*cancel)(remuda_ctx *ctx, uint64_t task);
 	const char *(*error_type)(remuda_ctx *ctx, const struct remuda_error *err);
 	const char *(*error_message)(remuda_ctx *ctx, const struct remuda_error *err);
+	int (*call)(remuda_ctx *ctx, const struct remuda_place *place,
+		    const struct remuda_value *function, const struct remuda_value *args,
+		    size_t count, struct remuda_value *ret_value);
 };
 
 /* ---- what a task calls ---- */
@@ -292,6 +295,15 @@ static inline void remuda_ctx_cancel(remuda_ctx *ctx, uint64_t task)
 {
 	ctx->abi->cancel(ctx, task);
 }
+
+/* Calls a function value (an argument that the client made with remuda_fn or remuda_wrap, or
+ * a name) here and now, as a part of the running task: remuda_call(ctx, &function, args,
+ * count, &value). 0 and its value (`ret_value` may be NULL), which lives as long as the
+ * task; -1 with an error raised. On the task's own thread. */
+#define remuda_call(ctx, function, args, count, ret_value)                           \
+	remuda_call_at_(ctx, REMUDA_HERE_, function, args, count, ret_value)
+/* What the name of a captured function begins with, in a function value. */
+#define REMUDA_CAPTURE_PREFIX "capture:"
 
 /* Type ("ParseError") and message of an error that remuda_ctx_wait, remuda_raised or a
  * raise gave. Borrowed from it. */

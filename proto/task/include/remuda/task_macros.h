@@ -111,6 +111,14 @@ static inline uint64_t remuda_submit_at_(remuda_ctx *ctx, struct remuda_place pl
 	return ctx->abi->submit(ctx, &place, options, function, args, count);
 }
 
+static inline int remuda_call_at_(remuda_ctx *ctx, struct remuda_place place,
+				  const struct remuda_value *function,
+				  const struct remuda_value *args, size_t count,
+				  struct remuda_value *ret_value)
+{
+	return ctx->abi->call(ctx, &place, function, args, count, ret_value);
+}
+
 static inline int remuda_get_at_(remuda_ctx *ctx, struct remuda_place place, uint64_t task,
 				 int64_t timeout_ms, struct remuda_value *ret_value,
 				 struct remuda_error **ret_err)
