@@ -31,6 +31,7 @@ enum {
 	OPT_MEMORY_FD,
 	OPT_SHARED_BYTES,
 	OPT_CLIENT_GRACE,
+	OPT_CANCEL_GRACE,
 	OPT_RETENTION,
 	OPT_RETAINED_BYTES,
 	OPT_WORKERS_LOST_MAX,
@@ -66,15 +67,17 @@ static const struct option_row rows[] = {
 	{"worker", "PATH", OPT_WORKER, "program of native workers (default: beside remudad)"},
 	{"grace", "SECONDS", OPT_GRACE,
 	 "how long SIGTERM waits for tasks before it kills them (default 30)"},
+	{"cancel-grace", "SECONDS", OPT_CANCEL_GRACE,
+	 "with --local-workers: how long a cancelled task may run on before its worker gets "
+	 "SIGTERM (default 1)"},
 	{"client-grace", "SECONDS", OPT_CLIENT_GRACE,
 	 "a client that went without a word may come back for so long before its tasks are "
 	 "cancelled (default 10)"},
 	{"retention", "SECONDS", OPT_RETENTION,
-	 "how long outcomes of detached tasks, and of tasks of Executor.Submit, wait to be "
-	 "fetched (default 600)"},
+	 "how long outcomes of detached tasks wait to be asked for (default 600)"},
 	{"retained-bytes", "N", OPT_RETAINED_BYTES,
-	 "of these outcomes at most so many bytes are held of each sort; then the oldest go "
-	 "(default 128 MiB)"},
+	 "of these outcomes at most so many bytes are held; then the oldest go (default "
+	 "128 MiB)"},
 	{"workers-lost-max", "N", OPT_WORKERS_LOST_MAX,
 	 "a task that has ended so many workers is not tried again, whatever its rules say "
 	 "(default 3)"},
@@ -243,6 +246,10 @@ static int take_number(struct rmd_server_config *config, int code, const char *v
 	case OPT_MEMORY_FD:
 		if ((rc = parse_number("memory-fd", value, 1 << 20, &number)) == 0)
 			config->memory_fd = (int)number;
+		return rc;
+	case OPT_CANCEL_GRACE:
+		if ((rc = parse_number("cancel-grace", value, 86400, &number)) == 0)
+			config->cancel_grace_ms = number != 0 ? number * 1000 : 1;
 		return rc;
 	case OPT_CLIENT_GRACE:
 		if ((rc = parse_number("client-grace", value, 86400, &number)) == 0)

@@ -35,6 +35,7 @@ struct rmd_server_config {
 	int ready_fd;                /* told "ready ADDRESS...\n" and closed; -1: none */
 	const char *worker_path;     /* NULL: beside our own program */
 	uint64_t grace_ms;           /* how long SIGTERM lets tasks run */
+	uint64_t cancel_grace_ms;    /* from the cancel of a task to SIGTERM; 0: the agent's own */
 	uint64_t client_grace_ms;    /* how long a lost client may come back */
 	uint64_t retention_ms;       /* how long outcomes wait that nobody is there for */
 	uint64_t retained_bytes;     /* at most so much of them */

@@ -228,10 +228,6 @@ void rmd_core_client_leave(struct rmd_core *core, uint64_t now_ms,
 void rmd_core_client_resume(struct rmd_core *core, uint64_t now_ms,
 			    struct rmd_core_client *client);
 
-bool rmd_core_client_abandoned(const struct rmd_core_client *client);
-/* Its detached tasks that are held, in all states. */
-uint64_t rmd_core_client_detached(const struct rmd_core_client *client);
-
 void *rmd_core_client_user(const struct rmd_core_client *client);
 const char *rmd_core_client_identity(const struct rmd_core_client *client);
 /* The highest number that was accepted; 0: none. */
@@ -449,10 +445,6 @@ uint64_t rmd_core_task_deadline_ms(const struct rmd_core_task *task);
 /* Walks all tasks held, oldest first; NULL begins, NULL ends. */
 struct rmd_core_task *rmd_core_task_next(const struct rmd_core *core,
 					 const struct rmd_core_task *previous);
-/* Why a task waits, for a person, to `ret_text` (RMD_CORE_EXPLAIN_BYTES suffice): "no
- * agent is attached", "waits for its turn: 41 tasks are queued in its pool"; empty: it
- * does not wait. */
-void rmd_core_task_explain(const struct rmd_core_task *task, char *ret_text, size_t size);
 
 /* --- agents ------------------------------------------------------------------------ */
 

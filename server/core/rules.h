@@ -16,6 +16,7 @@
 #define RMD_CORE_ATTEMPTS_KEPT 8u      /* attempts of a task that are remembered */
 #define RMD_CORE_LAST_ERROR_MAX 16384u /* bytes of the last failed attempt's error */
 
+struct rmd_core_client;
 struct rmd_core_task;
 
 /* States of a task. QUEUED -> LEASED -> RUNNING -> DONE; LEASED or RUNNING -> QUEUED when
@@ -115,3 +116,12 @@ uint64_t rmd_core_task_run_deadline_ms(const struct rmd_core_task *task);
 bool rmd_core_task_detached(const struct rmd_core_task *task);
 /* When its next attempt may begin, where it backs off; else 0. */
 uint64_t rmd_core_task_backs_off_until_ms(const struct rmd_core_task *task);
+/* Why a task waits, for a person, to `ret_text` (RMD_CORE_EXPLAIN_BYTES suffice): "no
+ * agent is attached", "waits for its turn: 41 tasks are queued in its pool"; empty: it
+ * does not wait. */
+void rmd_core_task_explain(const struct rmd_core_task *task, char *ret_text, size_t size);
+
+/* The client is gone for good, and has detached tasks that go on. */
+bool rmd_core_client_abandoned(const struct rmd_core_client *client);
+/* Its detached tasks that are held, in all states. */
+uint64_t rmd_core_client_detached(const struct rmd_core_client *client);

@@ -37,7 +37,7 @@ struct rmd_coordinator_options {
 	uint64_t shared_bytes;       /* most that lies in a client's view at a time */
 	uint64_t client_grace_ms;    /* how long a lost client may come back */
 	uint64_t retention_ms;       /* how long outcomes wait that nobody is there for */
-	uint64_t retained_bytes;     /* at most so much: of sessions that are gone, and of calls */
+	uint64_t retained_bytes;     /* at most so much of them */
 	uint32_t workers_lost_max;   /* by one task */
 	uint64_t cannot_run_ms;      /* until what no agent suits fails; UINT64_MAX: never */
 };
