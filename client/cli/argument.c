@@ -2,7 +2,9 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "client/cli/report.h"
 #include "proto/base/alloc.h"
 #include "proto/base/errcode.h"
 #include "proto/codec/json.h"
@@ -136,6 +138,19 @@ static int spread(struct rmd_argument_list *list, struct rmd_slice word, char *r
 	return rc;
 }
 
+/* Says once, to a person, that what looks like an array or object is none. */
+static void note_text(struct rmd_slice word, const char *why)
+{
+	static bool said;
+
+	if (said || (word.data[0] != '{' && word.data[0] != '[') || !isatty(STDERR_FILENO))
+		return;
+	said = true;
+	rmd_report("note: '%.*s' is no JSON%s%s: taken as a string (-R says that it is one)",
+		   (int)(word.len < 60 ? word.len : 60), (const char *)word.data,
+		   why != NULL ? ": " : "", why != NULL ? why : "");
+}
+
 int rmd_argument_list_add(struct rmd_argument_list *list, struct rmd_argument_rule rule,
 			  struct rmd_slice word, char ret_why[RMD_ARGUMENT_WHY_BYTES])
 {
@@ -155,6 +170,7 @@ int rmd_argument_list_add(struct rmd_argument_list *list, struct rmd_argument_ru
 	if (rc != RMD_EINVAL)
 		return refuse(rc, "this JSON is no value (-R takes it as text)", why,
 			      ret_why);
+	note_text(word, why);
 	rmd_free(why);
 	list->open = false;
 	return append_text(list, word, ret_why);

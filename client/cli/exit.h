@@ -7,11 +7,11 @@
 	X(RMD_EXIT_TASK, 1, "A task failed; its error is on standard error.")          \
 	X(RMD_EXIT_USAGE, 2, "The command line is wrong; nothing was run.")            \
 	X(RMD_EXIT_SERVICE, 3,                                                         \
-	  "The coordinator cannot be reached, was lost, or refused the request.")      \
+	  "The coordinator cannot be reached or started, was lost, or refused the request.")      \
 	X(RMD_EXIT_SOME, 4, "With --keep-going: some tasks failed, the others ran.")   \
 	X(RMD_EXIT_SYSTEM, 5,                                                          \
 	  "This machine said no: input cannot be read, output cannot be written, "     \
-	  "a program cannot be started, memory has run out.")                          \
+	  "the run folder is not safe, memory has run out.")                           \
 	X(RMD_EXIT_INTERRUPTED, 130,                                                   \
 	  "Interrupted (SIGINT, SIGTERM, SIGHUP); open tasks were cancelled.")         \
 	X(RMD_EXIT_PIPE, 141,                                                          \

@@ -44,7 +44,7 @@ void rmd_nearest_offer(struct rmd_nearest *search, const char *candidate)
 
 	if (distance == SIZE_MAX || word_len == 0)
 		return;
-	if (distance > (longer + 2) / 3 &&
+	if (distance > (longer < 6 ? 1 : longer / 3) &&
 	    strncmp(search->word, candidate, least(word_len, len)) != 0)
 		return;
 	if (search->best == NULL || distance < search->distance) {

@@ -56,6 +56,22 @@ int rmd_place_make_run_folder(void)
 	return trouble != NULL ? RMD_EXIT_SYSTEM : RMD_EXIT_OK;
 }
 
+/* Reports why not. One that is not there is safe: nobody is up. */
+static bool run_folder_safe(void)
+{
+	char folder[RMD_PATH_MAX] = "";
+	struct stat stat;
+	const char *trouble = NULL;
+
+	if (rmd_locate_run_dir(folder) == 0 && lstat(folder, &stat) == 0)
+		trouble = folder_trouble(folder);
+	if (trouble != NULL)
+		rmd_report("the run folder %s, where 'remuda up' has its socket, cannot be "
+			   "trusted: %s",
+			   folder, trouble);
+	return trouble == NULL;
+}
+
 const char *rmd_place_unix_path(const char *address)
 {
 	return strncmp(address, "unix:", 5) == 0 ? address + 5 : NULL;
@@ -131,6 +147,10 @@ int rmd_place_find(const char *option, struct rmd_place *ret_address)
 	}
 	if (address.text == NULL)
 		return rmd_report_no_memory();
+	if (address.by_default && !run_folder_safe()) {
+		rmd_free(address.text);
+		return RMD_EXIT_SYSTEM;
+	}
 	rc = rmd_place_check(address.text, address.said_by);
 	if (rc != RMD_EXIT_OK) {
 		rmd_free(address.text);

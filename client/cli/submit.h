@@ -72,7 +72,8 @@ struct rmd_submit_settings {
 	RMD_SUBMIT_ROW("workers", 'w', NUMBER, "N", workers, 1, 100000,              \
 		"use at most N workers (default: as many as there are cpus)"),       \
 	RMD_SUBMIT_ROW("module", 'm', FILES, "FILE", modules, 0, 0,                  \
-		"load this module of task functions; may be given often"),           \
+		"load this module of task functions (a shared coordinator is sent it "  \
+		"first); may be given often"),           \
 	RMD_SUBMIT_ROW("env", 'e', TEXTS, "NAME=VALUE", environment, 0, 0,           \
 		"set this in the workers' environment; may be given often"),         \
 	RMD_SUBMIT_ROW("pool", 0, TEXT, "NAME", pool, 0, 0,                          \

@@ -185,6 +185,9 @@ static Remuda__V1__AgentInfo *agent_info(struct rmd_unary *call, struct rmd_hub 
 	info->agent = rmd_core_agent_number(agent);
 	info->draining = rmd_core_agent_drains(agent);
 	info->hello = remuda__v1__agent_hello__unpack(allocator, hello.len, hello.data);
+	if (info->hello != NULL) /* as it is known here, which may be NAME#2 */
+		info->hello->name = rmd_unary_text(
+			call, rmd_slice_of_string(rmd_core_agent_name(agent)));
 	while ((ledger = rmd_core_ledger_next(agent, ledger)) != NULL)
 		pools++;
 	info->pools = rmd_arena_calloc(arena, pools + 1, sizeof *info->pools);

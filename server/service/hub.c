@@ -119,6 +119,38 @@ void rmd_hub_destroy(struct rmd_hub *hub)
 
 /* ---- what the agent says ---- */
 
+static bool name_taken(const struct rmd_coordinator *coordinator, struct rmd_slice name)
+{
+	const struct rmd_hub *other;
+	TAILQ_FOREACH (other, &coordinator->hubs, next)
+		if (other->agent != NULL &&
+		    rmd_slice_equal(rmd_slice_of_string(rmd_core_agent_name(other->agent)),
+				    name))
+			return true;
+	return false;
+}
+
+/* Two agents of one name could not be told apart: the later one goes by NAME#2. It is not
+ * refused, since the earlier may be its own former life, not yet given up. */
+static struct rmd_slice unique_name(const struct rmd_hub *hub, struct rmd_slice name,
+				    char ret_name[RMD_CORE_NAME_MAX + 1])
+{
+	struct rmd_slice unique = name;
+	for (unsigned i = 2; i < 10000 && name_taken(hub->coordinator, unique); i++) {
+		int room = (int)RMD_CORE_NAME_MAX - 6;
+		(void)snprintf(ret_name, RMD_CORE_NAME_MAX + 1, "%.*s#%u",
+			       name.len < (size_t)room ? (int)name.len : room,
+			       (const char *)name.data, i);
+		unique = rmd_slice_of_string(ret_name);
+	}
+	if (unique.data != name.data)
+		rmd_log(RMD_LOG_WARN, "agent",
+			"another agent is called %.*s: this one goes by %s (--name gives each "
+			"its own)",
+			(int)name.len, (const char *)name.data, ret_name);
+	return unique;
+}
+
 static int take_hello(struct rmd_hub *hub, const struct rmd_agent_hello *hello)
 {
 	if (hub->agent != NULL)
@@ -134,8 +166,9 @@ static int take_hello(struct rmd_hub *hub, const struct rmd_agent_hello *hello)
 	}
 	struct rmd_slice runtimes[RMD_CORE_RUNTIMES_MAX];
 	struct rmd_core_label labels[RMD_CORE_LABELS_MAX];
+	char name[RMD_CORE_NAME_MAX + 1];
 	struct rmd_core_agent_info info = {
-		.name = hello->name,
+		.name = unique_name(hub, hello->name, name),
 		.runtimes = runtimes,
 		.cpu_milli = hello->cpu_milli,
 		.memory_bytes = hello->memory_bytes,
@@ -267,11 +300,11 @@ static int take_outcome(struct rmd_hub *hub, const struct rmd_lease_outcome *sai
 		outcome.outcome = parcel;
 		break;
 	}
+	case RMD_OUTCOME_VALUE_REFERENCE:
+		return RMD_EPROTO; /* no reader gives it */
 	}
 	/* A held outcome must not pin the whole frame that it came in. */
 	if (parcel.buf == NULL && outcome.outcome.bytes.len != 0) {
-	case RMD_OUTCOME_VALUE_REFERENCE:
-		return RMD_EPROTO; /* no reader gives it */
 		copy = rmd_buf_copy(outcome.outcome.bytes);
 		if (copy == NULL)
 			return RMD_ENOMEM;
@@ -344,9 +377,6 @@ static int take_item(struct rmd_hub *hub, const struct rmd_attach_request_item *
 		return rmd_hub_take_wait(hub, &item->wait);
 	case RMD_ATTACH_REQUEST_PROGRESS:
 		return rmd_hub_take_progress(hub, &item->progress);
-	case RMD_ATTACH_REQUEST_IMAGE_WANTED:
-		rmd_hub_send_image(hub, &item->digest);
-		return 0;
 	case RMD_ATTACH_REQUEST_IMAGE_WANTED:
 		rmd_hub_send_image(hub, &item->digest);
 		return 0;

@@ -144,6 +144,22 @@ class Modules(Case):
             self.assertIn("nope.so", err)
             self.assertIn("No such file", err)
 
+    def test_two_agents_of_one_name_are_told_apart(self):
+        with Coordinator(self, workers=None) as hub:
+            agents = [self.start(os.path.join(BIN, "remuda-agent"), "--coordinator", hub.address,
+                                 "--name", "twin", stdout=None, stderr=None) for _ in range(2)]
+
+            def names():
+                out, _ = self.remuda("workers", "--address", hub.address, "--json")
+                return sorted((row["agent"], row["state"])
+                              for row in map(json.loads, out.splitlines()))
+            wait_until(lambda: names() == [("twin", "no workers"), ("twin#2", "no workers")],
+                       "both are listed, without workers")
+            self.assertIn("another agent is called twin", hub.log_text())
+            for agent in agents:
+                agent.terminate()
+                agent.wait()
+
     def test_modules_are_removed_by_name_prefix_or_digest(self):
         with Coordinator(self) as there:
             at = ["--address", there.address]

@@ -29,7 +29,7 @@ class Readme(Case):
     @unittest.skipIf(SANITIZED, "a plain program does not load a sanitized library")
     def test_the_c_example_compiles_and_runs(self):
         module, program = blocks("README.md", "c")
-        for name, text in (("numbers.c", module), ("main.c", program)):
+        for name, text in (("figures.c", module), ("main.c", program)):
             with open(os.path.join(self.folder, name), "w", encoding="utf-8") as file:
                 file.write(text)
         prefix = os.path.join(self.folder, "prefix")
@@ -45,7 +45,7 @@ class Readme(Case):
         out, _ = self.run_program("./main")
         self.assertTrue(out.startswith("2.5\n"), out)
         self.assertIn("EmptyList: the mean of nothing is not a number", out)
-        self.assertIn("numbers.c", out)
+        self.assertIn("figures.c", out)
 
     def test_the_grpcurl_example(self):
         self.env["MODULES"] = MODULES

@@ -175,7 +175,8 @@ static int add_module(struct rmd_agent_config *config, const char *value)
 		paths[config->module_count] = path;
 		value = paths[config->module_count];
 	}
-	return add_to("module", config->modules, &config->module_count, RMD_AGENT_MODULES_GIVEN_MAX, value);
+	return add_to("module", config->modules, &config->module_count,
+		      RMD_AGENT_MODULES_GIVEN_MAX, value);
 }
 
 static int add_label(struct rmd_agent_config *config, const char *text)

@@ -36,7 +36,8 @@ int main(int argc, char **argv)
 	if (argc == 3 && strcmp(argv[1], "--check") == 0)
 		return check(argv[2]);
 	if (argc > 1) {
-		fprintf(stderr, "remuda-worker-native: takes no arguments but --version, or --check FILE\n"
+		fprintf(stderr, "remuda-worker-native: takes no arguments but --version, or "
+				"--check FILE\n"
 				"This program is started by remuda-agent.\n");
 		return RMD_WORK_USER;
 	}

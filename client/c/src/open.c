@@ -296,36 +296,6 @@ static int identify(struct remuda *client, const struct remuda_options *options,
 	return rc == RMD_ENOMEM ? REMUDA_ENOMEM : REMUDA_EINVAL;
 }
 
-/* Where the coordinator will find the modules from any folder. Gives paths in the order of
- * `modules`, NULL behind them; free with free_modules. */
-static int whole_paths(const char *const *modules, char ***ret_paths,
-		       struct remuda_error **ret_err)
-{
-	size_t count = 0;
-	while (modules != NULL && modules[count] != NULL)
-		count++;
-	char **paths = rmd_calloc(count + 1, sizeof *paths);
-	int rc = paths == NULL ? REMUDA_ENOMEM : 0;
-	*ret_paths = paths;
-	for (size_t i = 0; rc == 0 && i < count; i++) {
-		paths[i] = realpath(modules[i], NULL);
-		if (paths[i] != NULL && access(paths[i], R_OK) == 0)
-			continue;
-		rc = errno == ENOENT ? REMUDA_ENOTFOUND : REMUDA_ESYS;
-		*ret_err = remuda_error_create("ModuleNotReadable",
-					       "cannot read the module %s: %s", modules[i],
-					       strerror(errno));
-	}
-	return rc;
-}
-
-static void free_modules(char **paths)
-{
-	for (size_t i = 0; paths != NULL && paths[i] != NULL; i++)
-		free(paths[i]);
-	rmd_free(paths);
-}
-
 static int start_private(struct remuda *client, const struct remuda_options *options,
 			 struct remuda_error **ret_err)
 {
@@ -333,9 +303,9 @@ static int start_private(struct remuda *client, const struct remuda_options *opt
 	int rc = rmd_locate_server(options->server_path, path, ret_err);
 	if (rc < 0)
 		return REMUDA_ENOTFOUND;
-	rc = whole_paths(options->modules, &modules, ret_err);
+	rc = rmd_private_modules(options->modules, &modules, ret_err);
 	if (rc < 0) {
-		free_modules(modules);
+		rmd_private_modules_free(modules);
 		return rc;
 	}
 	client->server_path = rmd_strdup(path);
@@ -344,7 +314,7 @@ static int start_private(struct remuda *client, const struct remuda_options *opt
 					    .shared_bytes = client->shared_bytes,
 					    .modules = (const char *const *)modules};
 	rc = rmd_private_start(&start, &client->private_fd, &client->memory_fd, ret_err);
-	free_modules(modules);
+	rmd_private_modules_free(modules);
 	if (rc < 0)
 		return rc == RMD_ENOMEM || client->server_path == NULL ? REMUDA_ENOMEM
 								       : REMUDA_ESYS;

@@ -189,6 +189,34 @@ static int above_stdio(int fd)
 	return moved;
 }
 
+int rmd_private_modules(const char *const *modules, char ***ret_paths,
+			struct remuda_error **ret_err)
+{
+	size_t count = 0;
+	while (modules != NULL && modules[count] != NULL)
+		count++;
+	char **paths = rmd_calloc(count + 1, sizeof *paths);
+	int rc = paths == NULL ? REMUDA_ENOMEM : 0;
+	*ret_paths = paths;
+	for (size_t i = 0; rc == 0 && i < count; i++) {
+		paths[i] = realpath(modules[i], NULL);
+		if (paths[i] != NULL && access(paths[i], R_OK) == 0)
+			continue;
+		rc = errno == ENOENT ? REMUDA_ENOTFOUND : REMUDA_ESYS;
+		*ret_err = remuda_error_create("ModuleNotReadable",
+					       "cannot read the module %s: %s", modules[i],
+					       strerror(errno));
+	}
+	return rc;
+}
+
+void rmd_private_modules_free(char **paths)
+{
+	for (size_t i = 0; paths != NULL && paths[i] != NULL; i++)
+		free(paths[i]);
+	rmd_free(paths);
+}
+
 int rmd_private_start(const struct rmd_private_options *options, int *ret_fd,
 		      int *ret_memory_fd, struct remuda_error **ret_err)
 {

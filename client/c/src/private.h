@@ -17,3 +17,10 @@ struct rmd_private_options {
  * no SIGCHLD comes. It ends with us. RMD_ESYS, RMD_ENOMEM, RMD_ELIMIT with *ret_err. */
 int rmd_private_start(const struct rmd_private_options *options, int *ret_fd,
 		      int *ret_memory_fd, struct remuda_error **ret_err);
+
+/* Where the coordinator will find the modules from any folder. Gives whole paths in the order of
+ * `modules` (ended by NULL; may be NULL), NULL behind them, also on failure; free with
+ * rmd_private_modules_free. REMUDA_ENOTFOUND, REMUDA_ESYS with *ret_err; REMUDA_ENOMEM. */
+int rmd_private_modules(const char *const *modules, char ***ret_paths,
+			struct remuda_error **ret_err);
+void rmd_private_modules_free(char **paths);

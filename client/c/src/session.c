@@ -117,10 +117,22 @@ static void on_drained(struct rmd_stream *stream, void *ctx)
 	pthread_mutex_unlock(&client->lock);
 }
 
+/* `text` without `lead`, `address` and ": " where it begins so: that has been said. */
+static const char *behind(const char *text, const char *lead, const char *address)
+{
+	size_t lead_len = strlen(lead), len = strlen(address);
+	if (strncmp(text, lead, lead_len) != 0 ||
+	    strncmp(text + lead_len, address, len) != 0 ||
+	    strncmp(text + lead_len + len, ": ", 2) != 0)
+		return text;
+	return text + lead_len + len + 2;
+}
+
 /* Opening has failed: what to tell the user who waits in remuda_open. */
 static struct remuda_error *open_error(const struct remuda *client,
 				       enum rmd_rpc_status status, const char *text)
 {
+	const char *address = client->address;
 	const char *hint =
 		"Is remudad running there (remudad --listen ADDRESS)? Without an "
 		"address, remuda starts a private coordinator";
@@ -138,8 +150,9 @@ static struct remuda_error *open_error(const struct remuda *client,
 		hint = "The coordinator does not let this client in";
 	else if (status == RMD_RPC_UNIMPLEMENTED)
 		hint = "Something answers there that is no coordinator of remuda";
+	text = behind(behind(text, "cannot connect to ", address), "", address);
 	return remuda_error_create("CoordinatorUnreachable",
-				   "no coordinator at %s: %s (%s). %s", client->address,
+				   "no coordinator at %s: %s (%s). %s", address,
 				   text, rmd_rpc_status_name(status), hint);
 }
 

@@ -29,7 +29,7 @@ static char report_path[64];
 static struct remuda *open_private(struct remuda_error **ret_err)
 {
 	struct remuda_options options = REMUDA_OPTIONS_INIT;
-	const char *modules[] = {"/lib/a.so", "/lib/b.so", NULL};
+	const char *modules[] = {"/bin/sh", "/bin/cat", NULL}; /* files that are there */
 	options.address = "private";
 	options.max_workers = 3;
 	options.modules = modules;
