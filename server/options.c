@@ -169,7 +169,8 @@ static int add_module(struct rmd_server_config *config, const char *value)
 		paths[config->module_count] = path;
 		value = paths[config->module_count];
 	}
-	return add_to("module", config->modules, &config->module_count, RMD_MODULES_MAX, value);
+	return add_to("module", config->modules, &config->module_count, RMD_MODULES_MAX,
+		      value);
 }
 
 static int add_listener(struct rmd_server_config *config, const char *address)
