@@ -30,7 +30,7 @@ static void signal_fd(struct rmd_done_queue *queue)
 {
 	uint64_t one = 1;
 	ssize_t n = write(queue->event_fd, &one, sizeof one);
-	(void)n;                             /* it is nonblocking and holds at most 1 */
+	(void)n; /* it is nonblocking and holds at most 1 */
 }
 
 static void clear_fd(struct rmd_done_queue *queue)
@@ -59,7 +59,7 @@ void rmd_done_queue_abandon(struct rmd_done_queue *queue,
 		rmd_future_unref(future);
 	pthread_mutex_lock(&queue->lock);
 	queue->gone = gone;
-	future = queue->head;                /* what came in between */
+	future = queue->head; /* what came in between */
 	queue->head = queue->tail = NULL;
 	bool none = queue->expected == 0;
 	pthread_mutex_unlock(&queue->lock);
@@ -145,7 +145,13 @@ int remuda_enqueue(struct remuda_future *future, remuda_done_fn *done, void *ctx
 {
 	if (future == NULL)
 		return REMUDA_EINVAL;
-	return rmd_future_hook(future, &future->client->queue, done, ctx);
+	struct remuda *client = future->client;
+	pthread_mutex_lock(&client->lock);
+	bool closed = client->state == RMD_CLIENT_CLOSED;
+	pthread_mutex_unlock(&client->lock);
+	if (closed)
+		return REMUDA_ECLOSED; /* nobody would ever take it off the queue */
+	return rmd_future_hook(future, &client->queue, done, ctx);
 }
 
 int remuda_fd(struct remuda *client)
@@ -154,7 +160,8 @@ int remuda_fd(struct remuda *client)
 		return REMUDA_EINVAL;
 	if (rmd_client_forked(client))
 		return REMUDA_EFORKED;
-	rmd_seat_keep(&client->seat); /* its user polls the descriptor, and nobody waits */
+	rmd_seat_keep(
+		&client->seat); /* its user polls the descriptor, and nobody waits */
 	return rmd_done_queue_fd(&client->queue);
 }
 

@@ -119,6 +119,47 @@ static void dispatch_calls_back_on_the_thread_that_dispatches(void **state)
 
 /* ---- back-pressure ---- */
 
+/* Nobody could take it off again: it would never be freed. */
+static void a_closed_client_has_no_queue_to_put_a_future_on(void **state)
+{
+	struct pair *pair = *state;
+	struct remuda_future *future = remuda_submit_name(pair->client, "x:echo", 1);
+	int64_t result = 0;
+	assert_int_equal(remuda_wait(future, -1), 0);
+	remuda_close(pair->client);
+	pair->client = NULL;
+	assert_int_equal(remuda_enqueue(future, NULL, NULL), REMUDA_ECLOSED);
+	assert_int_equal(remuda_get(future, &result, NULL), 0);
+	assert_int_equal(result, 1);
+}
+
+/* A program that submits and never looks: the client takes the outcomes in all the same,
+ * so that the coordinator is not held up, and gives them back when asked. */
+static void outcomes_that_nobody_takes_off_hold_up_nothing(void **state)
+{
+	struct remuda *client = ((struct pair *)*state)->client;
+	enum { TASKS = 2000 };
+	int64_t result = 0;
+	for (int i = 0; i < TASKS; i++)
+		assert_int_equal(remuda_enqueue(remuda_submit_name(client, "x:echo", i),
+						NULL, NULL),
+				 0);
+	assert_int_equal(
+		remuda_get(remuda_submit_name(client, "x:echo", 7), &result, NULL), 0);
+	assert_int_equal(result, 7);
+	struct pollfd readable = {.fd = remuda_fd(client), .events = POLLIN};
+	for (int taken = 0; taken < TASKS;) {
+		struct remuda_future *future = remuda_next_done(client, NULL);
+		if (future == NULL) {
+			assert_int_equal(poll(&readable, 1, 30000), 1);
+			continue;
+		}
+		assert_int_equal(remuda_get(future, &result, NULL), 0);
+		taken++;
+	}
+	assert_null(remuda_next_done(client, NULL));
+}
+
 static void a_full_window_blocks_the_submit_until_its_deadline(void **state)
 {
 	struct pair *pair = *state;
@@ -147,7 +188,7 @@ struct from_callback {
 	struct pair *pair;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	int accepted, code;          /* code: of the first that was not */
+	int accepted, code; /* code: of the first that was not */
 };
 
 static void submit_from_callback(struct remuda_future *future, void *ctx)
@@ -189,7 +230,7 @@ static void a_callback_is_refused_where_it_would_have_to_wait_for_itself(void **
 }
 
 #define THREADS 8
-#define EACH    2000
+#define EACH 2000
 
 static void *submit_many(void *arg)
 {
@@ -268,6 +309,8 @@ int main(void)
 		WITH(a_callback_on_a_future_that_has_ended_comes_at_once),
 		WITH(an_event_loop_hears_of_ended_futures_through_a_descriptor),
 		WITH(dispatch_calls_back_on_the_thread_that_dispatches),
+		WITH(a_closed_client_has_no_queue_to_put_a_future_on),
+		NARROW(outcomes_that_nobody_takes_off_hold_up_nothing),
 		NARROW(a_full_window_blocks_the_submit_until_its_deadline),
 		NARROW(a_callback_is_refused_where_it_would_have_to_wait_for_itself),
 		WITH(eight_threads_submit_without_gaps_or_mix_ups),

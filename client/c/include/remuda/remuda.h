@@ -320,20 +320,36 @@ REMUDA_API void remuda_session_hex(const struct remuda *client, char ret_hex[33]
 
 /* ---- when it is done: callbacks, event loops ---- */
 
-/* Hears that `future` has its outcome: remuda_get and remuda_result do not wait then. May
- * free or take the future. */
+/* Hears that `future` has its outcome: remuda_get and remuda_result do not wait then. The
+ * callback owns the future, which stays valid until it takes or frees it, then or later,
+ * on any thread. */
 typedef void remuda_done_fn(struct remuda_future *future, void *ctx);
 
-/* Has `done` called once, on the client's thread, or here and now if the future has ended
- * already. Once a future, and not together with remuda_enqueue: REMUDA_EINVAL. In the
- * callback: no waiting for other futures, no long work: it holds up all outcomes of this
- * client. Submitting is allowed. After this call the future belongs to the callback. */
+/* Has `done` called once, on the client's thread, or here and now, before the call
+ * returns, if the future has ended already: `done` must not need a lock that the caller
+ * holds. Once a future, and not together with remuda_enqueue: REMUDA_EINVAL, and the
+ * future stays the caller's; else it belongs to the callback, and only remuda_cancel may
+ * still be called for it, until `done` is.
+ *
+ * In the callback: no waiting for other futures, no long work: it holds up all outcomes of
+ * this client, and all that other threads send. Submitting is allowed, but fails with
+ * REMUDA_EAGAIN where it would have to wait. remuda_close is not. `ctx` must live until
+ * `done` has been called, which it always is: for what is open when the client is closed
+ * during remuda_close, by CoordinatorLost or cancelled. */
 REMUDA_API int remuda_on_done(struct remuda_future *future, remuda_done_fn *done,
 			      void *ctx);
 
-/* Has the future put on its client's done queue when it ends (at once if it has). Once a
- * future. With `done`, remuda_dispatch calls it; else remuda_next_done gives the future
- * back. */
+/* Has the future put on its client's done queue when it ends (at once if it has), for a
+ * thread of the caller's own: nothing is called on the client's. Once a future, and not
+ * together with remuda_on_done: REMUDA_EINVAL. REMUDA_ECLOSED: its client is closed. Both
+ * leave the future the caller's; else it belongs to the queue, and only remuda_cancel may
+ * still be called for it, until it comes off again. With `done`, remuda_dispatch calls it;
+ * else remuda_next_done gives the future back.
+ *
+ * The queue has no limit of its own: it holds what was submitted and not yet taken off, so
+ * who submits faster than the queue is emptied bounds the number of open tasks. remuda_close
+ * frees what is still on it, without a call of `done`: empty it before, if `ctx` is to be
+ * freed there. */
 REMUDA_API int remuda_enqueue(struct remuda_future *future, remuda_done_fn *done,
 			      void *ctx);
 
@@ -342,12 +358,15 @@ REMUDA_API int remuda_enqueue(struct remuda_future *future, remuda_done_fn *done
  * too. */
 REMUDA_API int remuda_fd(struct remuda *client);
 
-/* Takes the next future off the done queue, or NULL when it is empty; `*ret_ctx` (may be
- * NULL) is what remuda_enqueue was given. Never blocks. */
+/* Takes the next future off the done queue, in the order in which they ended, or NULL when
+ * it is empty; the future is then the caller's, `*ret_ctx` (may be NULL) what remuda_enqueue
+ * was given. Never blocks. Any thread, also several: each future comes to one of them. */
 REMUDA_API struct remuda_future *remuda_next_done(struct remuda *client, void **ret_ctx);
 
 /* Calls the `done` of every future that is on the done queue now, on this thread; futures
- * without one are freed. Gives how many there were. Never blocks. */
+ * without one are freed. Gives how many there were. Never blocks of itself; in `done` all
+ * is allowed but remuda_close, waiting too. What ends meanwhile is for the next call: the
+ * descriptor is readable again. */
 REMUDA_API size_t remuda_dispatch(struct remuda *client);
 
 /* ---- map ---- */
