@@ -184,6 +184,7 @@ enum rmd_outcome_kind {
 	RMD_OUTCOME_ERROR,
 	RMD_OUTCOME_CANCELLED,
 	RMD_OUTCOME_VALUE_TRANSFER,
+	RMD_OUTCOME_VALUE_REFERENCE, /* written for calls; never read */
 };
 
 struct rmd_outcome {
@@ -218,7 +219,6 @@ void rmd_chunk_put(struct rmd_wire_writer *writer, uint32_t field,
 		   const struct rmd_chunk *chunk, struct rmd_buf *buf);
 #define RMD_FIELD_CHUNKS 2u
 
-	RMD_OUTCOME_VALUE_REFERENCE, /* written for calls; never read */
 /* ---- LogChunk ---- */
 
 enum rmd_log_stream {                /* the numbers of remuda.v1.LogStream */

@@ -45,9 +45,6 @@ uint64_t rmd_hub_send_ahead(struct rmd_hub *hub, struct rmd_piece payload);
 /* images.c: answers an agent that lacks an image: its bytes, or that they are not here. */
 void rmd_hub_send_image(struct rmd_hub *hub, const struct rmd_digest *digest);
 
-/* images.c: answers an agent that lacks an image: its bytes, or that they are not here. */
-void rmd_hub_send_image(struct rmd_hub *hub, const struct rmd_digest *digest);
-
 /* nested.c: what an agent says of tasks that tasks submit. Codes as for other items: what
  * is over is 0. */
 int rmd_hub_take_nested(struct rmd_hub *hub, const struct rmd_nested_submit *said,

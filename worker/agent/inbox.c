@@ -1,5 +1,4 @@
 #include "worker/agent/image.h"
-#include "worker/agent/image.h"
 #include "worker/agent/state.h"
 
 #include <stdio.h>

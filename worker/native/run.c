@@ -15,8 +15,8 @@
 #include "worker/native/captured.h"
 
 #define SIGNATURE_MAX 1024u
-/* A child of the task's that returns from the task function ends with this code. */
 #define PLACE_BYTES 32 /* "args[254]" and an item's index */
+/* A child of the task's that returns from the task function ends with this code. */
 #define STRAY_CHILD_EXIT 125
 /* A larger block of the writer is not kept for the next task. */
 #define WRITER_KEEP_BYTES ((size_t)256 << 10)
@@ -108,9 +108,9 @@ static struct remuda_error *count_error(const struct rmd_run *run, uint32_t give
 static struct remuda_error *decode_error(const struct rmd_run *run, const char *place,
 					 const char *path, const char *why)
 {
-	struct remuda_error *err = remuda_error_create(
-		"DecodeError", "%s: its arguments can't be decoded: %s",
-		run->function->name, rmd_errcode_text(rc));
+	struct remuda_error *err =
+		remuda_error_create("DecodeError", "%s: %s%s can't be decoded: %s",
+				    run->function->name, place, path, why);
 	rmd_error_set_origin(err, REMUDA_ORIGIN_DECODE);
 	return err;
 }
@@ -139,7 +139,6 @@ static struct remuda_error *find_arguments(struct rmd_run *run)
 	return NULL;
 }
 
-/* What is wrong with argument `index`, by the code of its conversion. */
 /* Of a list of numbers, the item that is at fault, and its index; else `value` itself. */
 static const struct remuda_value *worst_part(const struct remuda_value *value,
 					     enum remuda_type *type,
@@ -165,6 +164,7 @@ static const struct remuda_value *worst_part(const struct remuda_value *value,
 	return value;
 }
 
+/* What is wrong with argument `index`, by the code of its conversion. */
 static struct remuda_error *argument_error(struct rmd_run *run, uint32_t index, int rc,
 					   const struct remuda_value *argument)
 {
@@ -176,12 +176,12 @@ static struct remuda_error *argument_error(struct rmd_run *run, uint32_t index, 
 			"OutOfMemory", "%s: no memory for argument %u (%s)",
 			run->function->name, (unsigned)index + 1, param->name);
 	char got[64];
-	(void)snprintf(got, sizeof got, "%s", remuda_kind_name(value->kind));
 	size_t item = SIZE_MAX;
 	const struct remuda_value *value =
 		worst_part(argument, &type, &run->arena, &item);
 	if (item != SIZE_MAX)
 		(void)snprintf(at, sizeof at, " at [%zu]", item);
+	(void)snprintf(got, sizeof got, "%s", remuda_kind_name(value->kind));
 	if (rc == RMD_ERANGE && value->kind == REMUDA_INT64)
 		(void)snprintf(got, sizeof got, "%lld", (long long)value->u.int64);
 	else if (rc == RMD_ERANGE && value->kind == REMUDA_UINT64)
@@ -192,9 +192,9 @@ static struct remuda_error *argument_error(struct rmd_run *run, uint32_t index, 
 	else if (rc == RMD_EINVAL)
 		(void)snprintf(got, sizeof got, "%s with a NUL in it",
 			       remuda_kind_name(value->kind));
-	(void)snprintf(fault, sizeof fault, "argument %u (%s): expected %s, got %s",
-		       (unsigned)index + 1, param->name,
-		       rmd_task_type_text((enum remuda_type)param->type), got);
+	(void)snprintf(fault, sizeof fault, "argument %u (%s)%s: expected %s, got %s",
+		       (unsigned)index + 1, param->name, at, rmd_task_type_text(type),
+		       got);
 	return signature_error(run, fault);
 }
 

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "client/c/src/capture.h"
-#include "client/c/src/capture.h"
 #include "client/c/src/check.h"
 #include "client/c/src/client.h"
 #include "client/c/src/function_value.h"

@@ -305,11 +305,11 @@ int rewrite_run_request(struct rmd_slice message, struct rmd_buf *buf,
 	rmd_wire_put_bytes_nz(out, 4, request.pool);
 	rmd_task_options_put(out, 5, &request.options);
 	rmd_wire_put_bytes_nz(out, 6, request.request_id);
+	rmd_wire_put_varint_nz(out, 7, request.inline_max_bytes);
+	rmd_wire_put_bytes_nz(out, 8, request.arguments_blob);
 	rmd_buf_unref(arguments);
 	return 0;
 }
-	rmd_wire_put_varint_nz(out, 7, request.inline_max_bytes);
-	rmd_wire_put_bytes_nz(out, 8, request.arguments_blob);
 
 int rewrite_map_request(struct rmd_slice message, struct rmd_buf *buf,
 			struct rmd_wire_writer *out, const char **ret_field)
@@ -339,10 +339,10 @@ int rewrite_map_request(struct rmd_slice message, struct rmd_buf *buf,
 	rmd_wire_put_bytes_nz(out, 3, request.pool);
 	rmd_task_options_put(out, 4, &request.options);
 	rmd_wire_put_varint_nz(out, 5, request.unordered);
+	rmd_wire_put_varint_nz(out, 6, request.inline_max_bytes);
 	return 0;
 }
 
-	rmd_wire_put_varint_nz(out, 6, request.inline_max_bytes);
 int rewrite_task_ids(struct rmd_slice message, struct rmd_buf *buf,
 		     struct rmd_wire_writer *out, const char **ret_field)
 {
@@ -352,13 +352,13 @@ int rewrite_task_ids(struct rmd_slice message, struct rmd_buf *buf,
 	(void)buf;
 	while ((rc = rmd_task_ids_next(&reader, &id)) > 0)
 		rmd_task_id_put(out, 1, &id);
-	if (rc < 0)
+	if (rc < 0) {
 		*ret_field = reader.field;
-	return rc;
-}
 		return rc;
 	}
 	uint64_t inline_max_bytes;
 	rc = rmd_await_request_inline_max(message, &inline_max_bytes, ret_field);
 	if (rc == 0)
 		rmd_wire_put_varint_nz(out, 2, inline_max_bytes);
+	return rc;
+}
