@@ -45,12 +45,13 @@ class Stack(CrashCase):
         err = self.crash("three_deep")
         host = os.uname().nodename
         source = "tests/unit/crash/crashing.c"
-        root = os.path.realpath(SOURCE).removesuffix(source)
+        # A compiler cache may give the compiler another path to the same file.
+        err = re.sub(r'"[^"\s]*(?=tests/unit/crash/)', '"', err)
 
         def frame(mark, function):
             return f'  File "{source}", line {line_of(mark)}, in {function}'
 
-        self.assertEqual(err.replace(root, ""), "\n".join([
+        self.assertEqual(err, "\n".join([
             "remuda: native:crashing.three_deep failed:",
             "RemoteTraceback:",
             '"""',
