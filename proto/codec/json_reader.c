@@ -191,7 +191,7 @@ static int take_unit(struct rmd_json_reader *reader, uint32_t *ret_unit)
 static int take_code_point(struct rmd_json_reader *reader, uint32_t *ret_point)
 {
 	const uint8_t *start = reader->at;
-	uint32_t high, low;
+	uint32_t high = 0, low = 0;
 	int rc = take_unit(reader, &high);
 	if (rc < 0)
 		return rc;
