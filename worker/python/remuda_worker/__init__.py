@@ -79,6 +79,14 @@ def map_chunk(function, rows, spread):
     return [function(row) for row in rows]
 
 
+def initialize(function, *args):
+    """What a pool's initializer runs as: what it returns is nobody's."""
+    function(*args)
+
+
+_OWN = {"remuda.map": map_chunk, "remuda.initialize": initialize}
+
+
 def _begin(name):
     """The function and the arguments of the claimed task."""
     try:
@@ -87,13 +95,14 @@ def _begin(name):
             function, args = args[0].function, args[1:]
         else:
             function = None
-        if len(args) == 1 and type(args[0]) is _Whole:
-            args, kwargs = args[0].content
+        if args and type(args[-1]) is _Whole:
+            rest, kwargs = args[-1].content
+            args = args[:-1] + rest
     except BaseException as error:
         raise _Failure(ORIGIN_DECODE, error) from None
     if function is None:
         try:
-            function = map_chunk if name == "remuda.map" else lookup(name)
+            function = _OWN.get(name) or lookup(name)
         except BaseException as error:
             raise _Failure(ORIGIN_LOOKUP, error) from None
     return function, args, kwargs
