@@ -29,7 +29,8 @@ static int group_open(void **state)
 		remuda_error_print(err, stderr);
 		return -1;
 	}
-	strcpy(folder, "/tmp/rmdpoolsXXXXXX");
+	const char *where = getenv("POOLS_FOLDER");
+	snprintf(folder, sizeof folder, "%s/rmdpoolsXXXXXX", where != NULL ? where : "/tmp");
 	*state = client;
 	return mkdtemp(folder) == NULL ? -1 : 0;
 }
@@ -508,6 +509,7 @@ static void the_same_spec_has_the_same_number_however_often_it_is_opened(void **
 
 int main(void)
 {
+	setvbuf(stdout, NULL, _IOLBF, 0); /* who kills it reads how far it is */
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(
 			an_initializer_runs_once_in_each_worker_before_its_first_task),
