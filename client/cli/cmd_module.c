@@ -23,7 +23,7 @@
 #include "proto/base/digest.h"
 #include "proto/task/module_file.h"
 
-#define TIMEOUT_MS     30000u
+#define TIMEOUT_MS 30000u
 #define WORKER_PROGRAM "remuda-worker-native"
 
 struct settings {
@@ -54,12 +54,12 @@ static const char *file_trouble(const char *path)
 		trouble = strerror(errno);
 	else if (!S_ISREG(st.st_mode) || st.st_size == 0)
 		trouble = "it is no regular file, or empty";
-	else if ((bytes = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0)) ==
-		 MAP_FAILED)
+	else if ((bytes = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd,
+			       0)) == MAP_FAILED)
 		trouble = strerror(errno);
 	else
-		(void)rmd_module_file_read(rmd_slice_of(bytes, (size_t)st.st_size), &facts,
-					   &trouble);
+		(void)rmd_module_file_read(rmd_slice_of(bytes, (size_t)st.st_size),
+					   &facts, &trouble);
 	if (bytes != MAP_FAILED)
 		munmap(bytes, (size_t)st.st_size);
 	if (fd >= 0)
@@ -67,8 +67,9 @@ static const char *file_trouble(const char *path)
 	return trouble;
 }
 
-/* Lets a worker program of this host load it, in a process of its own, which says on stderr
- * what is wrong. True: it does not load. Where there is no such program, workers will tell. */
+/* Lets a worker program of this host load it, in a process of its own, which says on
+ * stderr what is wrong. True: it does not load. Where there is no such program, workers
+ * will tell. */
 static bool load_refused(const char *path)
 {
 	extern char **environ;
@@ -106,9 +107,10 @@ static int check_module(const char *path, bool load)
 		return RMD_EXIT_USAGE;
 	}
 	if (load && load_refused(path)) {
-		rmd_report("module %s cannot be pushed: a worker of this host does not load "
-			   "it (--no-check pushes it all the same, for other hosts)",
-			   path);
+		rmd_report(
+			"module %s cannot be pushed: a worker of this host does not load "
+			"it (--no-check pushes it all the same, for other hosts)",
+			path);
 		return RMD_EXIT_USAGE;
 	}
 	return RMD_EXIT_OK;
@@ -213,7 +215,8 @@ static bool read_digest(const char *text, uint8_t ret_digest[RMD_DIGEST_BYTES])
 
 static int remove_one(struct rmd_caller *caller, char *name, bool json)
 {
-	Remuda__V1__RemoveModulesRequest request = REMUDA__V1__REMOVE_MODULES_REQUEST__INIT;
+	Remuda__V1__RemoveModulesRequest request =
+		REMUDA__V1__REMOVE_MODULES_REQUEST__INIT;
 	Remuda__V1__RemoveModulesResponse *removed = NULL;
 	uint8_t digest[RMD_DIGEST_BYTES];
 	int rc;
@@ -223,8 +226,8 @@ static int remove_one(struct rmd_caller *caller, char *name, bool json)
 	else
 		request.name = name;
 	rc = rmd_caller_unary(caller, "/remuda.v1.Admin/RemoveModules", &request.base,
-			      &remuda__v1__remove_modules_response__descriptor, TIMEOUT_MS,
-			      &removed);
+			      &remuda__v1__remove_modules_response__descriptor,
+			      TIMEOUT_MS, &removed);
 	if (rc == RMD_EXIT_OK) {
 		put_modules(removed->modules, removed->n_modules, json, &rc);
 		remuda__v1__remove_modules_response__free_unpacked(removed, NULL);
@@ -284,12 +287,13 @@ const struct rmd_command rmd_command_module_push = {
 	.name = "module push",
 	.arguments = "FILE...",
 	.summary = "send modules of task functions to the coordinator",
-	.description = "Sends shared objects of task functions, once each, so that "
-		       "native workers on all agents can run them. Prints the SHA-256 of each. "
-		       "A newer build replaces the older one of its prefix (the name in "
-		       "REMUDA_MODULE): tasks that run end on the old one, all others run on "
-		       "the new. A file that is no module, or that a worker of this host does "
-		       "not load, is refused.",
+	.description =
+		"Sends shared objects of task functions, once each, so that "
+		"native workers on all agents can run them. Prints the SHA-256 of each. "
+		"A newer build replaces the older one of its prefix (the name in "
+		"REMUDA_MODULE): tasks that run end on the old one, all others run on "
+		"the new. A file that is no module, or that a worker of this host does "
+		"not load, is refused.",
 	.examples = "remuda module push ./orders.so\nremuda run native:orders.parse_row "
 		    "'a,b,c'",
 	.options = push_options,
@@ -305,10 +309,11 @@ const struct rmd_command rmd_command_module_remove = {
 	.name = "module remove",
 	.arguments = "NAME|DIGEST...",
 	.summary = "forget modules that were pushed",
-	.description = "Forgets modules by name (\"demo.so\"), prefix (\"demo\") or whole "
-		       "SHA-256. A name or a prefix means all builds; after the newest build "
-		       "is removed by its SHA-256, the one that was pushed before it is loaded "
-		       "again.",
+	.description =
+		"Forgets modules by name (\"demo.so\"), prefix (\"demo\") or whole "
+		"SHA-256. A name or a prefix means all builds; after the newest build "
+		"is removed by its SHA-256, the one that was pushed before it is loaded "
+		"again.",
 	.examples = "remuda module remove orders",
 	.options = options,
 	.option_count = RMD_COUNT(options),
@@ -322,8 +327,9 @@ const struct rmd_command rmd_command_module_list = {
 	.name = "module list",
 	.arguments = "",
 	.summary = "list the modules that were pushed",
-	.description = "Lists the modules that the coordinator holds: \"loaded\" is the newest "
-		       "of its prefix, which workers load; \"replaced\" an older one.",
+	.description =
+		"Lists the modules that the coordinator holds: \"loaded\" is the newest "
+		"of its prefix, which workers load; \"replaced\" an older one.",
 	.options = options,
 	.option_count = RMD_COUNT(options),
 	.settings_bytes = sizeof(struct settings),

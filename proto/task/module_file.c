@@ -1,6 +1,6 @@
-/* Every place in the file comes from the file: all is checked against its length before it
- * is read, and copied out, since nothing in a slice is aligned. Pointers in a shared object
- * are relocations: a table says what they will be. */
+/* Every place in the file comes from the file: all is checked against its length before
+ * it is read, and copied out, since nothing in a slice is aligned. Pointers in a shared
+ * object are relocations: a table says what they will be. */
 #include "proto/task/module_file.h"
 
 #include <ctype.h>
@@ -14,14 +14,14 @@
 #include "proto/base/errcode.h"
 
 #if defined(__x86_64__)
-#define MACHINE      EM_X86_64
-#define RELATIVE     R_X86_64_RELATIVE
-#define ABSOLUTE     R_X86_64_64
+#define MACHINE EM_X86_64
+#define RELATIVE R_X86_64_RELATIVE
+#define ABSOLUTE R_X86_64_64
 #define MACHINE_NAME "x86-64"
 #elif defined(__aarch64__)
-#define MACHINE      EM_AARCH64
-#define RELATIVE     R_AARCH64_RELATIVE
-#define ABSOLUTE     R_AARCH64_ABS64
+#define MACHINE EM_AARCH64
+#define RELATIVE R_AARCH64_RELATIVE
+#define ABSOLUTE R_AARCH64_ABS64
 #define MACHINE_NAME "aarch64"
 #else
 #error "modules of this machine are not known yet"
@@ -42,7 +42,8 @@ struct object {
 };
 
 /* Copies `size` bytes at `offset`. False: they are not there. */
-static bool copy_at(const struct object *object, uint64_t offset, void *ret, uint64_t size)
+static bool copy_at(const struct object *object, uint64_t offset, void *ret,
+		    uint64_t size)
 {
 	if (offset > object->file.len || size > object->file.len - offset)
 		return false;
@@ -50,7 +51,8 @@ static bool copy_at(const struct object *object, uint64_t offset, void *ret, uin
 	return true;
 }
 
-static bool segment_at(const struct object *object, uint32_t index, Elf64_Phdr *ret_segment)
+static bool segment_at(const struct object *object, uint32_t index,
+		       Elf64_Phdr *ret_segment)
 {
 	return object->header.e_phentsize == sizeof *ret_segment &&
 	       copy_at(object, object->header.e_phoff + index * sizeof *ret_segment,
@@ -79,7 +81,8 @@ static bool place_of(const struct object *object, uint64_t address, uint64_t *re
 	return false;
 }
 
-static bool read_at(const struct object *object, uint64_t address, void *ret, uint64_t size)
+static bool read_at(const struct object *object, uint64_t address, void *ret,
+		    uint64_t size)
 {
 	uint64_t offset, bytes;
 	return place_of(object, address, &offset, &bytes) && size <= bytes &&
@@ -87,7 +90,8 @@ static bool read_at(const struct object *object, uint64_t address, void *ret, ui
 }
 
 /* The text at `address`, at most `most` bytes. False: it does not end by then. */
-static bool text_at(const struct object *object, uint64_t address, char *ret_text, size_t most)
+static bool text_at(const struct object *object, uint64_t address, char *ret_text,
+		    size_t most)
 {
 	uint64_t offset, bytes;
 	if (!place_of(object, address, &offset, &bytes))
@@ -114,7 +118,8 @@ static const char *head_fault(const struct object *object)
 	if (object->header.e_type == ET_REL)
 		return "it is an object file, not a shared object: link it with -shared";
 	if (object->header.e_type != ET_DYN)
-		return "it is a program or a core file, not a shared object: build it with "
+		return "it is a program or a core file, not a shared object: build it "
+		       "with "
 		       "-shared -fPIC";
 	return NULL;
 }
@@ -124,13 +129,15 @@ static bool read_dynamic(struct object *object)
 {
 	Elf64_Phdr segment;
 	bool found = false;
-	for (uint32_t i = 0; i < object->header.e_phnum && i < SEGMENTS_MAX && !found; i++)
+	for (uint32_t i = 0; i < object->header.e_phnum && i < SEGMENTS_MAX && !found;
+	     i++)
 		found = segment_at(object, i, &segment) && segment.p_type == PT_DYNAMIC;
 	if (!found)
 		return false;
 	for (uint64_t i = 0; i < segment.p_filesz / sizeof(Elf64_Dyn) && i < 4096; i++) {
 		Elf64_Dyn entry;
-		if (!read_at(object, segment.p_vaddr + i * sizeof entry, &entry, sizeof entry))
+		if (!read_at(object, segment.p_vaddr + i * sizeof entry, &entry,
+			     sizeof entry))
 			return false;
 		if (entry.d_tag == DT_NULL)
 			break;
@@ -175,21 +182,25 @@ static uint64_t find_module(const struct object *object)
 		if (!read_at(object, object->symbols + i * sizeof symbol, &symbol,
 			     sizeof symbol))
 			return 0;
-		if (symbol.st_shndx == SHN_UNDEF || symbol.st_name >= object->strings_bytes)
+		if (symbol.st_shndx == SHN_UNDEF ||
+		    symbol.st_name >= object->strings_bytes)
 			continue;
-		if (text_at(object, object->strings + symbol.st_name, name, sizeof name - 1) &&
+		if (text_at(object, object->strings + symbol.st_name, name,
+			    sizeof name - 1) &&
 		    strcmp(name, REMUDA_MODULE_SYMBOL) == 0)
 			return symbol.st_value;
 	}
 	return 0;
 }
 
-/* The pointer at `address`, as the loader will make it (relative to the object's start). */
+/* The pointer at `address`, as the loader will make it (relative to the object's start).
+ */
 static uint64_t pointer_at(const struct object *object, uint64_t address)
 {
 	uint64_t value = 0;
 	uint64_t count = object->relocations_bytes / sizeof(Elf64_Rela);
-	(void)read_at(object, address, &value, sizeof value); /* as with -z pack-relative-relocs */
+	(void)read_at(object, address, &value,
+		      sizeof value); /* as with -z pack-relative-relocs */
 	for (uint64_t i = 0; i < count && i < ENTRIES_MAX; i++) {
 		Elf64_Rela entry;
 		Elf64_Sym symbol;
@@ -219,7 +230,8 @@ static bool prefix_valid(const char *prefix)
 	return true;
 }
 
-static const char *read_module(const struct object *object, struct rmd_module_facts *ret_facts)
+static const char *read_module(const struct object *object,
+			       struct rmd_module_facts *ret_facts)
 {
 	uint32_t head[2]; /* abi_version and size: for ever at the beginning */
 	uint64_t address = find_module(object);
@@ -229,13 +241,18 @@ static const char *read_module(const struct object *object, struct rmd_module_fa
 	if (!read_at(object, address, head, sizeof head))
 		return damaged;
 	if (head[0] != REMUDA_ABI_VERSION || head[1] < sizeof(struct remuda_module))
-		return "it was built with another version of remuda/task.h: build it again";
-	uint64_t prefix = pointer_at(object, address + offsetof(struct remuda_module, prefix));
+		return "it was built with another version of remuda/task.h: build it "
+		       "again";
+	uint64_t prefix =
+		pointer_at(object, address + offsetof(struct remuda_module, prefix));
 	if (!text_at(object, prefix, ret_facts->prefix, RMD_MODULE_PREFIX_MAX_BYTES) ||
 	    !prefix_valid(ret_facts->prefix))
-		return "its prefix, which REMUDA_MODULE gives, must be 1 to 128 of [A-Za-z0-9_.-]";
-	uint64_t tasks = pointer_at(object, address + offsetof(struct remuda_module, tasks));
-	uint64_t end = pointer_at(object, address + offsetof(struct remuda_module, tasks_end));
+		return "its prefix, which REMUDA_MODULE gives, must be 1 to 128 of "
+		       "[A-Za-z0-9_.-]";
+	uint64_t tasks =
+		pointer_at(object, address + offsetof(struct remuda_module, tasks));
+	uint64_t end =
+		pointer_at(object, address + offsetof(struct remuda_module, tasks_end));
 	if (tasks == end)
 		return "no function in it is declared with REMUDA_TASK";
 	if (end < tasks || (end - tasks) / sizeof(uint64_t) > FUNCTIONS_MAX)
@@ -251,7 +268,8 @@ int rmd_module_file_read(struct rmd_slice file, struct rmd_module_facts *ret_fac
 	struct rmd_module_facts facts = {{0}, 0};
 	const char *why;
 	if (file.len < SELFMAG || memcmp(file.data, ELFMAG, SELFMAG) != 0)
-		why = "it is no shared object (no ELF file at all): build it with -shared -fPIC";
+		why = "it is no shared object (no ELF file at all): build it with "
+		      "-shared -fPIC";
 	else if (!copy_at(&object, 0, &object.header, sizeof object.header))
 		why = damaged;
 	else if ((why = head_fault(&object)) == NULL)

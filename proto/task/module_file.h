@@ -12,8 +12,9 @@
 #define RMD_MODULE_PREFIX_MAX_BYTES 128u
 
 struct rmd_module_facts {
-	char prefix[RMD_MODULE_PREFIX_MAX_BYTES + 1]; /* of its functions' names: "demo" */
-	uint32_t functions;                           /* declared with REMUDA_TASK */
+	char prefix[RMD_MODULE_PREFIX_MAX_BYTES +
+		    1];	    /* of its functions' names: "demo" */
+	uint32_t functions; /* declared with REMUDA_TASK */
 };
 
 /* Reads the whole file. RMD_EPROTO: no module for this machine and this version;

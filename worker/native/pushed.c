@@ -1,6 +1,6 @@
-/* Modules that were pushed: memfds that the agent hands down, under the names that they were
- * pushed with. What a client pushes may be bad; the worker, and what it runs for others, is
- * none the worse for it. */
+/* Modules that were pushed: memfds that the agent hands down, under the names that they
+ * were pushed with. What a client pushes may be bad; the worker, and what it runs for
+ * others, is none the worse for it. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,8 +14,8 @@
 #include "worker/native/functions.h"
 
 #define FOLDER "/proc/self/fd/"
-#define MEMFD  "/memfd:"
-#define TAIL   " (deleted)"
+#define MEMFD "/memfd:"
+#define TAIL " (deleted)"
 
 bool rmd_functions_pushed(const char *path, char ret_name[PATH_MAX])
 {
@@ -36,7 +36,8 @@ bool rmd_functions_pushed(const char *path, char ret_name[PATH_MAX])
 	return true;
 }
 
-bool rmd_functions_prefix_pushed(const struct rmd_functions *functions, const char *prefix)
+bool rmd_functions_prefix_pushed(const struct rmd_functions *functions,
+				 const char *prefix)
 {
 	for (size_t i = 0; i < functions->module_count; i++)
 		if (functions->modules[i].pushed &&

@@ -36,8 +36,9 @@ static void expect_why(const char *path, const char *words)
 	struct file file = read_whole(path);
 	struct rmd_module_facts facts;
 	const char *why = NULL;
-	assert_int_equal(rmd_module_file_read(rmd_slice_of(file.bytes, file.len), &facts, &why),
-			 RMD_EPROTO);
+	assert_int_equal(
+		rmd_module_file_read(rmd_slice_of(file.bytes, file.len), &facts, &why),
+		RMD_EPROTO);
 	if (strstr(why, words) == NULL)
 		fail_msg("\"%s\" is not in \"%s\"", words, why);
 	free(file.bytes);
@@ -49,8 +50,9 @@ static void a_module_tells_its_prefix_and_how_many_functions_it_has(void **state
 	struct rmd_module_facts facts;
 	const char *why = "";
 	(void)state;
-	assert_int_equal(rmd_module_file_read(rmd_slice_of(file.bytes, file.len), &facts, &why),
-			 0);
+	assert_int_equal(
+		rmd_module_file_read(rmd_slice_of(file.bytes, file.len), &facts, &why),
+		0);
 	assert_string_equal(facts.prefix, "demo");
 	assert_true(facts.functions >= 8 && facts.functions < 100);
 	free(file.bytes);
@@ -90,8 +92,8 @@ static void no_changed_byte_leads_out_of_the_file(void **state)
 	for (size_t at = 0; at < 1024 && at < file.len; at++)
 		for (unsigned bit = 0; bit < 8; bit += 7) {
 			file.bytes[at] ^= (uint8_t)(1u << bit);
-			(void)rmd_module_file_read(rmd_slice_of(file.bytes, file.len), &facts,
-						   &why);
+			(void)rmd_module_file_read(rmd_slice_of(file.bytes, file.len),
+						   &facts, &why);
 			file.bytes[at] ^= (uint8_t)(1u << bit);
 		}
 	free(file.bytes);
