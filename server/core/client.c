@@ -195,7 +195,7 @@ int rmd_core_ack(struct rmd_core *core, uint64_t now_ms, struct rmd_core_client 
 		return RMD_ENOTFOUND;
 	if (task->state != RMD_CORE_TASK_DONE)
 		return RMD_EPROTO;
-	if (rmd_core_task_detached(task)) {
+	if (task->terms != NULL && task->terms->detached) {
 		rmd_core_retain(task);
 		rmd_core_client_throttle(client);
 	} else {

@@ -93,7 +93,8 @@ static bool goes_again(struct rmd_core_task *task, struct rmd_core_ending *endin
 		return false;
 	if (!ending->began)
 		return ending->end == RMD_CORE_END_NONE;
-	return rmd_core_terms_retry(task, ending);
+	return ending->cause != RMD_CORE_CAUSE_NONE && task->terms != NULL &&
+	       rmd_core_terms_retry(task, ending);
 }
 
 /* A lease has ended and user code may have begun, or never did: tries again, or ends as

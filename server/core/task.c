@@ -227,7 +227,8 @@ static void task_delete(struct rmd_core *core, struct rmd_core_task *task)
 	rmd_piece_unref(task->payload);
 	rmd_piece_unref(task->labels);
 	rmd_free(task->kin);
-	rmd_core_terms_free(core, task->terms);
+	if (task->terms != NULL)
+		rmd_core_terms_free(core, task->terms);
 	task->magic = 0;
 	rmd_free(task);
 }
@@ -248,8 +249,10 @@ static int task_make(struct rmd_core_client *client, const struct rmd_core_submi
 			goto out;
 		task->timed = true;
 	}
-	if ((rc = rmd_core_terms_make(core, submit, &task->terms)) < 0 ||
-	    (rc = rmd_core_share_get(client, submit->pool, &share)) < 0 ||
+	if ((submit->rules != NULL || submit->max_attempts > 1) &&
+	    (rc = rmd_core_terms_make(core, submit, &task->terms)) < 0)
+		goto out;
+	if ((rc = rmd_core_share_get(client, submit->pool, &share)) < 0 ||
 	    (rc = rmd_core_queue_reserve(&share->queue, submit->priority, depth)) < 0 ||
 	    (rc = rmd_core_index_put(&client->tasks, submit->number, task)) < 0)
 		goto out;
@@ -360,7 +363,7 @@ void rmd_core_task_free(struct rmd_core_task *task)
 	rmd_core_index_drop(&client->tasks, task->number);
 	client->task_count--;
 	client->nested_count -= task->depth > 0;
-	client->detached_count -= rmd_core_task_detached(task);
+	client->detached_count -= task->terms != NULL && task->terms->detached;
 	core->task_count--;
 	task_delete(core, task);
 }

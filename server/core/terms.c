@@ -236,8 +236,6 @@ bool rmd_core_terms_retry(struct rmd_core_task *task, struct rmd_core_ending *en
 {
 	struct rmd_core_terms *terms = task->terms;
 	struct rmd_core *core = task->client->core;
-	if (ending->cause == RMD_CORE_CAUSE_NONE || terms == NULL)
-		return false;
 	if (ending->cause == RMD_CORE_CAUSE_WORKER_LOST ||
 	    ending->cause == RMD_CORE_CAUSE_OUT_OF_MEMORY)
 		terms->lost++;
