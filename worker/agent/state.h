@@ -424,6 +424,8 @@ void rmd_aworker_distrust(struct rmd_aworker *worker, const char *reason);
 void rmd_aworker_cancel(struct rmd_aworker *worker, struct rmd_alease *lease);
 /* Sends what has gathered for workers. */
 void rmd_aworker_flush_all(struct rmd_agent *agent);
+/* ---- look.c ---- */
+
 /* Looks for tasks that run long in the pool's workers: says so, and takes back what waits
  * behind them. True if some busy worker's task was not seen to be long yet. */
 bool rmd_aworker_check_all(struct rmd_apool *pool);
