@@ -43,9 +43,10 @@ void rmd_core_terms_free(struct rmd_core *core, struct rmd_core_terms *terms);
 void rmd_core_terms_heed(struct rmd_core_task *task);
 /* The timer has come. The task may be gone when this returns. */
 void rmd_core_terms_fired(struct rmd_core_terms *terms);
-/* An attempt of a task with terms, whose user code may have begun, has failed, as `ending`
- * says (with its cause; task->begun counts it). True: the task is to be tried again, now or after its back-off (which is
- * prepared). False: it ends; ending->end may have become END_POISONED. */
+/* An attempt of a task with terms, whose user code may have begun, has failed, as
+ * `ending` says (with its cause; task->begun counts it). True: the task is to be tried
+ * again, now or after its back-off (which is prepared). False: it ends; ending->end may
+ * have become END_POISONED. */
 bool rmd_core_terms_retry(struct rmd_core_task *task, struct rmd_core_ending *ending);
 
 /* retain.c: outcomes of detached tasks whose client is gone. */
