@@ -74,7 +74,6 @@ static const struct rule rules[] = {
 	{"AwaitRequest", "inline_max_bytes", AT_MOST, 64 << 20},
 	{"MapRequest", "inline_max_bytes", AT_MOST, 64 << 20},
 	{"PoolSpec", "name", BYTES, 20},
-	{"PoolSpec", "initializer", NEVER, 0},
 	{"PoolSpec", "max_workers", AT_MOST, 100000},
 	{"PoolSpec", "modules", BYTES, 32},
 	{"PoolSpec", "environment", KEYS, 0},
@@ -282,6 +281,18 @@ static void leave_one(ProtobufCMessage *message, const char *one, const char *ot
 	*gone = NULL;
 }
 
+/* Takes a message out of another one. */
+static void leave_none(ProtobufCMessage *message, const char *name)
+{
+	const ProtobufCFieldDescriptor *field =
+		protobuf_c_message_descriptor_get_field_by_name(message->descriptor, name);
+	ProtobufCMessage **slot =
+		(ProtobufCMessage **)(void *)((char *)message + field->offset);
+	if (*slot != NULL)
+		protobuf_c_message_free_unpacked(*slot, NULL);
+	*slot = NULL;
+}
+
 /* What must hold between the fields of one message. */
 static void mend(ProtobufCMessage *message)
 {
@@ -294,6 +305,8 @@ static void mend(ProtobufCMessage *message)
 	}
 	if (strcmp(d->short_name, "TaskSpec") == 0)
 		leave_one(message, "arguments", "arguments_segment");
+	if (strcmp(d->short_name, "PoolSpec") == 0) /* it is to be of its runtime */
+		leave_none(message, "initializer");
 	if (strcmp(d->short_name, "SessionOutcome") == 0)
 		leave_one(message, "outcome", "value_segment");
 	if (strcmp(d->short_name, "Duration") == 0) {
