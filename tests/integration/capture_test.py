@@ -25,9 +25,11 @@ class Captured(Case):
     def agent(self, remudad, name, *args):
         log = open(os.path.join(self.folder, f"{name}.log"), "ab")
         self.addCleanup(log.close)
-        return self.start(os.path.join(BIN, "remuda-agent"), "--coordinator", remudad.address,
-                          "--insecure", "--name", name, "--module", DEMO, *args, stderr=log,
-                          stdout=log)
+        agent = self.start(os.path.join(BIN, "remuda-agent"), "--coordinator", remudad.address,
+                           "--insecure", "--name", name, "--module", DEMO, *args, stderr=log,
+                           stdout=log)
+        self.addCleanup(agent.wait, harness.PATIENCE)
+        self.addCleanup(agent.terminate)
 
     def test_a_static_function_runs_however_its_program_was_built(self):
         for way in WAYS:
@@ -101,6 +103,24 @@ class Captured(Case):
     def test_a_captured_function_calls_one_by_name_in_its_own_process(self):
         with Coordinator(self, workers=1) as remudad:
             self.assertEqual(["by_name 49"], self.lines(program("pie"), remudad.address, "by_name"))
+
+    def test_globals_travel_and_do_not_stay(self):
+        self.env["PROGRAM_WORKERS"] = "1"
+        for way in ("pie", "nopie"):
+            with self.subTest(way):
+                out, err = self.run_program(program(way), "private", "globals")
+                # 10 * 4 + 'A'; then the program's own: 1 * 4 + 'n'.
+                self.assertEqual(["globals 105", "without 114", "own failed"], out.splitlines())
+                self.assertIn("thread-local ones cannot travel", err)
+
+    def test_bound_bytes_are_the_first_argument(self):
+        self.assertEqual(["bound 105"], self.lines(program("pie"), "private", "bound"))
+
+    def test_a_function_of_a_loaded_library_is_captured_with_it(self):
+        plugin = os.path.join(PROGRAMS, "captured_plugin.so")
+        self.assertEqual(["twice 42", "plugin 42", "plugin 45", "twice 42"],
+                         self.lines(program("pie"), "private", "twice", f"plugin:{plugin}",
+                                    "twice"))
 
     def test_images_and_modules_share_one_worker_in_turn(self):
         with Coordinator(self, workers=1) as remudad:

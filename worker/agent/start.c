@@ -107,6 +107,15 @@ static int plan_image(struct plan *plan, const struct rmd_apool *pool)
 	plan->fds[plan->fd_count++] =
 		(struct rmd_spawn_fd){rmd_aimage_fd(pool->image), IMAGE_FD};
 	snprintf(plan->image_path, sizeof plan->image_path, "/proc/self/fd/%d", IMAGE_FD);
+	if (!facts->program) { /* our own worker loads it */
+		char *object = rmd_asprintf(RMD_CAPTURE_OBJECT_VARIABLE "=%s %.128s",
+					    plan->image_path,
+					    rmd_aimage_name(pool->image));
+		if (object == NULL)
+			return RMD_ENOMEM;
+		plan->env[plan->env_count++] = object;
+		return 0;
+	}
 	plan->program = plan->image_path;
 	plan->argv[0] = rmd_aimage_name(pool->image);
 	char *preload = rmd_asprintf("LD_PRELOAD=%s%s%s%s%s", facts->first,

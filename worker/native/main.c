@@ -8,6 +8,7 @@
 
 #include "proto/error/chain.h"
 #include "worker/native/builtin.h"
+#include "worker/native/object.h"
 #include "worker/native/work.h"
 
 /* --check FILE: would a worker of this host load it? */
@@ -27,8 +28,8 @@ static int check(const char *path)
 
 int main(int argc, char **argv)
 {
-	static const struct rmd_work work = {.program = "remuda-worker-native",
-					     .add = rmd_builtin_add};
+	struct rmd_work work = {.program = "remuda-worker-native",
+				.add = rmd_builtin_add};
 	if (argc == 2 && strcmp(argv[1], "--version") == 0)
 		return printf("remuda-worker-native %s\n", REMUDA_VERSION) < 0
 			       ? RMD_WORK_SYSTEM
@@ -41,5 +42,7 @@ int main(int argc, char **argv)
 				"This program is started by remuda-agent.\n");
 		return RMD_WORK_USER;
 	}
+	if (rmd_object_wanted() != NULL)
+		work.capture = rmd_object_load;
 	return rmd_work(&work);
 }

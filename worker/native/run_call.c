@@ -103,6 +103,36 @@ static bool set_arguments(struct rmd_run *run, const struct remuda_place *place,
 	return true;
 }
 
+/* A function with bound bytes: it is called with them before the other arguments. */
+static int call_bound(remuda_ctx *ctx, const struct remuda_place *place,
+		      const struct remuda_value *bound, const struct remuda_value *args,
+		      size_t count, struct remuda_value *ret_value)
+{
+	struct remuda_value all[REMUDA_PARAMS_MAX + 1];
+	const struct remuda_value *parts = bound->u.named.value->u.list.items;
+	if (count >= REMUDA_PARAMS_MAX) {
+		rmd_run_record(run_of(ctx), place, NULL, "SignatureMismatch",
+			       "remuda_call: %zu arguments and what is bound are too many",
+			       count);
+		return -1;
+	}
+	all[0] = parts[1];
+	for (size_t i = 0; i < count; i++)
+		all[i + 1] = args[i];
+	return rmd_run_call(ctx, place, &parts[0], all, count + 1, ret_value);
+}
+
+static bool is_bound(const struct remuda_value *value)
+{
+	return value->kind == REMUDA_NAMED &&
+	       rmd_slice_equal(rmd_slice_of(value->u.named.name.data,
+					    value->u.named.name.len),
+			       rmd_slice_of_string(REMUDA_BOUND_NAME)) &&
+	       value->u.named.value->kind == REMUDA_LIST &&
+	       value->u.named.value->u.list.len == 2 &&
+	       value->u.named.value->u.list.items[0].kind == REMUDA_FUNCTION;
+}
+
 int rmd_run_call(remuda_ctx *ctx, const struct remuda_place *place,
 		 const struct remuda_value *function, const struct remuda_value *args,
 		 size_t count, struct remuda_value *ret_value)
@@ -113,6 +143,8 @@ int rmd_run_call(remuda_ctx *ctx, const struct remuda_place *place,
 	const struct rmd_function *before = run->function;
 	struct rmd_slice arguments[REMUDA_PARAMS_MAX];
 	const struct remuda_error *err_before = run->err;
+	if (is_bound(function))
+		return call_bound(ctx, place, function, args, count, ret_value);
 	if (++run->calls > CALLS_MAX) {
 		run->calls--;
 		rmd_run_record(run, place, NULL, "RecursionError",

@@ -26,6 +26,9 @@
  * worker: "NUMBER:TEXT": the descriptor of its image, and what LD_PRELOAD was before. */
 #define RMD_CAPTURE_VARIABLE "REMUDA_CAPTURE"
 
+/* … and one for our own worker: "PATH NAME" of a captured shared object. */
+#define RMD_CAPTURE_OBJECT_VARIABLE "REMUDA_CAPTURE_OBJECT"
+
 struct rmd_wp; /* the agent's end */
 
 /* A task for a worker. All borrowed for the call. */

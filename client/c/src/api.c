@@ -190,14 +190,14 @@ static int encode_code(const struct remuda_error *err)
  */
 static struct remuda_future *submit_resolved(struct remuda *client,
 					     const struct remuda_call *call,
-					     const struct rmd_capture *capture,
+					     const struct rmd_captured_task *captured,
 					     struct remuda_future *future)
 {
 	const struct remuda_task_options *options = call->options;
 	struct rmd_wire_writer labels = {0}, retry = {0};
 	struct remuda_error *err = check_args(call);
 	struct rmd_submission submission = {
-		.capture = capture,
+		.captured = captured,
 		.args = call->args,
 		.count = call->count,
 		.named_args = call->named_args,
@@ -243,22 +243,23 @@ static struct remuda_future *submit_resolved(struct remuda *client,
  * reference in `future`. */
 static struct remuda_future *submit_values(struct remuda *client,
 					   const struct remuda_call *call,
-					   const struct rmd_capture *capture,
+					   const struct rmd_captured_task *captured,
 					   struct remuda_future *future)
 {
+	const struct rmd_capture *capture = captured != NULL ? &captured->capture : NULL;
 	struct rmd_function_values values;
 	struct remuda_error *err =
 		call->count > RMD_CALL_ARGS_MAX
 			? NULL
 			: rmd_function_values_resolve(client, call, capture, &values);
 	if (call->count > RMD_CALL_ARGS_MAX)
-		return submit_resolved(client, call, capture, future);
+		return submit_resolved(client, call, captured, future);
 	if (err != NULL) {
 		rmd_future_fail(future, encode_code(err), err);
 	} else {
 		struct remuda_call resolved = *call;
 		resolved.args = values.args;
-		submit_resolved(client, &resolved, capture, future);
+		submit_resolved(client, &resolved, captured, future);
 	}
 	rmd_function_values_fini(&values);
 	return future;
@@ -352,6 +353,14 @@ static struct remuda_error *task_name(struct remuda *client,
 	return NULL;
 }
 
+static struct remuda_error *globals_by_name(const char *name)
+{
+	return remuda_error_create("EncodeError",
+				   "%s goes by name, and options.globals only with functions "
+				   "that are captured: give it arguments instead",
+				   name);
+}
+
 struct remuda_future *remuda_submit_task(struct remuda *client,
 					 const struct remuda_task *task,
 					 const struct remuda_task_options *options,
@@ -368,6 +377,9 @@ struct remuda_future *remuda_submit_task(struct remuda *client,
 		task_name(client, task, name, sizeof name, &captured);
 	bool by_name = name[0] != '\0';
 	own_args_make(&own, count <= ARGS_HERE ? count : 0);
+	if (err == NULL && options != NULL && options->globals != NULL)
+		err = by_name ? globals_by_name(name)
+			      : rmd_capture_globals(&captured, options->globals);
 	if (err == NULL)
 		err = rmd_check_signature(task, args, count, own.list);
 	if (err == NULL)
@@ -381,7 +393,7 @@ struct remuda_future *remuda_submit_task(struct remuda *client,
 					   .options = options,
 					   .args = own.list,
 					   .count = count};
-		submit_values(client, &call, by_name ? NULL : &captured.capture, future);
+		submit_values(client, &call, by_name ? NULL : &captured, future);
 	}
 	if (own.packed)
 		own_args_fini(&own);

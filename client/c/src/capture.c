@@ -284,6 +284,37 @@ static struct remuda_error *ensure_sent(struct remuda *client, const struct imag
 	return err;
 }
 
+struct remuda_error *rmd_capture_globals(struct rmd_captured_task *captured,
+					 const struct remuda_global *globals)
+{
+	uint64_t total = 0;
+	for (size_t i = 0; globals[i].data != NULL; i++) {
+		uintptr_t address = (uintptr_t)globals[i].data;
+		struct search search = {.address = address};
+		const char *why = NULL;
+		if (i == RMD_CAPTURE_GLOBALS_MAX)
+			return remuda_error_create("EncodeError", "%s: more than %u globals",
+						   captured->function,
+						   RMD_CAPTURE_GLOBALS_MAX);
+		if (dl_iterate_phdr(visit, &search) == 0 || search.base != captured->base)
+			why = "it is no static or global variable of the function's own "
+			      "program or library (thread-local ones cannot travel)";
+		else if ((total += globals[i].len) > RMD_CAPTURE_GLOBALS_MAX_BYTES)
+			why = "all of them take more than 16 MiB: give large data as an "
+			      "argument";
+		if (why != NULL)
+			return remuda_error_create("EncodeError",
+						   "%s: global %zu of its options cannot "
+						   "travel: %s",
+						   captured->function, i + 1, why);
+		captured->globals[captured->global_count++] = (struct rmd_capture_global){
+			.place = address - captured->base,
+			.data = rmd_slice_of(globals[i].data, globals[i].len),
+		};
+	}
+	return NULL;
+}
+
 struct remuda_error *rmd_capture_task(struct remuda *client,
 				      const struct remuda_task *task,
 				      struct rmd_captured_task *ret_captured)
@@ -304,6 +335,8 @@ struct remuda_error *rmd_capture_task(struct remuda *client,
 					image->name);
 	if (err != NULL)
 		return err;
+	ret_captured->base = image->base;
+	ret_captured->global_count = 0;
 	ret_captured->capture = (struct rmd_capture){
 		.format = rmd_slice_of_string(RMD_CAPTURE_ELF),
 		.image = image->digest,

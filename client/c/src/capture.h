@@ -11,6 +11,9 @@
  * process. */
 struct rmd_captured_task {
 	struct rmd_capture capture;
+	uintptr_t base;              /* where its image is loaded */
+	struct rmd_capture_global globals[RMD_CAPTURE_GLOBALS_MAX]; /* borrow the variables */
+	size_t global_count;
 	/* "native:orders.parse_row", for people */
 	char function[RMD_FUNCTION_MAX_BYTES + 1];
 };
@@ -20,5 +23,8 @@ struct rmd_captured_task {
 struct remuda_error *rmd_capture_task(struct remuda *client,
 				      const struct remuda_task *task,
 				      struct rmd_captured_task *ret_captured);
+/* Adds variables, to the one without `data`. NULL, or which cannot travel, and why. */
+struct remuda_error *rmd_capture_globals(struct rmd_captured_task *captured,
+					 const struct remuda_global *globals);
 /* Forgets what the client has sent. */
 void rmd_capture_forget(struct remuda *client);

@@ -205,6 +205,31 @@ static void resolve_entries(struct resolving *r, struct remuda_value *value)
 	}
 }
 
+static bool is_bound(const struct remuda_value *value)
+{
+	return value->kind == REMUDA_NAMED &&
+	       value->u.named.name.len == sizeof REMUDA_BOUND_NAME - 1 &&
+	       memcmp(value->u.named.name.data, REMUDA_BOUND_NAME,
+		      sizeof REMUDA_BOUND_NAME - 1) == 0 &&
+	       value->u.named.value->kind == REMUDA_LIST &&
+	       value->u.named.value->u.list.len == 2;
+}
+
+/* A function with its bytes is where the function itself would be. */
+static void resolve_bound(struct resolving *r, struct remuda_value *value)
+{
+	struct remuda_value *parts = rmd_arena_alloc(r->arena, 3 * sizeof *parts);
+	if (parts == NULL) {
+		refuse(r, NULL);
+		return;
+	}
+	memcpy(parts, value->u.named.value->u.list.items, 2 * sizeof *parts);
+	parts[2] = *value->u.named.value;
+	parts[2].u.list.items = parts;
+	value->u.named.value = &parts[2];
+	resolve(r, &parts[0]);
+}
+
 /* Resolves what lies in `value`, which is ours; what it points to is copied where there
  * is something to change. */
 static void resolve(struct resolving *r, struct remuda_value *value)
@@ -215,6 +240,8 @@ static void resolve(struct resolving *r, struct remuda_value *value)
 		resolve_function(r, value);
 	} else if (value->kind == REMUDA_MAP) {
 		resolve_entries(r, value);
+	} else if (is_bound(value)) {
+		resolve_bound(r, value);
 	} else if (value->kind == REMUDA_NAMED) {
 		struct remuda_value *inner = rmd_arena_alloc(r->arena, sizeof *inner);
 		if (inner == NULL) {

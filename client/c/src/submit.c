@@ -23,6 +23,8 @@
 #define SLACK_BYTES 64u
 /* About what a capture takes, its name and all. */
 #define CAPTURE_BYTES 256u
+/* And each global, over its bytes. */
+#define GLOBAL_BYTES 32u
 
 /* ---- a thread's scratch ---- */
 
@@ -107,8 +109,10 @@ static size_t weight(const struct remuda_value *value)
 static void put_all(struct rmd_wire_writer *writer,
 		    const struct rmd_submission *submission)
 {
-	if (submission->capture != NULL)
-		rmd_capture_put(writer, submission->capture, NULL, 0);
+	const struct rmd_captured_task *captured = submission->captured;
+	if (captured != NULL)
+		rmd_capture_put(writer, &captured->capture, captured->globals,
+				captured->global_count);
 	for (size_t i = 0; i < submission->count; i++)
 		rmd_arguments_put(writer, &submission->args[i].value);
 	for (size_t i = 0; i < submission->named_count; i++) {
@@ -138,7 +142,10 @@ static struct rmd_buf *adopt(struct rmd_wire_writer *writer)
 
 static size_t total_weight(const struct rmd_submission *submission)
 {
-	size_t total = submission->capture != NULL ? CAPTURE_BYTES : 0;
+	const struct rmd_captured_task *captured = submission->captured;
+	size_t total = captured != NULL ? CAPTURE_BYTES : 0;
+	for (size_t i = 0; captured != NULL && i < captured->global_count; i++)
+		total += captured->globals[i].data.len + GLOBAL_BYTES;
 	for (size_t i = 0; i < submission->count; i++)
 		total += weight(&submission->args[i].value);
 	for (size_t i = 0; i < submission->named_count; i++)

@@ -1,13 +1,13 @@
 /* client/c/src/submit.h: a task that has been checked and is about to be sent. */
 #pragma once
 
+#include "client/c/src/capture.h"
 #include "client/c/src/client.h"
-#include "proto/codec/capture.h"
 
 struct rmd_submission {
 	struct rmd_task_spec
 		spec; /* all but the arguments set; slices borrowed for the call */
-	const struct rmd_capture *capture; /* NULL: the function goes by name */
+	const struct rmd_captured_task *captured; /* NULL: the function goes by name */
 	const struct remuda_arg *args; /* checked; no messages among them */
 	size_t count;
 	const struct remuda_named_arg *named_args;

@@ -1,5 +1,6 @@
 /* A program whose own static functions run on workers: built in many ways by
  * CMakeLists.txt. `program ADDRESS WHAT…`: does each, and prints a line for each. */
+#include <dlfcn.h>
 #include <errno.h>
 #include <remuda/remuda.h>
 #include <stdio.h>
@@ -32,7 +33,8 @@ REMUDA_TASK(static int64_t, twice, (int64_t, i))
 REMUDA_TASK(static int64_t, set_up, (int64_t, i))
 {
 	thread_local_start++;
-	return i + constructed + thread_local_start + global + (atexit(at_end) == 0 ? 0 : 1000);
+	return i + constructed + thread_local_start + global +
+	       (atexit(at_end) == 0 ? 0 : 1000);
 }
 
 REMUDA_TASK(static const char *, variable, (remuda_ctx *, ctx), (const char *, name))
@@ -98,6 +100,23 @@ REMUDA_TASK(static struct remuda_value, call_first, (remuda_ctx *, ctx),
 	return result;
 }
 
+/* Globals that travel, and are as before when the next task comes. */
+static int64_t scale = 1;
+static char label[8] = "none";
+REMUDA_TASK(static int64_t, scaled, (int64_t, x))
+{
+	int64_t result = scale * x + label[0];
+	scale = -1;
+	return result;
+}
+
+REMUDA_TASK(static int64_t, add_bound, (struct remuda_bytes, bound), (int64_t, x))
+{
+	int64_t more;
+	memcpy(&more, bound.data, sizeof more);
+	return x + more;
+}
+
 static int print_int(const char *what, struct remuda_future *future)
 {
 	struct remuda_error *err = NULL;
@@ -159,10 +178,49 @@ static int print_many(struct remuda *client)
 	return 0;
 }
 
+static int print_globals(struct remuda *client)
+{
+	static __thread int64_t own;
+	struct remuda_task_options options = REMUDA_TASK_OPTIONS_INIT;
+	int failures = 0;
+	scale = 10;
+	memcpy(label, "A", 2);
+	options.globals = REMUDA_WITH(scale, label);
+	failures += print_int("globals", remuda_submit_with(client, &options, scaled, 4));
+	failures += print_int("without", remuda_submit(client, scaled, 4));
+	options.globals = REMUDA_WITH(own);
+	(void)print_int("own", remuda_submit_with(client, &options, scaled, 4));
+	return failures;
+}
+
+static int print_bound(struct remuda *client)
+{
+	int64_t more = 100;
+	struct remuda_bound bound;
+	struct remuda_bytes bytes = {&more, sizeof more};
+	struct remuda_value function = remuda_bind(&bound, remuda_fn(add_bound), bytes);
+	return print_int("bound", remuda_submit(client, call_first, function, 5));
+}
+
+static int print_plugin(struct remuda *client, const char *path)
+{
+	struct remuda_future *(*submit)(struct remuda *, int64_t);
+	void *plugin = dlopen(path, RTLD_NOW);
+	void *found = plugin == NULL ? NULL : dlsym(plugin, "plugin_submit");
+	memcpy(&submit, &found, sizeof submit);
+	if (submit == NULL) {
+		fprintf(stderr, "%s\n", dlerror());
+		return 1;
+	}
+	return print_int("plugin", submit(client, 14)) +
+	       print_int("plugin", submit(client, 15));
+}
+
 static int print_call(struct remuda *client, const char *what)
 {
 	struct remuda_value items[1] = {remuda_fn(twice)};
-	struct remuda_value list = {.kind = REMUDA_LIST}, name = {.kind = REMUDA_FUNCTION};
+	struct remuda_value list = {.kind = REMUDA_LIST},
+			    name = {.kind = REMUDA_FUNCTION};
 	list.u.list.items = items;
 	list.u.list.len = 1;
 	name.u.string = (struct remuda_string){"native:demo.square", 18};
@@ -178,6 +236,12 @@ static int run(struct remuda *client, const char *what)
 	if (strcmp(what, "nested") == 0 || strcmp(what, "function") == 0 ||
 	    strcmp(what, "by_name") == 0)
 		return print_call(client, what);
+	if (strcmp(what, "globals") == 0)
+		return print_globals(client);
+	if (strcmp(what, "bound") == 0)
+		return print_bound(client);
+	if (strncmp(what, "plugin:", 7) == 0)
+		return print_plugin(client, what + 7);
 	if (strcmp(what, "twice") == 0)
 		return print_int(what, remuda_submit(client, twice, 21));
 	if (strcmp(what, "set_up") == 0)
@@ -195,7 +259,8 @@ static int run(struct remuda *client, const char *what)
 	if (strcmp(what, "wrong") == 0)
 		return print_int(what, remuda_submit(client, twice, "text"));
 	if (strcmp(what, "square") == 0)
-		return print_int(what, remuda_submit_name(client, "native:demo.square", 6));
+		return print_int(what,
+				 remuda_submit_name(client, "native:demo.square", 6));
 	if (strcmp(what, "total") == 0)
 		return print_total(client);
 	if (strcmp(what, "many") == 0)

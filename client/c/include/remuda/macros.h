@@ -88,6 +88,17 @@
 #define REMUDA_NAME_WITH_11(client, options, fn, a, b, c, d, e, f, g, h)             \
 	remuda_submit_list_(client, options, fn, REMUDA_ARGS_8(a, b, c, d, e, f, g, h), 8)
 
+#define REMUDA_GLOBAL_(x) {&(x), sizeof(x)},
+#define REMUDA_WITH_1(a) REMUDA_GLOBAL_(a)
+#define REMUDA_WITH_2(a, b) REMUDA_WITH_1(a) REMUDA_GLOBAL_(b)
+#define REMUDA_WITH_3(a, b, c) REMUDA_WITH_2(a, b) REMUDA_GLOBAL_(c)
+#define REMUDA_WITH_4(a, b, c, d) REMUDA_WITH_3(a, b, c) REMUDA_GLOBAL_(d)
+#define REMUDA_WITH_5(a, b, c, d, e) REMUDA_WITH_4(a, b, c, d) REMUDA_GLOBAL_(e)
+#define REMUDA_WITH_6(a, b, c, d, e, f) REMUDA_WITH_5(a, b, c, d, e) REMUDA_GLOBAL_(f)
+#define REMUDA_WITH_7(a, b, c, d, e, f, g) REMUDA_WITH_6(a, b, c, d, e, f) REMUDA_GLOBAL_(g)
+#define REMUDA_WITH_8(a, b, c, d, e, f, g, h)                                        \
+	REMUDA_WITH_7(a, b, c, d, e, f, g) REMUDA_GLOBAL_(h)
+
 /* What a function is until it is submitted: an opaque that holds its descriptor's address. */
 #define REMUDA_FN_CODEC "remuda.fn"
 #define REMUDA_WRAP_CODEC "remuda.wrap"

@@ -168,6 +168,12 @@ enum remuda_stream {
 typedef void remuda_log_fn(void *ctx, enum remuda_stream stream, const void *data,
 			   size_t len, uint64_t dropped_bytes);
 
+/* A static or global variable of the image that a captured function lies in. */
+struct remuda_global {
+	const void *data;
+	size_t len;
+};
+
 /* How to run a task. Start from REMUDA_TASK_OPTIONS_INIT; 0 and NULL mean the default. */
 struct remuda_task_options {
 	uint32_t version;            /* REMUDA_TASK_OPTIONS_VERSION */
@@ -197,6 +203,9 @@ struct remuda_task_options {
 	 * and Executor.Await find it by its id (remuda_session_hex, remuda_number; see
 	 * remuda_accepted). A private coordinator refuses it. */
 	bool detached;
+	/* Of a captured function: variables whose present bytes travel with the task, as
+	 * REMUDA_WITH gives them: in place while it runs, taken out after. NULL: none. */
+	const struct remuda_global *globals;
 };
 #define REMUDA_TASK_OPTIONS_VERSION 1u
 
@@ -211,7 +220,7 @@ enum remuda_retry {
 #ifdef __cplusplus
 #define REMUDA_TASK_OPTIONS_INIT                                                     \
 	{REMUDA_TASK_OPTIONS_VERSION, 0, 0, 0, 0, nullptr, nullptr, nullptr,         \
-	 0, 0, 0, nullptr, 0, 0, false}
+	 0, 0, 0, nullptr, 0, 0, false, nullptr}
 #else
 #define REMUDA_TASK_OPTIONS_INIT {.version = REMUDA_TASK_OPTIONS_VERSION}
 #endif
@@ -520,6 +529,41 @@ REMUDA_API int remuda_client_set_encoder(struct remuda *client, enum remuda_enco
 /* The same, captured in any case, whatever the encoder. */
 #define remuda_wrap(function)                                                          \
 	remuda_function_value_(&function##__remuda_entry, REMUDA_WRAP_CODEC)
+
+/* 1 to 8 variables, for remuda_task_options.globals (in C++: an array of struct
+ * remuda_global that ends with {nullptr, 0}), until the end of the block:
+ * options.globals = REMUDA_WITH(palette, threshold); At most 16 MiB in all; what they
+ * point to does not travel. Not thread-local ones. */
+#define REMUDA_WITH(...)                                                               \
+	((const struct remuda_global[]){                                               \
+		REMUDA_CAT_(REMUDA_WITH_, REMUDA_COUNT_(__VA_ARGS__))(__VA_ARGS__){NULL, 0}})
+
+/* Where remuda_bind keeps a function with its bytes. */
+struct remuda_bound {
+	struct remuda_value parts[2], list;
+};
+/* A function (of remuda_fn or remuda_wrap) with bytes bound to it, as a value: who calls it by
+ * remuda_call gives it what is after them; the bytes are its first argument, a struct
+ * remuda_bytes. `bound` and `bytes` are borrowed until the submit has returned. */
+static inline struct remuda_value remuda_bind(struct remuda_bound *bound,
+					      struct remuda_value function,
+					      struct remuda_bytes bytes)
+{
+	struct remuda_value value;
+	memset(&value, 0, sizeof value);
+	memset(bound, 0, sizeof *bound);
+	bound->parts[0] = function;
+	bound->parts[1].kind = REMUDA_BYTES;
+	bound->parts[1].u.bytes = bytes;
+	bound->list.kind = REMUDA_LIST;
+	bound->list.u.list.items = bound->parts;
+	bound->list.u.list.len = 2;
+	value.kind = REMUDA_NAMED;
+	value.u.named.name.data = REMUDA_BOUND_NAME;
+	value.u.named.name.len = sizeof REMUDA_BOUND_NAME - 1;
+	value.u.named.value = &bound->list;
+	return value;
+}
 
 /* ---- values ---- */
 

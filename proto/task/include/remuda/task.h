@@ -304,6 +304,8 @@ static inline void remuda_ctx_cancel(remuda_ctx *ctx, uint64_t task)
 	remuda_call_at_(ctx, REMUDA_HERE_, function, args, count, ret_value)
 /* What the name of a captured function begins with, in a function value. */
 #define REMUDA_CAPTURE_PREFIX "capture:"
+/* The named value that a function with bound bytes is: its list of both. */
+#define REMUDA_BOUND_NAME "remuda.bound"
 
 /* Type ("ParseError") and message of an error that remuda_ctx_wait, remuda_raised or a
  * raise gave. Borrowed from it. */
