@@ -429,7 +429,7 @@ REMUDA_API int remuda_map_next(struct remuda_mapping *map, int64_t timeout_ms,
 /* Cancels what has been submitted and not given out; frees the map. NULL is allowed. */
 REMUDA_API void remuda_map_close(struct remuda_mapping *map);
 
-/* ---- pools and modules ---- */
+/* ---- modules ---- (pools: remuda/pool.h) */
 
 /* What a pool is: a reusable set of workers. Start from REMUDA_POOL_OPTIONS_INIT. */
 struct remuda_pool_options {
@@ -616,5 +616,6 @@ REMUDA_API int remuda_get_nothing(struct remuda_future *future, const void *null
 #endif
 
 #include <remuda/macros.h>
+#include <remuda/pool.h>
 
 #endif
