@@ -54,6 +54,13 @@ struct limit {
 #define UNIT(unit) unit, sizeof unit - 1
 #define SIXTEEN "0123456789abcdef"
 
+/* A number below TaskOptions of a Run. */
+#define OPTION(field, inner, n, name)                                          \
+	{                                                                      \
+		rewrite_run_request, {AT(5), AT(field), AT(inner)}, NUMBER, n, \
+			RMD_ELIMIT, name, NULL, 0                              \
+	}
+
 static const struct limit limits[] = {
 	/* SessionHello */
 	{rewrite_session_request,
@@ -201,30 +208,9 @@ static const struct limit limits[] = {
 	 "TaskOptions.labels",
 	 NULL,
 	 0},
-	{rewrite_session_request,
-	 {WITH(3, "\x08\x01"), AT(2), AT(5), AT(6), AT(1)},
-	 NUMBER,
-	 RMD_DEADLINE_MAX_MS / 1000,
-	 RMD_ELIMIT,
-	 "TaskOptions.queue_deadline",
-	 NULL,
-	 0},
-	{rewrite_session_request,
-	 {WITH(3, "\x08\x01"), AT(2), AT(5), AT(7), AT(1)},
-	 NUMBER,
-	 RMD_DEADLINE_MAX_MS / 1000,
-	 RMD_ELIMIT,
-	 "TaskOptions.run_deadline",
-	 NULL,
-	 0},
-	{rewrite_session_request,
-	 {WITH(3, "\x08\x01"), AT(2), AT(5), AT(8), AT(1)},
-	 NUMBER,
-	 5,
-	 RMD_ELIMIT,
-	 "RetryRule.causes",
-	 NULL,
-	 0},
+	OPTION(6, 1, RMD_DEADLINE_MAX_MS / 1000, "TaskOptions.queue_deadline"),
+	OPTION(7, 1, RMD_DEADLINE_MAX_MS / 1000, "TaskOptions.run_deadline"),
+	OPTION(8, 1, 5, "RetryRule.causes"),
 	{rewrite_session_request,
 	 {WITH(3, "\x08\x01"), AT(2), AT(5), AT(8), AT(2)},
 	 TIMES,
