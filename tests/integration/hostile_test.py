@@ -335,21 +335,25 @@ class Lies(Attack):
                 data(5, uint(1, 1)), data(5, uint(1, 1) + data(2, uint(4, 9))),
                 outcome(1, error=b"".join(data(1, uint(4, n + 2)) for n in range(70))),
                 data(5, uint(1, 1) + data(2, data(1, b"\x52" * 2000)))]
-        for turn, said in enumerate(ends):
-            with self.connect() as peer:
-                call = self.agent(peer, agent_hello(f"liar{turn}", ["python"]))
-                client = self.start(harness.REMUDA, "run", "-a", self.remudad.address,
-                                    "python:f")
-                lease = self.lease_of(call)
-                call.send(uint(4, lease) + data(5, uint(1, lease) + b"".join(
-                    data(f, v) if isinstance(v, bytes) else uint(f, v)
-                    for f, v in fields(get(said, 5)) if f != 1)))
-                # What was taken for nothing ends with its agent.
-                self.serves()
-                call.cancel()
-                _, err = client.communicate(timeout=harness.PATIENCE)
-                self.assertIn(client.returncode, (1, 3), err)
-                self.assertIn("remuda", err)
+        # The liar is the only agent there.
+        with Coordinator(self, "--grace", "1", workers=None) as there:
+            for turn, said in enumerate(ends):
+                with Connection(there.path) as peer:
+                    call = self.agent(peer, agent_hello(f"liar{turn}", ["native"]))
+                    client = self.start(harness.REMUDA, "run", "-a", there.address, "native:x.f")
+                    lease = self.lease_of(call)
+                    call.send(uint(4, lease) + data(5, uint(1, lease) + b"".join(
+                        data(f, v) if isinstance(v, bytes) else uint(f, v)
+                        for f, v in fields(get(said, 5)) if f != 1)))
+                    # What was taken for nothing ends with its agent.
+                    with Connection(there.path) as other:
+                        status = other.call("/remuda.v1.Admin/Status")
+                        status.send(b"", end=True)
+                        self.assertIsNotNone(status.receive())
+                    call.cancel()
+                    _, err = client.communicate(timeout=harness.PATIENCE)
+                    self.assertIn(client.returncode, (1, 3), err)
+                    self.assertIn("remuda", err)
 
 
 class Floods(Attack):
