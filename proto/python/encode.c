@@ -395,7 +395,8 @@ static int put_answer(struct rmd_py_encoder *encoder, PyObject *answer, int dept
 	case 'f':
 		ret->kind = REMUDA_FUNCTION;
 		return put_text(encoder, a, &ret->u.string);
-	case 'n':
+	case 'n': /* a named value */
+	case 'm': /* the same, of an object that can change */
 		return put_named(encoder, a, b, depth, ret);
 	case 'a':
 		return put_array(encoder, a, b, c, ret);
@@ -413,6 +414,13 @@ static int put_answer(struct rmd_py_encoder *encoder, PyObject *answer, int dept
 	}
 }
 
+/* True if the object that was answered for has an identity that can be told. */
+static bool changeable(PyObject *answer)
+{
+	const char *letter = PyUnicode_AsUTF8(PyTuple_GET_ITEM(answer, 0));
+	return letter != NULL && (*letter == 'm' || *letter == 'a');
+}
+
 static int put_other(struct rmd_py_encoder *encoder, PyObject *object, int depth,
 		     struct remuda_value *ret)
 {
@@ -422,6 +430,8 @@ static int put_other(struct rmd_py_encoder *encoder, PyObject *object, int depth
 	if (answer == NULL)
 		return RMD_PY_RAISED;
 	int rc = put_answer(encoder, answer, depth, ret);
+	if (rc == RMD_PY_OK && changeable(answer))
+		rc = note(encoder, object);
 	Py_DECREF(answer);
 	/* Two pickles might share what neither knows of the other. */
 	if (rc == RMD_PY_OK && encoder->others > 1)

@@ -60,10 +60,10 @@ def set_loky_pickler(loky_pickler=None):
         try:
             pickler = importlib.import_module(loky_pickler).Pickler
         except (ImportError, AttributeError) as error:
-            error.args = (f"{error.args[0] if error.args else ''} This error occurred while "
-                          f"setting loky_pickler to '{loky_pickler}', as required by the env "
-                          "variable LOKY_PICKLER or the function set_loky_pickler.",)
-            raise
+            text = (f"{error} This error occurred while setting loky_pickler to '{loky_pickler}', "
+                    "as required by the env variable LOKY_PICKLER or the function "
+                    "set_loky_pickler.")
+            raise type(error)(text) from error
     remuda_codec.set_pickler(pickler)
     _pickler_name = loky_pickler or None
     _mode = _mode_of(loky_pickler, None) if loky_pickler else None

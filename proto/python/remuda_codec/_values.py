@@ -46,13 +46,13 @@ def _uuid(number):
 
 
 def _bytearray(data):
-    return "n", "bytearray", bytes(data)
+    return "m", "bytearray", bytes(data)
 
 
 def _array(items):
     if items.typecode == "u":
         return None  # its size is the machine's
-    return "n", "array." + items.typecode, items.tobytes()
+    return "m", "array." + items.typecode, items.tobytes()
 
 
 def _wrapper(wrapper):
