@@ -54,9 +54,8 @@ void rmd_core_pool_unwant(struct rmd_core_pool *pool,
 					? ledger->held - ledger->recalling
 					: 0;
 		if (marked > 0 && most > 0)
-			rmd_core_ledger_recall(ledger, client == NULL && marked < most
-							       ? marked
-							       : most);
+			rmd_core_ledger_recall(
+				ledger, client == NULL && marked < most ? marked : most);
 	}
 }
 

@@ -1,5 +1,6 @@
 /* What a worker does before its first task: the initializer of its pool, given to it as a
- * task of a lease that no coordinator gives. Until it has ended the worker is STARTING. */
+ * task of a lease that no coordinator gives. Until it has ended the worker is STARTING.
+ */
 #include "worker/agent/image.h"
 #include "worker/agent/state.h"
 
@@ -93,7 +94,8 @@ void rmd_aworker_initializer_lost(struct rmd_apool *pool, struct remuda_error *e
 void rmd_aworker_refuse_children(struct rmd_aworker *worker, uint64_t number)
 {
 	struct remuda_error *err = remuda_error_create(
-		"NotAllowed", "an initializer cannot submit tasks: its pool runs none yet");
+		"NotAllowed",
+		"an initializer cannot submit tasks: its pool runs none yet");
 	rmd_error_set_origin(err, REMUDA_ORIGIN_AGENT);
 	struct rmd_buf *chain = rmd_agent_encode_error(err);
 	struct rmd_slice bytes = {NULL, 0};

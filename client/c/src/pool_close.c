@@ -72,9 +72,8 @@ static int close_pool(struct remuda *client, uint32_t pool, enum remuda_pool_end
 	if (pool == 0 || pool > client->pool_count ||
 	    client->pools[pool - 1].closed != RMD_SESSION_CLOSE_UNSPECIFIED) {
 		code = REMUDA_ENOTFOUND;
-		*ret_err = remuda_error_create("UnknownPool",
-					       "this client has no open pool %u",
-					       (unsigned)pool);
+		*ret_err = remuda_error_create(
+			"UnknownPool", "this client has no open pool %u", (unsigned)pool);
 	} else {
 		client->pools[pool - 1].closed = (enum rmd_session_close)how;
 		say_closed(client, pool);

@@ -1,8 +1,8 @@
 /* What the tests of pools run. */
 #include <remuda/task.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <time.h>

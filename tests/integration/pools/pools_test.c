@@ -1,11 +1,11 @@
 /* Pools from C, with real processes behind: initializers, memory, crashes, sizes, and the
  * ways to close one. */
+#include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +30,8 @@ static int group_open(void **state)
 		return -1;
 	}
 	const char *where = getenv("POOLS_FOLDER");
-	snprintf(folder, sizeof folder, "%s/rmdpoolsXXXXXX", where != NULL ? where : "/tmp");
+	snprintf(folder, sizeof folder, "%s/rmdpoolsXXXXXX",
+		 where != NULL ? where : "/tmp");
 	*state = client;
 	return mkdtemp(folder) == NULL ? -1 : 0;
 }
@@ -87,7 +88,8 @@ static struct remuda_pool_options options_of(uint32_t workers)
 	return options;
 }
 
-static uint32_t open_pool(struct remuda *client, const struct remuda_pool_options *options)
+static uint32_t open_pool(struct remuda *client,
+			  const struct remuda_pool_options *options)
 {
 	struct remuda_error *err = NULL;
 	uint32_t pool = 0;
@@ -105,7 +107,8 @@ static struct remuda_task_options in(uint32_t pool)
 	return options;
 }
 
-static struct remuda_future *submit(struct remuda *client, uint32_t pool, const char *name)
+static struct remuda_future *submit(struct remuda *client, uint32_t pool,
+				    const char *name)
 {
 	struct remuda_task_options options = in(pool);
 	return remuda_submit_name_with(client, &options, name);
@@ -177,9 +180,9 @@ static void an_initializer_runs_once_in_each_worker_before_its_first_task(void *
 	for (int i = 0; i < 40; i++)
 		assert_int_equal(int_of(futures[i]), 701);
 	char *text = NULL;
-	assert_int_equal(remuda_get(submit(*state, pool, "native:pools.kept_env"), &text,
-				    NULL),
-			 0);
+	assert_int_equal(
+		remuda_get(submit(*state, pool, "native:pools.kept_env"), &text, NULL),
+		0);
 	assert_string_equal(text, "here");
 	free(text);
 	/* Another argument is another pool. */
@@ -207,12 +210,12 @@ static void a_failing_initializer_breaks_its_pool_which_can_be_opened_anew(void 
 	for (int i = 0; i < 10; i++)
 		expect_types(futures[i], "BrokenPool", "SetupError", "is not there");
 	/* Also what is submitted later. */
-	expect_types(submit(*state, pool, "native:pools.pid"), "BrokenPool",
-		     "SetupError", "initializer native:pools.needs failed");
+	expect_types(submit(*state, pool, "native:pools.pid"), "BrokenPool", "SetupError",
+		     "initializer native:pools.needs failed");
 	/* Opened anew it begins anew: the same error, and then none. */
 	assert_int_equal(open_pool(*state, &options), pool);
-	expect_types(submit(*state, pool, "native:pools.pid"), "BrokenPool",
-		     "SetupError", "is not there");
+	expect_types(submit(*state, pool, "native:pools.pid"), "BrokenPool", "SetupError",
+		     "is not there");
 	touch(path);
 	assert_int_equal(open_pool(*state, &options), pool);
 	assert_true(int_of(submit(*state, pool, "native:pools.pid")) > 0);
@@ -276,7 +279,8 @@ static void a_crash_breaks_a_pool_that_wants_it(void **state)
 	assert_int_not_equal(int_of(first), before);
 	struct remuda_future *running = submit_meet(*state, pool, runs, never);
 	wait_for_file(runs);
-	struct remuda_future *crash = submit(*state, pool, "native:pools.die"), *queued[8];
+	struct remuda_future *crash = submit(*state, pool, "native:pools.die"),
+			     *queued[8];
 	for (int i = 0; i < 8; i++)
 		queued[i] = submit_meet(*state, pool, fresh_path(), never);
 	expect_types(crash, "BrokenPool", "WorkerLost", "broken_on_crash");
@@ -294,8 +298,8 @@ static void a_crash_breaks_a_pool_that_wants_it(void **state)
 static void a_pool_grows_and_shrinks_while_its_tasks_run(void **state)
 {
 	struct remuda_pool_options options = options_of(1);
-	const char *gate = fresh_path(), *runs[3] = {fresh_path(), fresh_path(),
-						     fresh_path()};
+	const char *gate = fresh_path(),
+		   *runs[3] = {fresh_path(), fresh_path(), fresh_path()};
 	options.idle_timeout_ms = 60000;
 	uint32_t pool = open_pool(*state, &options);
 	struct remuda_future *futures[3];
@@ -411,12 +415,13 @@ static void draining_waits_for_all_tasks_or_lets_them_go_on(void **state)
 	for (int i = 0; i < 2; i++) {
 		struct scene scene = scene_of(*state, names[i]);
 		struct remuda_error *err = NULL;
-		assert_int_equal(remuda_pool_close(*state, scene.pool, REMUDA_POOL_DRAIN,
-						   0, NULL),
-				 0);
-		assert_int_equal(remuda_get(submit(*state, scene.pool, "native:pools.pid"),
-					    NULL, &err),
-				 REMUDA_ECLOSED);
+		assert_int_equal(
+			remuda_pool_close(*state, scene.pool, REMUDA_POOL_DRAIN, 0, NULL),
+			0);
+		assert_int_equal(
+			remuda_get(submit(*state, scene.pool, "native:pools.pid"), NULL,
+				   &err),
+			REMUDA_ECLOSED);
 		assert_string_equal(remuda_error_type(err), "PoolClosed");
 		remuda_error_free(err);
 		touch(scene.gate);
@@ -428,9 +433,9 @@ static void draining_waits_for_all_tasks_or_lets_them_go_on(void **state)
 	assert_int_equal(
 		remuda_pool_close(*state, scene.pool, REMUDA_POOL_DRAIN, 20, NULL),
 		REMUDA_ETIMEOUT);
-	assert_int_equal(remuda_pool_close(*state, scene.pool, REMUDA_POOL_DRAIN, 0,
-					   NULL),
-			 REMUDA_ENOTFOUND);
+	assert_int_equal(
+		remuda_pool_close(*state, scene.pool, REMUDA_POOL_DRAIN, 0, NULL),
+		REMUDA_ENOTFOUND);
 	touch(scene.gate);
 	assert_true(int_of(scene.running) > 0 && int_of(scene.queued) > 0);
 }
@@ -440,8 +445,8 @@ static void cancelling_ends_what_waits_and_not_what_runs(void **state)
 	static const char *const names[] = {NULL, "cancelled"};
 	for (int i = 0; i < 2; i++) {
 		struct scene scene = scene_of(*state, names[i]);
-		assert_int_equal(remuda_pool_close(*state, scene.pool,
-						   REMUDA_POOL_CANCEL, 0, NULL),
+		assert_int_equal(remuda_pool_close(*state, scene.pool, REMUDA_POOL_CANCEL,
+						   0, NULL),
 				 0);
 		assert_int_equal(code_of(scene.queued), REMUDA_ECANCELLED);
 		assert_false(remuda_done(scene.running));

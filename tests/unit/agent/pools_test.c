@@ -39,7 +39,8 @@ static void a_worker_lost_in_its_initializer_breaks_the_pool_at_once(void **stat
 	rig_send(rig);
 	RIG_WAIT(rig, rig->pools[1].broken && rig->returned == 5);
 	pthread_mutex_lock(&rig->lock);
-	assert_non_null(strstr(rig->pools[1].start_error, "BrokenPool: the pool is broken"));
+	assert_non_null(
+		strstr(rig->pools[1].start_error, "BrokenPool: the pool is broken"));
 	assert_non_null(strstr(rig->pools[1].start_error, "native:exit"));
 	assert_non_null(strstr(rig->pools[1].start_error, "WorkerLost"));
 	pthread_mutex_unlock(&rig->lock);
