@@ -72,8 +72,8 @@ enum remuda_pool_end {
  * this client's tasks are touched. Then waits until all of this client's tasks there have
  * ended, in whichever way (cancelled ones: REMUDA_ECANCELLED): 0; REMUDA_ETIMEOUT: some
  * have not within `timeout_ms` (below 0: for ever; 0: it does not wait): they go on as
- * `how` says, for as long as the client is open. Futures stay valid. REMUDA_ENOTFOUND: no such pool is open.
- * On the client's own thread only with timeout 0. */
+ * `how` says, for as long as the client is open. Futures stay valid. REMUDA_ENOTFOUND: no
+ * such pool is open. On the client's own thread only with timeout 0. */
 REMUDA_API int remuda_pool_close(struct remuda *client, uint32_t pool,
 				 enum remuda_pool_end how, int64_t timeout_ms,
 				 struct remuda_error **ret_err);
