@@ -108,6 +108,7 @@ class RulesCase(Case):
 
     def setUp(self):
         super().setUp()
+        self.env["REMUDA_WORKER_PYTHON"] = ""  # an agent that has one runtime only
         root = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
         for name in ("codec", "error", "task"):
             include = os.path.join(root, "proto", name, "include")

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "proto/base/alloc.h"
@@ -44,6 +45,17 @@ static char *find_program(const char *name)
 	}
 	rmd_free(libexec);
 	return beside;
+}
+
+/* The program of python workers, or NULL: there is none here. */
+static char *find_python(void)
+{
+	const char *named = getenv("REMUDA_WORKER_PYTHON");
+	char *path = named != NULL ? rmd_strdup(named) : find_program(PYTHON_PROGRAM);
+	if (path == NULL || access(path, X_OK) == 0)
+		return path;
+	rmd_free(path);
+	return NULL;
 }
 
 static int copy_list(const char *const *from, size_t count, char ***ret_list,
@@ -114,11 +126,7 @@ int rmd_agent_copy_options(struct rmd_agent *agent,
 	agent->worker_path = options->worker_path != NULL
 				     ? rmd_strdup(options->worker_path)
 				     : find_program(WORKER_PROGRAM);
-	agent->python_path = find_program(PYTHON_PROGRAM);
-	if (agent->python_path != NULL && access(agent->python_path, X_OK) != 0) {
-		rmd_free(agent->python_path);
-		agent->python_path = NULL;
-	}
+	agent->python_path = find_python();
 	agent->crash_path = options->crash_path != NULL
 				    ? rmd_strdup(options->crash_path)
 				    : find_program(CRASH_PROGRAM);

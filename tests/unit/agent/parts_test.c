@@ -170,14 +170,15 @@ static void command_line_is_understood(void **state)
 	enum rmd_agent_exit code;
 	assert_int_equal(parse(&config, &code, "--coordinator", "tcp:h:1", "--insecure",
 			       "--cpus", "1.5", "--workers-max", "4096", "--module",
-			       "a.so", "--module", "b.so", "--label", "k=v=w", "--orphan",
+			       "/etc/passwd", "--module", "/etc/../etc/group", "--label",
+			       "k=v=w", "--orphan",
 			       "0.25", NULL),
 			 0);
 	assert_string_equal(config.coordinator, "tcp:h:1");
 	assert_int_equal(config.cpu_milli, 1500);
 	assert_int_equal(config.workers_max, 4096);
 	assert_int_equal(config.module_count, 2);
-	assert_string_equal(config.modules[1], "b.so");
+	assert_string_equal(config.modules[1], "/etc/group"); /* whole */
 	assert_string_equal(config.labels[0], "k=v=w");
 	assert_int_equal(config.orphan_ms, 250);
 	assert_int_equal(parse(&config, &code, "--coordinator", "unix:/x", NULL), 0);
@@ -198,6 +199,7 @@ static void command_line_mistakes_are_usage_errors(void **state)
 		assert_int_equal(code, RMD_AGENT_EXIT_USAGE);                           \
 	} while (0)
 	REFUSED("--insecure");
+	REFUSED(c, "unix:/x", "--module", "/nowhere/a.so");
 	REFUSED(c, "tcp:h:1", "--insecure", "--tls-ca", "x");
 	REFUSED(c, "unix:/x", "more");
 	REFUSED(c, "unix:/x", "--workers-max", "4097");
