@@ -142,7 +142,7 @@ static struct caller try_it(const struct attempt *attempt)
 	client.server_name = attempt->server_name;
 	struct host host;
 	host_start_guarded(
-		&host, "tcp:localhost:0",
+		&host, "tcp:127.0.0.1:0",
 		&(struct host_guard){.tls = attempt->server == NULL ? NULL : &server,
 				     .admit = attempt->admit});
 	struct rmd_loop *loop = rmd_loop_create();
