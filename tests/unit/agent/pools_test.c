@@ -74,14 +74,8 @@ static void a_worker_that_is_not_wanted_any_more_leaves_its_initializer(void **s
 	pid_t pids[1];
 	rig_pool(rig, 1, 1, &spec);
 	rig_send(rig);
-	uint32_t count = 0;
-	while (count == 0 || pids[0] == 0) {
-		uint32_t reports = rig->pools[1].reports;
-		count = rig_workers(rig, 1, RMD_WORKER_STATE_STARTING, pids, 1);
-		if (count == 0 || pids[0] == 0)
-			RIG_WAIT(rig, rig->pools[1].reports != reports ||
-					      rig->pools[1].worker_count > 0);
-	}
+	RIG_WAIT(rig, rig_workers(rig, 1, RMD_WORKER_STATE_STARTING, pids, 1) == 1 &&
+			      pids[0] != 0);
 	rig_pool(rig, 1, 0, NULL);
 	rig_send(rig);
 	RIG_WAIT(rig, rig->pools[1].worker_count == 0);
