@@ -107,7 +107,8 @@ static struct remuda_error *read_header(struct image *image)
 			image->name, header->e_machine, own->e_machine);
 	if (header->e_type != ET_EXEC && header->e_type != ET_DYN)
 		return refused(image, "it is neither a program nor a shared object");
-	if (header->e_phentsize != sizeof(ElfW(Phdr)) || header->e_phnum > HEADERS_MAX)
+	if (header->e_phentsize != sizeof(ElfW(Phdr)) || header->e_phnum > HEADERS_MAX ||
+	    header->e_phoff % _Alignof(ElfW(Phdr)) != 0)
 		return refused(image, "its headers make no sense");
 	image->segments = at_offset(image, header->e_phoff,
 				    (uint64_t)header->e_phnum * sizeof(ElfW(Phdr)));
