@@ -87,7 +87,7 @@ remuda run --module "$modules/demo.so" native:demo.fail 2>&1 | sed 's/^/   /' ||
 remuda run --module "$modules/demo.so" native:demo.crash 2>&1 | sed 's/^/   /' || true
 
 say "3. a coordinator on TCP, two agents in network namespaces of their own"
-if ! command -v ip >/dev/null 2>&1 || ! unshare -n true 2>/dev/null; then
+if ! command -v ip >/dev/null 2>&1 || ! unshare -m -n true 2>/dev/null; then
 	say "   skipped: network namespaces cannot be made here"
 	[ -z "${CI:-}" ] || exit 1
 	exit 0
