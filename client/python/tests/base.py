@@ -9,7 +9,10 @@ import unittest
 BUILD = os.path.abspath(os.environ.get("REMUDA_BUILD") or os.path.join(
     os.path.dirname(__file__), "..", "..", "..", "build", "dev"))
 PACKAGES = os.path.join(BUILD, "lib", "python")
-sys.path.insert(0, PACKAGES)
+# What ./dev has installed for the tests: numpy, mypy, joblib ...
+TOOLS = os.path.join(os.path.dirname(BUILD), "tools", "python-%d.%d" % sys.version_info[:2])
+PYTHONPATH = os.pathsep.join((PACKAGES, TOOLS))
+sys.path[0:0] = [PACKAGES, TOOLS]
 os.environ.pop("REMUDA_ADDRESS", None)
 os.environ.pop("REMUDA_ENCODER", None)
 os.environ.pop("LOKY_PICKLER", None)
@@ -33,7 +36,7 @@ needs_numpy = unittest.skipUnless(HAS_NUMPY, "numpy is not installed")
 
 def run_script(text, code=0, env=None, **options):
     """Runs a program of its own; its stdout and stderr."""
-    whole = dict(os.environ, PYTHONPATH=PACKAGES, **(env or {}))
+    whole = dict(os.environ, PYTHONPATH=PYTHONPATH, **(env or {}))
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(text)], capture_output=True,
                           text=True, timeout=120, env=whole, check=False, **options)
     if done.returncode != code:

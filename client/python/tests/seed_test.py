@@ -6,7 +6,7 @@ import subprocess
 import sys
 import unittest
 
-from base import PACKAGES, Case, needs_cloudpickle
+from base import PYTHONPATH, Case, needs_cloudpickle
 import remuda
 
 SCRIPT = os.path.join(os.path.dirname(__file__), "..", "..", "examples", "python",
@@ -15,7 +15,7 @@ SCRIPT = os.path.join(os.path.dirname(__file__), "..", "..", "examples", "python
 
 def run(*args, **env):
     done = subprocess.run([sys.executable, *args], capture_output=True, text=True, check=False,
-                          env=dict(os.environ, PYTHONPATH=PACKAGES, **env), timeout=120)
+                          env=dict(os.environ, PYTHONPATH=PYTHONPATH, **env), timeout=120)
     if done.returncode != 0:
         raise AssertionError(done.stdout + done.stderr)
     return done.stdout
