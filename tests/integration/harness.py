@@ -120,8 +120,9 @@ class Case(unittest.TestCase):
         self.folder = tempfile.mkdtemp(prefix="rmd")
         self.mark = f"REMUDA_TEST_MARK={os.path.basename(self.folder)}"
         self.env = dict(os.environ)
-        for name in ("REMUDA_ADDRESS", "REMUDA_SERVER"):
-            self.env.pop(name, None)
+        for name in [name for name in self.env if name.startswith("REMUDA_")]:
+            del self.env[name]
+        self.env["TERM"] = "xterm"  # whoever runs the tests may have none
         name, value = self.mark.split("=")
         self.env[name] = value
         self.env["XDG_RUNTIME_DIR"] = os.path.join(self.folder, "run")

@@ -141,10 +141,11 @@ class Map(Case):
         self.assertEqual(out, "9\n")
         self.assertEqual(err, "")
 
-    def test_a_bar_on_a_terminal_and_none_in_a_pipe(self):
+    def shown_by_map(self, **env):
+        """What a map of 100 short tasks draws on the terminal that is its stderr."""
         ours, theirs = pty.openpty()
         child = self.start(REMUDA, "map", "native:demo.sleep_ms", stdin=subprocess.PIPE,
-                           stderr=theirs)
+                           stderr=theirs, env={**self.env, **env})
         os.close(theirs)
         child.communicate("".join("20\n" for _ in range(100)), timeout=60)
         shown = b""
@@ -158,7 +159,13 @@ class Map(Case):
             pass
         os.close(ours)
         self.assertEqual(child.returncode, 0)
-        self.assertIn(b"/s", shown)
+        return shown
+
+    def test_a_bar_on_a_terminal(self):
+        self.assertIn(b"/s", self.shown_by_map())
+
+    def test_no_bar_on_a_terminal_that_cannot_draw_one(self):
+        self.assertEqual(self.shown_by_map(TERM="dumb"), b"")
 
 
 class Ending(Case):
